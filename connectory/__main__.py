@@ -1,0 +1,3 @@
+from connectory.cli import main
+
+main()

@@ -1,0 +1,113 @@
+"""The web application: every path that the gateway answers, and the life of store and engine around it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+from strawberry import Schema
+
+from connectory import graphiql, guard, masking
+from connectory.answer import answer, refuse
+from connectory.engine import Engine
+from connectory.extensions import NamedOperation
+from connectory.graphql_view import GraphQLView
+from connectory.metrics import Metrics
+from connectory.settings import ServerSettings
+from connectory.store import Store
+from connectory.viewer import viewer
+from resolvers.context import Context
+from schema import build_schema
+
+#: Bytes of a request's body.
+BODY_LIMIT = 1 << 20
+#: Seconds that the store has to say whether it is well.
+_READY_WITHIN = 5.0
+
+STORE = web.AppKey("STORE", Store)
+METRICS = web.AppKey("METRICS", Metrics)
+
+
+def build_app(store: Store, engine: Engine, server: ServerSettings, *, schema: Schema | None = None) -> web.Application:
+    """The application. Its start opens and upgrades ``store`` and starts ``engine``, its end stops both.
+
+    Starting raises StoreError. ``schema`` is for tests.
+    """
+    metrics = Metrics()
+    app = web.Application(
+        middlewares=[_answer_errors, guard.Guard(server).middleware()],
+        client_max_size=BODY_LIMIT,
+    )
+    app[STORE] = store
+    app[METRICS] = metrics
+    who = viewer(server)
+    view = GraphQLView(schema or build_schema([NamedOperation]), lambda: Context(store, who), metrics)
+    app.router.add_get("/", _front)
+    app.router.add_route("*", "/graphql", view.handle)
+    app.router.add_get("/healthz", _healthz)
+    app.router.add_get("/readyz", _readyz)
+    app.router.add_get("/metrics", _metrics)
+    graphiql.add_static(app)
+    app.on_response_prepare.append(guard.add_cors_headers)
+    app.on_response_prepare.append(_finish_headers)
+
+    async def run(_: web.Application) -> AsyncIterator[None]:
+        try:
+            await store.open()
+            await store.upgrade()
+            await engine.start()
+            try:
+                yield
+            finally:
+                await engine.stop()
+        finally:
+            await store.close()
+
+    app.cleanup_ctx.append(run)
+    return app
+
+
+async def _front(request: web.Request) -> web.StreamResponse:
+    raise web.HTTPFound("/graphql")
+
+
+async def _healthz(request: web.Request) -> web.StreamResponse:
+    return answer({"status": "ok"})
+
+
+async def _readyz(request: web.Request) -> web.StreamResponse:
+    """Whether the store can serve; upstream systems do not matter here."""
+    try:
+        async with asyncio.timeout(_READY_WITHIN):
+            reasons = await request.app[STORE].problems()
+    except TimeoutError:
+        reasons = [f"the store did not answer within {_READY_WITHIN:g} s"]
+    if reasons:
+        return answer({"status": "unavailable", "reasons": reasons}, status=503)
+    return answer({"status": "ok"})
+
+
+async def _metrics(request: web.Request) -> web.StreamResponse:
+    body, content_type = request.app[METRICS].page(request.headers.get(hdrs.ACCEPT))
+    return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
+
+
+@web.middleware
+async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refusals of the framework in our shape, and anything unexpected masked, with an incident id for the log."""
+    try:
+        return await handler(request)
+    except web.HTTPError as error:
+        headers: dict[str, str] = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}
+        message = error.reason if error.status != 413 else f"The body is larger than {BODY_LIMIT:,} bytes."
+        return refuse(error.status, error.reason.upper().replace(" ", "_"), message, headers=headers)
+    except web.HTTPException:
+        raise
+    except Exception as error:
+        return answer({"errors": [masking.internal(error, path=request.path)]}, status=500)
+
+
+async def _finish_headers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    # the framework would tell its version and Python's
+    response.headers[hdrs.SERVER] = "Connectory"

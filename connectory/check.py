@@ -1,0 +1,101 @@
+"""``connectory check``: ask every configured system once, all at the same time."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from connectory.config import Config
+from connectory.log import Redaction
+from connectory.model import Known, SystemErrorCode
+from sources.base import SourceError, SourceKind, SystemSettings
+
+#: A system may need several requests to answer; this many times its own timeout is the end of it.
+_REQUESTS = 6
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
+
+#: What a failed system's owner can do about it.
+HINTS = {
+    SystemErrorCode.UNREACHABLE: "look at its url, and whether it runs and can be reached from here",
+    SystemErrorCode.TIMEOUT: "raise its timeout, or find out what keeps it from answering",
+    SystemErrorCode.TLS: "look at its certificate; verify_tls = false accepts any, for a test",
+    SystemErrorCode.AUTH_FAILED: "look at its credentials and what they permit",
+    SystemErrorCode.RATE_LIMITED: "it asks us to slow down; try again later, or raise its poll_interval",
+    SystemErrorCode.UPSTREAM_ERROR: "the error is its own; its logs should tell more",
+    SystemErrorCode.MISMATCH: "look whether its url leads to the API of this kind of system",
+}
+#: How far a request got that failed in this way.
+_REACHED = {
+    SystemErrorCode.UNREACHABLE: "not reachable",
+    SystemErrorCode.TIMEOUT: "no answer",
+    SystemErrorCode.TLS: "not reachable by TLS",
+    SystemErrorCode.AUTH_FAILED: "reachable, not authenticated",
+    SystemErrorCode.RATE_LIMITED: "reachable, rate limited",
+    SystemErrorCode.UPSTREAM_ERROR: "reachable, answers with an error",
+    SystemErrorCode.MISMATCH: "reachable, not understood",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one system answered."""
+
+    name: str
+    kind: str
+    is_well: bool
+    said: str
+
+
+async def check(config: Config) -> list[Finding]:
+    """One finding for each system, in the order of the configuration. Takes as long as the slowest system may."""
+    redact = Redaction(config.secrets)
+    said = await asyncio.gather(*(_ask(kind, settings) for kind, settings in config.systems))
+    return [
+        Finding(settings.name, kind.name, is_well, redact(_CONTROL.sub(" ", sentence)))
+        for (kind, settings), (is_well, sentence) in zip(config.systems, said, strict=True)
+    ]
+
+
+def lines(findings: Sequence[Finding]) -> list[str]:
+    """One line each, in columns."""
+    name = max((len(finding.name) for finding in findings), default=0)
+    kind = max((len(finding.kind) for finding in findings), default=0)
+    return [
+        f"{finding.name:{name}}  {finding.kind:{kind}}  {'ok    ' if finding.is_well else 'FAILED'}  {finding.said}"
+        for finding in findings
+    ]
+
+
+async def _ask(kind: SourceKind, settings: SystemSettings) -> tuple[bool, str]:
+    within = settings.timeout * _REQUESTS
+    try:
+        async with asyncio.timeout(within):
+            return await _poll(kind, settings)
+    except TimeoutError:
+        return False, _failure(SystemErrorCode.TIMEOUT, f"not done within {within:g} s")
+    except SourceError as error:
+        return False, _failure(error.code, str(error))
+    # a plug-in's mistake is a line about its system, too
+    except Exception as error:
+        return False, f"its adapter failed: {type(error).__name__}: {error}"
+
+
+async def _poll(kind: SourceKind, settings: SystemSettings) -> tuple[bool, str]:
+    source = kind.open(settings)
+    try:
+        seen = await source.poll(Known())
+    finally:
+        await source.close()
+    count = len(seen.connectors)
+    good = f"reachable, authenticated, {count:,} connector{'' if count == 1 else 's'}"
+    if seen.complete and not seen.problems:
+        return True, good
+    if not seen.problems:
+        return False, f"{good}, and the answer was not complete"
+    problem = seen.problems[0]
+    more = f" (and {len(seen.problems) - 1} more)" if len(seen.problems) > 1 else ""
+    return False, f"{good}, but not all was readable: {problem.message}{more}; {HINTS[problem.code]}"
+
+
+def _failure(code: SystemErrorCode, message: str) -> str:
+    return f"{_REACHED[code]}: {message}; {HINTS[code]}"

@@ -1,0 +1,191 @@
+"""The command line. A user's mistake ends with a sentence and status 2, never with a traceback."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from connectory import __version__, check, demo, gateway, log, simulators
+from connectory.config import Config, ConfigError, Override, from_environment, load
+from connectory.serving import CannotListen, forever, run
+from connectory.store import StoreError
+from schema import build_schema
+
+#: Exit status for whatever the user has to put right first.
+MISTAKE = 2
+
+app = typer.Typer(
+    name="connectory",
+    help="Connectory: one GraphQL API over every connector you run.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+db = typer.Typer(name="db", help="The store.", no_args_is_help=True)
+app.add_typer(db)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="TOML file; default: CONNECTORY_CONFIG, else ./connectory.toml."),
+]
+HostOption = Annotated[str | None, typer.Option("--host", metavar="H", help="Address to listen at.")]
+PortOption = Annotated[
+    int | None, typer.Option("--port", metavar="P", min=0, max=65535, help="Port to listen at; 0 takes a free one.")
+]
+SpeedOption = Annotated[
+    float, typer.Option("--speed", metavar="X", min=0.001, max=1e6, help="How much faster simulated time runs.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Same seed, same world.")]
+StoreOption = Annotated[
+    str | None, typer.Option("--store", metavar="URL", help="Where to keep what is seen; default: gone at the end.")
+]
+
+
+@app.command()
+def serve(config: ConfigOption = None, host: HostOption = None, port: PortOption = None) -> None:
+    """Run the gateway in the foreground."""
+    log.configure()
+    with _explained():
+        loaded = _load(config, _overrides(host, port))
+
+        async def main() -> None:
+            async with gateway.gateway(loaded) as url:
+                typer.echo(f"Connectory {__version__} is at {url}/graphql (GraphiQL in a browser). Ctrl-C ends it.")
+                await forever()
+
+        run(main)
+
+
+@app.command(name="demo")
+def demo_command(
+    port: PortOption = None, speed: SpeedOption = 1.0, seed: SeedOption = 0, store: StoreOption = None
+) -> None:
+    """Run simulated systems and the gateway over them in one process.
+
+    CONNECTORY_HOST and CONNECTORY_PORT are heeded; CONNECTORY_STORE_URL is not, so that no demo gets into a real store.
+    """
+    log.configure()
+    overrides = [o for o in from_environment(os.environ) if o.path[0] == "server"] + _overrides(None, port, store)
+
+    async def main() -> None:
+        async with demo.demo(overrides, speed=speed, seed=seed, configured=_keep_secrets) as running:
+            typer.echo(running.greeting())
+            await forever()
+
+    with _explained():
+        run(main)
+
+
+@app.command(name="check")
+def check_command(config: ConfigOption = None) -> None:
+    """Validate the configuration and ask every system once: one line each."""
+    log.configure()
+    with _explained():
+        loaded = _load(config)
+    findings = asyncio.run(check.check(loaded))
+    for line in check.lines(findings):
+        typer.echo(line)
+    if not findings:
+        typer.echo("The configuration is valid and names no system.")
+    raise typer.Exit(0 if all(finding.is_well for finding in findings) else 1)
+
+
+@app.command()
+def simulate(
+    kind: Annotated[str, typer.Argument(help="onyx, elastic, …")],
+    host: HostOption = None,
+    port: PortOption = None,
+    speed: SpeedOption = 1.0,
+    seed: SeedOption = 0,
+) -> None:
+    """Run one simulated system alone."""
+    log.configure()
+    kinds = simulators.simulated_kinds()
+    if kind not in kinds:
+        _fail(f'there is no simulator of "{kind}"; valid: {", ".join(kinds) or "none"}')
+
+    async def main() -> None:
+        async with simulators.simulating(
+            kinds[kind], host=host or "127.0.0.1", port=port or 0, speed=speed, seed=seed
+        ) as url:
+            entry = simulators.snippet(simulators.system(kinds[kind], url))
+            typer.echo(f"A simulated {kind} is at {url}; Ctrl-C ends it. This opens it:\n\n{entry}\n")
+            await forever()
+
+    with _explained():
+        run(main)
+
+
+@app.command(name="export-schema")
+def export_schema() -> None:
+    """Print the GraphQL schema."""
+    typer.echo(build_schema().as_str())
+
+
+@db.command()
+def upgrade(config: ConfigOption = None) -> None:
+    """Migrate the store to this version."""
+    log.configure()
+    with _explained():
+        loaded = _load(config)
+        asyncio.run(gateway.upgrade(loaded))
+    typer.echo("The store is at this version.")
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=lambda wanted: _print_version(wanted), help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"connectory {__version__}")
+        raise typer.Exit
+
+
+def _overrides(host: str | None, port: int | None, store: str | None = None) -> list[Override]:
+    given = [
+        Override(("server", "host"), host, "--host"),
+        Override(("server", "port"), port, "--port"),
+        Override(("store", "url"), store, "--store"),
+    ]
+    return [override for override in given if override.value is not None]
+
+
+def _load(file: Path | None, overrides: list[Override] | None = None) -> Config:
+    loaded = load(file, environ=os.environ, overrides=overrides or [])
+    _keep_secrets(loaded)
+    return loaded
+
+
+def _keep_secrets(config: Config) -> None:
+    log.configure(secrets=config.secrets)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What the user can put right, as sentences on standard error and status 2."""
+    try:
+        yield
+    except ConfigError as error:
+        _fail(*error.problems)
+    except (CannotListen, StoreError) as error:
+        _fail(str(error))
+
+
+def _fail(*sentences: str) -> NoReturn:
+    for sentence in sentences:
+        typer.echo(f"connectory: {sentence}", err=True)
+    raise typer.Exit(MISTAKE)
+
+
+def main() -> None:
+    app(prog_name="connectory")

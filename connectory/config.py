@@ -1,0 +1,230 @@
+"""The configuration: one TOML file, the environment, the command line; checked as a whole before anything starts.
+
+Of two values for the same key the command line wins, then the environment, then the file, then the default.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from connectory.engine import ConfiguredSystem
+from connectory.interpolation import Interpolation, KeyPath, spell
+from connectory.problems import Problems, suggest
+from connectory.settings import EngineSettings, ServerSettings, StoreSettings
+from sources import registry
+from sources.base import SECRET_KEY, SourceKind, SystemSettings
+
+DEFAULT_FILE = Path("connectory.toml")
+#: Environment variables that stand in for a key of the file.
+ENVIRONMENT: Mapping[str, KeyPath] = {
+    "CONNECTORY_STORE_URL": ("store", "url"),
+    "CONNECTORY_HOST": ("server", "host"),
+    "CONNECTORY_PORT": ("server", "port"),
+}
+_TABLES = ("server", "store", "engine", "systems")
+_MINIMAL = """\
+a small one, to begin with:
+
+    [[systems]]
+    name = "onyx-prod"
+    kind = "onyx"
+    url = "https://onyx.example.com/api"
+    token = "${ONYX_TOKEN}"
+
+or try the demo, which needs no file: make demo"""
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. ``problems`` are sentences "FILE: key.path: what is wrong; what is valid"."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A configuration that has passed every check."""
+
+    server: ServerSettings
+    store: StoreSettings
+    engine: EngineSettings
+    #: each with the kind that it is of, in the order of the file
+    systems: tuple[tuple[SourceKind, SystemSettings], ...]
+    #: values that must never be shown
+    secrets: frozenset[str] = field(repr=False)
+
+    def configured_systems(self) -> list[ConfiguredSystem]:
+        """The systems as the engine takes them, with effective times: stale_after is at least three poll intervals,
+        max_backoff at least one."""
+        found = []
+        for kind, settings in self.systems:
+            poll_interval = settings.poll_interval or self.engine.poll_interval
+            found.append(
+                ConfiguredSystem(
+                    kind=kind,
+                    settings=settings,
+                    poll_interval=poll_interval,
+                    live_interval=settings.live_interval or self.engine.live_interval,
+                    stale_after=max(settings.stale_after or self.engine.stale_after, 3 * poll_interval),
+                    max_backoff=max(self.engine.max_backoff, poll_interval),
+                    auth_probe_interval=self.engine.auth_probe_interval,
+                )
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Override:
+    """A value from outside the file, and where it came from: ``--port`` or ``CONNECTORY_PORT``."""
+
+    path: KeyPath
+    value: Any
+    origin: str
+
+
+def load(path: Path | None, *, environ: Mapping[str, str], overrides: Iterable[Override] = ()) -> Config:
+    """The configuration in ``path``, or in CONNECTORY_CONFIG, or in ./connectory.toml. Raises ConfigError.
+
+    ``overrides`` are the command line's; the environment's are added here.
+    """
+    file = path or Path(environ.get("CONNECTORY_CONFIG") or DEFAULT_FILE)
+    return build(read(file), str(file), environ=environ, overrides=[*from_environment(environ), *overrides])
+
+
+def from_environment(environ: Mapping[str, str]) -> list[Override]:
+    """An empty variable counts as absent."""
+    return [Override(path, environ[name], name) for name, path in ENVIRONMENT.items() if environ.get(name)]
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The document in ``file``. Raises ConfigError."""
+    try:
+        # a byte-order mark is what some editors leave at the start
+        return tomllib.loads(file.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(
+            [f"{file}: there is no such file; name one with --config or CONNECTORY_CONFIG;\n{_MINIMAL}"]
+        ) from None
+    except OSError as error:
+        raise ConfigError([f"{file}: cannot be read: {error.strerror or error}"]) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError([f"{file}: line {line}: is not UTF-8 text; save the file as UTF-8"]) from None
+    except tomllib.TOMLDecodeError as error:
+        said, _, place = str(error).partition(" (at ")
+        where = f"{place.rstrip(')')}: " if place else ""
+        raise ConfigError([f"{file}: {where}is not valid TOML: {said}"]) from None
+    except RecursionError:
+        raise ConfigError([f"{file}: is nested too deeply"]) from None
+
+
+def build(
+    document: Mapping[str, Any], file: str, *, environ: Mapping[str, str], overrides: Iterable[Override] = ()
+) -> Config:
+    """The configuration that ``document`` and ``overrides`` make; of two overrides the later wins. Raises ConfigError
+    with everything that is wrong."""
+    problems = Problems(file)
+    interpolation = Interpolation(environ, problems.add)
+    resolved = interpolation.apply(dict(document))
+    problems.secrets |= interpolation.values
+    for override in overrides:
+        table, key = override.path
+        if isinstance(resolved.setdefault(table, {}), dict):
+            resolved[table][key] = override.value
+            problems.origins[override.path] = override.origin
+            problems.found.pop(override.path, None)  # what it replaces need not be right
+    _collect_secrets(resolved, "", problems.secrets)
+
+    for key in resolved:
+        if key not in _TABLES:
+            problems.add((key,), f"unknown table{suggest(key, _TABLES)}")
+    server = problems.check(ServerSettings, resolved.get("server", {}), ("server",))
+    store = problems.check(StoreSettings, resolved.get("store", {}), ("store",))
+    engine = problems.check(EngineSettings, resolved.get("engine", {}), ("engine",))
+    systems = _systems(resolved.get("systems", []), problems)
+    if server is not None and not server.is_local and not server.allow_anonymous:
+        problems.add(
+            ("server", "host"),
+            f"{server.host} can be reached from other machines and nobody would have to authenticate; use 127.0.0.1, "
+            "or set server.allow_anonymous = true to let everybody read",
+        )
+    if problems.found or server is None or store is None or engine is None:
+        raise ConfigError(problems.sentences())
+    return Config(server, store, engine, tuple(systems), frozenset(_secrets(store, systems)))
+
+
+def _systems(entries: Any, problems: Problems) -> list[tuple[SourceKind, SystemSettings]]:
+    if not isinstance(entries, list):
+        problems.add(("systems",), "has to be a list of tables; head each system with [[systems]]")
+        return []
+    found: list[tuple[SourceKind, SystemSettings]] = []
+    seen: dict[str, int] = {}
+    for place, entry in enumerate(entries):
+        path: KeyPath = ("systems", place)
+        name = entry.get("name") if isinstance(entry, dict) else None
+        kind = _kind(entry, path, problems)
+        settings = problems.check(kind.settings, entry, path) if kind is not None else None
+        if isinstance(name, str) and seen.setdefault(name, place) != place:
+            first = spell(("systems", seen[name]))
+            problems.add((*path, "name"), f'"{name}" is the name of {first} too; give each system its own')
+        if kind is not None and settings is not None:
+            found.append((kind, settings))
+    return found
+
+
+def _kind(entry: Any, path: KeyPath, problems: Problems) -> SourceKind | None:
+    kinds = registry.kinds()
+    valid = f"valid: {', '.join(sorted(kinds))}"
+    if not isinstance(entry, dict):
+        problems.add(path, "has to be a table; head each system with [[systems]]")
+        return None
+    name = entry.get("kind")
+    if not isinstance(name, str):
+        problems.add((*path, "kind"), f"{'is missing' if name is None else 'has to be text'}; {valid}")
+        return None
+    if name in kinds:
+        return kinds[name]
+    broken = registry.problems().get(name)
+    if broken is not None:
+        problems.add((*path, "kind"), f'"{name}" is registered and cannot be used: {broken}; {valid}')
+    else:
+        problems.add((*path, "kind"), f'"{name}" is no kind of system{suggest(name, sorted(kinds))}')
+    return None
+
+
+def _collect_secrets(value: Any, key: str, into: set[str]) -> None:
+    """Every text under a secret-looking key, and the password of the store's URL, wherever it stands."""
+    if isinstance(value, dict):
+        for inner, item in value.items():
+            _collect_secrets(item, inner, into)
+    elif isinstance(value, list):
+        for item in value:
+            _collect_secrets(item, key, into)
+    elif isinstance(value, str) and value:
+        if SECRET_KEY.search(key):
+            into.add(value)
+        into.update(re.findall(r"://[^:/@\s]*:([^@\s]+)@", value))
+
+
+def _secrets(store: StoreSettings, systems: Iterable[tuple[SourceKind, SystemSettings]]) -> Iterable[str]:
+    if store.password:
+        yield store.password
+    for _, settings in systems:
+        yield from _secret_values(settings)
+
+
+def _secret_values(settings: BaseModel) -> Iterable[str]:
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            yield value.get_secret_value()
+        elif isinstance(value, BaseModel):
+            yield from _secret_values(value)
+        elif isinstance(value, str) and value and SECRET_KEY.search(name):
+            yield value

@@ -1,0 +1,80 @@
+"""``connectory demo``: a simulator of every kind that has one, and the gateway over them, in one process."""
+
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from connectory import simulators
+from connectory.config import Config, Override, build
+from connectory.gateway import gateway
+
+#: Seconds between polls: a demo should move while one looks.
+POLL_INTERVAL = 2.0
+LIVE_INTERVAL = 1.0
+EXAMPLE = (
+    "{ systems { name health totalConnectors } connectors(first: 5) { nodes { name source status docsIndexed } } }"
+)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What runs, and where."""
+
+    url: str
+    #: where each simulator answers, by the kind's name
+    simulators: dict[str, str]
+
+    def greeting(self) -> str:
+        width = max((len(kind) for kind in self.simulators), default=0)
+        lines = [f"  {kind:{width}}  {url}" for kind, url in self.simulators.items()]
+        return "\n".join(
+            [
+                "",
+                "Connectory demo. Nothing here is real; everything moves.",
+                "",
+                f"  GraphiQL    {self.url}/graphql        open it in a browser",
+                f"  GraphQL     {self.url}/graphql        POST",
+                f"  Metrics     {self.url}/metrics",
+                "",
+                "Simulated systems:",
+                *lines,
+                "",
+                "Ask for example:",
+                f"  curl -s {self.url}/graphql -H 'Content-Type: application/json' \\",
+                f"""    -d '{{"query": "{EXAMPLE}"}}'""",
+                "",
+                "Ctrl-C ends it.",
+            ]
+        )
+
+
+@asynccontextmanager
+async def demo(
+    overrides: Iterable[Override], *, speed: float, seed: int, configured: Callable[[Config], None]
+) -> AsyncIterator[Demo]:
+    """Run simulators and gateway for as long as the block runs.
+
+    The store is a file that goes away with the demo, unless ``overrides`` names another. ``configured`` is told of the
+    configuration before the gateway starts.
+
+    Raises ConfigError, CannotListen and StoreError.
+    """
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="connectory-demo-"))
+        urls: dict[str, str] = {}
+        systems = []
+        for name, kind in simulators.simulated_kinds().items():
+            urls[name] = await stack.enter_async_context(simulators.simulating(kind, speed=speed, seed=seed))
+            systems.append(simulators.system(kind, urls[name]))
+        document = {
+            # the data is invented: whoever is let in by another bind address may read it
+            "server": {"allow_anonymous": True},
+            "store": {"url": f"sqlite:///{Path(folder) / 'demo.db'}"},
+            "engine": {"poll_interval": POLL_INTERVAL, "live_interval": LIVE_INTERVAL},
+            "systems": systems,
+        }
+        config = build(document, "the demo's configuration", environ={}, overrides=overrides)
+        configured(config)
+        yield Demo(await stack.enter_async_context(gateway(config)), urls)

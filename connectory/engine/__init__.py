@@ -1,0 +1,61 @@
+"""What runs between the upstreams and the store: one loop per system that polls, diffs, commits and wakes."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from random import Random
+
+from connectory.bus import Bus
+from connectory.engine.configured import ConfiguredSystem
+from connectory.engine.poller import Poller
+from connectory.store import Store
+from connectory.store.registration import register_systems
+
+__all__ = ["ConfiguredSystem", "Engine"]
+
+_log = logging.getLogger(__name__)
+#: Seconds that the pollers get to end by themselves.
+_GRACE = 4.0
+
+
+class Engine:
+    """Polls every configured system until it is stopped. One system's trouble never delays another.
+
+    ``clock`` tells the time (UTC-aware), ``chance`` the jitter.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        systems: Sequence[ConfiguredSystem],
+        *,
+        bus: Bus | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        chance: Random | None = None,
+    ) -> None:
+        self.bus = bus or Bus()
+        self._store = store
+        self._systems = systems
+        chance = chance or Random()
+        self.pollers = {system.name: Poller(store, system, self.bus, clock=clock, chance=chance) for system in systems}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Make the store know the configured systems, and start polling them. Returns at once, whoever answers."""
+        await register_systems(self._store, [system.registration for system in self._systems])
+        self._tasks = [asyncio.create_task(poller.run(), name=f"poll {name}") for name, poller in self.pollers.items()]
+
+    async def stop(self) -> None:
+        """End all polling within five seconds. A commit that has begun is finished or rolled back as a whole."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=_GRACE)
+            for task in late:
+                _log.warning("a poller does not end", extra={"action": "engine_stop_late", "task": task.get_name()})
+        self._tasks = []
+        for poller in self.pollers.values():
+            with contextlib.suppress(Exception):
+                await poller.close()

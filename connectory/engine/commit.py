@@ -1,0 +1,286 @@
+"""One poll = one transaction = one batch of upserts and log rows. An unchanged poll writes the system's row alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connectory.engine.changes import Row, connector_event, connector_row, job_event, job_row, judge
+from connectory.engine.order import Sequenced, microseconds
+from connectory.engine.pace import SystemState, transition
+from connectory.model import (
+    RUNNING,
+    ConnectorFact,
+    EventKind,
+    HistoryBatch,
+    JobFact,
+    JobStatus,
+    Known,
+    KnownConnector,
+    Observation,
+)
+from connectory.store import Store
+from connectory.store.identity import CONNECTOR, JOB, external_id, global_id
+from connectory.store.tables import CONNECTORS, JOBS
+from connectory.store.writes import (
+    append_events,
+    insert_rows,
+    mark_history_read,
+    newest_jobs,
+    placed_jobs,
+    rows_by_id,
+    update_rows,
+    update_system,
+)
+
+#: Consecutive complete answers without a connector that make it removed; and when those answers were empty altogether.
+_MISSED, _MISSED_FROM_EMPTY = 2, 3
+
+#: What a connector's row holds before its jobs have been looked at.
+_NEW_CONNECTOR: Row = {
+    "latest_job_id": None,
+    "removed_at": None,
+    "observed_at": None,
+    "missed_polls": 0,
+    "history_read": False,
+}
+
+
+class Commit:
+    """The writing of what was seen of one system. Memory follows only after the transaction has been committed."""
+
+    def __init__(
+        self, store: Store, system_id: str, system: str, rolls_up: frozenset[str], known: Known, now: datetime
+    ) -> None:
+        self._store, self._id, self._system, self._rolls_up = store, system_id, system, rolls_up
+        self._known, self._now = known, now
+        self._events: list[Row] = []
+        #: connector → its newest content job, as this commit found them
+        self._latest: dict[str, str | None] = {}
+
+    async def poll(self, observation: Observation, before: SystemState, after: SystemState) -> int | None:
+        """Store a poll that read the list. Returns the log's new position, None when the log has not grown."""
+        facts = {fact.external_id: fact for fact in observation.connectors}
+        async with self._store.write() as connection:
+            gone = set(observation.gone_jobs)
+            rows = self._changed_rows(facts, observation.owed)
+            absent = self._absent_rows(facts, observation, before)
+            removed = {id for id, row in absent.items() if row.get("removed_at")}
+            removed |= {fact.external_id for fact in facts.values() if fact.is_removed}
+            gone |= {job for job, connector in self._known.open_jobs.items() if connector in removed}
+            touched = await self._write_jobs(connection, observation.jobs, gone, before)
+            await self._write_connectors(connection, rows, absent, touched)
+            self._system_event(before, after)
+            await update_system(connection, self._id, asdict(after))
+            position = await append_events(connection, self._events) if self._events else None
+        self._remember(facts, observation, absent, gone)
+        return position
+
+    async def history(self, batch: HistoryBatch, state: SystemState) -> int | None:
+        """Store a stretch of past jobs. Returns the log's new position, None when the log has not grown."""
+        async with self._store.write() as connection:
+            touched = await self._write_jobs(connection, batch.jobs, set(), state)
+            await self._write_connectors(connection, {}, {}, touched)
+            ids = [global_id(CONNECTOR, self._system, name) for name in batch.finished]
+            await mark_history_read(connection, ids)
+            position = await append_events(connection, self._events) if self._events else None
+        self._remember_jobs(batch.jobs)
+        for name in batch.finished & self._known.connectors.keys():
+            self._known.connectors[name].history_read = True
+        return position
+
+    async def failure(self, before: SystemState, after: SystemState) -> int | None:
+        """Store that a poll read nothing. Returns the log's new position, None when the log has not grown."""
+        self._system_event(before, after)
+        async with self._store.write() as connection:
+            await update_system(connection, self._id, asdict(after))
+            return await append_events(connection, self._events) if self._events else None
+
+    # ---- connectors
+
+    def _changed_rows(self, facts: Mapping[str, ConnectorFact], owed: frozenset[str]) -> dict[str, Row]:
+        """Rows of the facts that are new, that differ from what is stored, or that were missing."""
+        rows = {}
+        for name, fact in facts.items():
+            memory = self._known.connectors.get(name)
+            if memory is not None and not memory.is_missing and self._known.unchanged(fact) and name not in owed:
+                continue
+            row = connector_row(self._id, self._system, fact, owed=name in owed)
+            row["missed_polls"], row["observed_at"] = 0, None
+            row["removed_at"] = self._now if fact.is_removed else None
+            rows[name] = row
+        return rows
+
+    def _absent_rows(
+        self, facts: Mapping[str, ConnectorFact], observation: Observation, before: SystemState
+    ) -> dict[str, Row]:
+        """What changes in the rows of connectors that the answer lacks."""
+        enough = _MISSED if facts else _MISSED_FROM_EMPTY
+        rows: dict[str, Row] = {}
+        for name, memory in self._known.connectors.items():
+            if name in facts or memory.is_removed:
+                continue
+            row: Row = {"observed_at": before.observed_at or self._now} if not memory.is_missing else {}
+            if observation.complete:
+                row["missed_polls"] = memory.missed_polls + 1
+                if row["missed_polls"] >= enough:
+                    row["removed_at"] = self._now
+            if row:
+                rows[name] = row
+        return rows
+
+    async def _write_connectors(
+        self, connection: AsyncConnection, rows: dict[str, Row], absent: dict[str, Row], touched: set[str]
+    ) -> None:
+        """Write connectors that changed, that are absent, or whose jobs changed (``touched``, global ids)."""
+        seen = {row["id"]: row for row in rows.values()}
+        seen |= {global_id(CONNECTOR, self._system, name): row for name, row in absent.items()}
+        ids = sorted({*seen, *touched})
+        stored = await rows_by_id(connection, CONNECTORS, ids)
+        ids = [id for id in ids if id in stored or id in seen]  # the rest are jobs whose connector nobody knows
+        newest = await newest_jobs(connection, [id for id in ids if id in touched or "fingerprint" in seen[id]])
+        inserts, updates, events = [], [], []
+        for id in ids:
+            before = stored.get(id)
+            after: Row = {**(before or _NEW_CONNECTOR), **seen.get(id, {})}
+            if after["removed_at"] and before and before["removed_at"]:
+                after["removed_at"] = before["removed_at"]
+            if id in newest:
+                self._roll_up(after, newest[id])
+            judge(after)
+            event = connector_event(before, after, self._now)
+            if event:
+                events.append(event)
+            if before is None:
+                inserts.append(after)
+            elif dict(before) != after:
+                updates.append(after)
+        self._events = events + self._events  # a connector is told of before its jobs
+        await insert_rows(connection, CONNECTORS, inserts)
+        await update_rows(connection, CONNECTORS, updates)
+
+    def _roll_up(self, row: Row, newest: Mapping[str, Any]) -> None:
+        """Fill what the connector's jobs tell, as far as its kind leaves it to them (design, "Field mapping")."""
+        latest, finished, succeeded, counted = (newest[name] for name in ("latest", "finished", "succeeded", "counted"))
+        told: Row = {
+            "docs_indexed": counted and counted["docs_in_index"],
+            "latest_job_docs_indexed": latest and latest["indexed"],
+            "last_job_status": latest and latest["status"],
+            "last_finished_job_status": finished and finished["status"],
+            "in_progress": bool(latest) and latest["status"] in RUNNING,
+            "last_success_at": succeeded and succeeded["completed_at"],
+            "last_sync_at": finished and finished["completed_at"],
+        }
+        row |= {name: value for name, value in told.items() if name in self._rolls_up}
+        row["latest_job_id"] = latest and latest["id"]
+        self._latest[row["external_id"]] = latest and external_id(latest["id"])
+
+    # ---- jobs
+
+    async def _write_jobs(
+        self, connection: AsyncConnection, facts: Sequence[JobFact], gone: set[str], state: SystemState
+    ) -> set[str]:
+        """Write jobs that are new, changed or gone; returns the global ids of the connectors whose jobs changed."""
+        rows = {row["id"]: (row, fact) for fact in facts for row in [job_row(self._id, self._system, fact)]}
+        gone_ids = {global_id(JOB, self._system, name) for name in gone} - rows.keys()
+        stored = await rows_by_id(connection, JOBS, [*rows, *gone_ids])
+        fresh = [(row, fact) for id, (row, fact) in rows.items() if id not in stored]
+        await self._place(connection, fresh)
+        inserts, updates = [], []
+        for row, _ in fresh:
+            row["observed_at"] = None if row["is_open"] else self._now
+            inserts.append(row)
+            self._log(job_event(None, row, self._now))
+        for id, before in stored.items():
+            if id in gone_ids:
+                after = self._gone(before, state)
+            elif before["fingerprint"] == rows[id][0]["fingerprint"]:
+                continue
+            else:
+                after = {**before, **rows[id][0]}
+                after["observed_at"] = None if after["is_open"] else self._now
+            updates.append(after)
+            self._log(job_event(before, after, self._now))
+        await insert_rows(connection, JOBS, inserts)
+        await update_rows(connection, JOBS, updates)
+        return {row["connector_id"] for row in (*inserts, *updates) if row["connector_id"]}
+
+    def _gone(self, before: Mapping[str, Any], state: SystemState) -> Row:
+        """A job that was open and is no longer served: nobody knows how it ended, so nothing is claimed."""
+        return {
+            **before,
+            "status": JobStatus.UNKNOWN,
+            "is_open": False,
+            "observed_at": state.observed_at or self._now,
+            "fingerprint": None,
+        }
+
+    async def _place(self, connection: AsyncConnection, fresh: Sequence[tuple[Row, JobFact]]) -> None:
+        numbered = [pair for pair in fresh if pair[1].sequence is not None]
+        places = Sequenced(await placed_jobs(connection, self._id)) if numbered else Sequenced(())
+        for row, fact in sorted(fresh, key=lambda pair: pair[1].sequence or 0, reverse=True):
+            if fact.sequence is None:
+                row["created_order"] = microseconds(fact.order_at)
+            else:
+                row["created_order"] = places.place(fact.sequence, fact.order_at)
+
+    # ---- log and memory
+
+    def _log(self, event: Row | None) -> None:
+        if event is not None:
+            self._events.append(event)
+
+    def _system_event(self, before: SystemState, after: SystemState) -> None:
+        kind = transition(before.health, after.health)
+        if kind is None:
+            return
+        said = after.error_message or "It answers completely."
+        if kind is EventKind.SYSTEM_RECOVERED and before.down_since:
+            said = f"It answers again, after {(self._now - before.down_since).total_seconds():.0f} seconds. {said}"
+        self._events.append(
+            {
+                "at": self._now,
+                "kind": kind,
+                "system_id": self._id,
+                "connector_id": None,
+                "job_id": None,
+                "status": None,
+                "previous_status": None,
+                "health": after.health.value,
+                "previous_health": before.health.value,
+                "processed": None,
+                "changed_fields": None,
+                "message": said,
+            }
+        )
+
+    def _remember(
+        self, facts: Mapping[str, ConnectorFact], observation: Observation, absent: Mapping[str, Row], gone: set[str]
+    ) -> None:
+        for name, fact in facts.items():
+            memory = self._known.connectors.setdefault(name, KnownConnector())
+            memory.fingerprint = None if name in observation.owed else fact.fingerprint
+            memory.missed_polls, memory.is_missing, memory.is_removed = 0, False, fact.is_removed
+        for name, row in absent.items():
+            memory = self._known.connectors[name]
+            memory.is_missing = True
+            memory.missed_polls = row.get("missed_polls", memory.missed_polls)
+            memory.is_removed = bool(row.get("removed_at"))
+        for job in gone:
+            self._known.open_jobs.pop(job, None)
+        self._remember_jobs(observation.jobs)
+
+    def _remember_jobs(self, jobs: Sequence[JobFact]) -> None:
+        known = self._known
+        for name, latest in self._latest.items():
+            if name in known.connectors:
+                known.connectors[name].latest_job = latest
+        for fact in jobs:
+            if fact.status.open and not fact.ended:
+                known.open_jobs[fact.external_id] = fact.connector
+            else:
+                known.open_jobs.pop(fact.external_id, None)
+            if known.newest_job_at is None or fact.order_at > known.newest_job_at:
+                known.newest_job_at = fact.order_at

@@ -1,0 +1,163 @@
+"""The loop of one system: poll, diff, commit, wake; and its history, read in the background."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from random import Random
+
+from connectory.bus import Bus
+from connectory.engine.commit import Commit
+from connectory.engine.configured import ConfiguredSystem
+from connectory.engine.memory import recall
+from connectory.engine.pace import SystemState, after_answer, after_failure
+from connectory.model import HistoryBatch, Known, Observation, Problem, SystemErrorCode
+from connectory.store import Store
+from connectory.store.identity import SYSTEM, global_id
+from connectory.store.records import DOWN
+from sources.base import Source, SourceError
+
+_log = logging.getLogger(__name__)
+
+
+class Poller:
+    """Polls one system for ever. Nothing that an upstream does ends it, and no trouble with the store either."""
+
+    def __init__(
+        self, store: Store, system: ConfiguredSystem, bus: Bus, *, clock: Callable[[], datetime], chance: Random
+    ) -> None:
+        self.system = system
+        self._store, self._bus, self._clock, self._chance = store, bus, clock, chance
+        self._id = global_id(SYSTEM, system.name)
+        self._source: Source = system.kind.open(system.settings)
+        self._known: Known | None = None
+        self._state = SystemState()
+        #: one commit at a time: polls and history share the memory
+        self._turn = asyncio.Lock()
+        self._history: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        try:
+            while True:
+                wait = self.system.poll_interval
+                try:
+                    if await self._recall():
+                        wait = await self._poll()
+                except Exception:
+                    self._known = None  # the store knows better than we do what it has
+                    self._say_exception("the poll could not be stored; it will be made again", "store_failed")
+                await asyncio.sleep(wait)
+        finally:
+            await self._stop_history()
+
+    async def close(self) -> None:
+        await self._source.close()
+
+    async def _recall(self) -> bool:
+        """Make sure that this process is the one to poll, and that it remembers. False: another one polls."""
+        if not await self._store.leases.hold(self.system.name):
+            self._known = None
+            return False
+        if self._known is None:
+            async with self._store.read() as connection:
+                self._known, self._state = await recall(connection, self._id)
+        return True
+
+    async def _poll(self) -> float:
+        """One poll and its commit. Returns the seconds to wait before the next."""
+        assert self._known is not None
+        started = self._clock()
+        try:
+            observation = await self._source.poll(self._known)
+        except SourceError as error:
+            problem = Problem(error.code, str(error), getattr(error, "retry_after", None))
+            await self._failed(problem, started)
+        except Exception as error:
+            # an adapter's own mistake: told as a mismatch, logged with its traceback, and never the end of the loop
+            self._say_exception("the adapter failed", "adapter_failed")
+            await self._failed(Problem(SystemErrorCode.MISMATCH, f"the adapter failed: {error!r}"), started)
+        else:
+            await self._answered(observation, started)
+        return self._seconds_to_next()
+
+    async def _answered(self, observation: Observation, started: datetime) -> None:
+        now, before = self._clock(), self._state
+        after = after_answer(
+            before, observation.problems, complete=observation.complete, started=started, now=now, pace=self.system.pace
+        )
+        async with self._turn:
+            position = await self._commit(now).poll(observation, before, after)
+        self._passed(before, after, position)
+        self._start_history()
+
+    async def _failed(self, problem: Problem, started: datetime) -> None:
+        now, before = self._clock(), self._state
+        after = after_failure(before, problem, started=started, now=now, pace=self.system.pace, chance=self._chance)
+        async with self._turn:
+            position = await self._commit(now).failure(before, after)
+        self._passed(before, after, position)
+
+    def _commit(self, now: datetime) -> Commit:
+        assert self._known is not None
+        kind = self.system.kind
+        return Commit(self._store, self._id, self.system.name, kind.rolls_up, self._known, now)
+
+    def _passed(self, before: SystemState, after: SystemState, position: int | None) -> None:
+        self._state = after
+        if position is not None:
+            self._bus.wake(position)
+        if before.health is not after.health:
+            level = logging.WARNING if after.health in DOWN else logging.INFO
+            _log.log(
+                level,
+                f"{self.system.name} is {after.health}" + (f": {after.error_message}" if after.error_message else ""),
+                extra={"action": "system_health", "system": self.system.name, "health": after.health.name},
+            )
+
+    def _seconds_to_next(self) -> float:
+        now = self._clock()
+        return max(0.0, ((self._state.next_poll_at or now) - now) / timedelta(seconds=1))
+
+    # ---- history
+
+    def _start_history(self) -> None:
+        assert self._known is not None
+        if self._history is not None and not self._history.done():
+            return
+        unread = frozenset(name for name, memory in self._known.connectors.items() if not memory.history_read)
+        if unread:
+            self._history = asyncio.create_task(self._read_history(unread), name=f"history {self.system.name}")
+
+    async def _read_history(self, connectors: frozenset[str]) -> None:
+        known = self._known
+        assert known is not None
+        try:
+            async for batch in self._source.history(known, connectors):
+                await self._store_history(batch, known)
+        except SourceError as error:
+            # what is unread stays so, and is asked for again after the next poll
+            _log.info(
+                f"the history of {self.system.name} is not complete yet: {error}",
+                extra={"action": "history_paused", "system": self.system.name},
+            )
+        except Exception:
+            self._known = None
+            self._say_exception("the history could not be read or stored; it will be read again", "history_failed")
+
+    async def _store_history(self, batch: HistoryBatch, known: Known) -> None:
+        async with self._turn:
+            if known is not self._known:
+                return  # the memory was lost meanwhile; the next poll starts again
+            position = await self._commit(self._clock()).history(batch, self._state)
+        if position is not None:
+            self._bus.wake(position)
+
+    async def _stop_history(self) -> None:
+        if self._history is not None:
+            self._history.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._history
+
+    def _say_exception(self, sentence: str, action: str) -> None:
+        _log.exception(f"{self.system.name}: {sentence}", extra={"action": action, "system": self.system.name})

@@ -1,0 +1,29 @@
+"""The gateway as a whole: store, engine and web application of one configuration."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from connectory.app import build_app
+from connectory.config import Config
+from connectory.engine import Engine
+from connectory.serving import serving
+from connectory.store import Store
+
+
+@asynccontextmanager
+async def gateway(config: Config) -> AsyncIterator[str]:
+    """Run the gateway for as long as the block runs; gives its URL. Raises CannotListen and StoreError."""
+    store = Store(config.store.url)
+    engine = Engine(store, config.configured_systems())
+    async with serving(build_app(store, engine, config.server), config.server.host, config.server.port) as url:
+        yield url
+
+
+async def upgrade(config: Config) -> None:
+    """Migrate the store and do nothing else. Raises StoreError."""
+    store = Store(config.store.url)
+    try:
+        await store.open()
+        await store.upgrade()
+    finally:
+        await store.close()

@@ -1,0 +1,78 @@
+"""What clients see of an error.
+
+Mistakes of the client and errors raised on purpose stay as they are, with a code; anything unexpected becomes
+"Internal error" with an incident id, under which the log has the rest.
+"""
+
+import logging
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from graphql import GraphQLError, GraphQLSyntaxError
+from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
+
+PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
+VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
+BAD_USER_INPUT = "BAD_USER_INPUT"
+INTERNAL = "INTERNAL_SERVER_ERROR"
+
+log = logging.getLogger(__name__)
+
+
+def present(result: ExecutionResult) -> list[dict[str, Any]]:
+    """The errors of a result, ready to be sent. Unexpected ones are logged here, once for each exception."""
+    before_execution = isinstance(result, PreExecutionError)
+    incidents: dict[int, str] = {}
+    return [_present(error, before_execution, incidents) for error in result.errors or ()]
+
+
+def codes(errors: Sequence[dict[str, Any]]) -> set[str]:
+    return {error["extensions"]["code"] for error in errors}
+
+
+def internal(error: BaseException, **known: Any) -> dict[str, Any]:
+    """Log an unexpected exception with its traceback; what the client is told of it instead."""
+    incident = uuid.uuid4().hex
+    log.error(
+        "An unexpected error, incident %s: %s",
+        incident,
+        type(error).__name__,
+        exc_info=(type(error), error, error.__traceback__),
+        extra={"action": "graphql.internal_error", "incident": incident, **known},
+    )
+    return _masked(incident)
+
+
+def _masked(incident: str) -> dict[str, Any]:
+    return {"message": "Internal error", "extensions": {"code": INTERNAL, "incidentId": incident}}
+
+
+def _present(error: GraphQLError, before_execution: bool, incidents: dict[int, str]) -> dict[str, Any]:
+    cause = unexpected(error)
+    if cause is None:
+        shown: dict[str, Any] = dict(error.formatted)
+        shown["extensions"] = {"code": _code(error, before_execution), **(error.extensions or {})}
+        return shown
+    known = incidents.get(id(cause))
+    shown = _masked(known) if known else internal(cause, path=".".join(map(str, error.path or ())))
+    incidents[id(cause)] = shown["extensions"]["incidentId"]
+    return {**{key: value for key, value in error.formatted.items() if key in ("locations", "path")}, **shown}
+
+
+def unexpected(error: GraphQLError) -> BaseException | None:
+    """The exception behind an error that nobody raised for the client; None for one that is the client's to see."""
+    cause: BaseException | None = error
+    while isinstance(cause, GraphQLError):
+        cause = cause.original_error
+    if cause is None:
+        return None
+    # what a scalar raises for a value in the document or in the variables has a place in the document and no path
+    return cause if error.path is not None or not error.nodes else None
+
+
+def _code(error: GraphQLError, before_execution: bool) -> str:
+    if isinstance(error, GraphQLSyntaxError):
+        return PARSE_FAILED
+    return VALIDATION_FAILED if before_execution else BAD_USER_INPUT

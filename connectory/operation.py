@@ -1,0 +1,129 @@
+"""What a client asks for, read from an HTTP request as GraphQL over HTTP describes it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from aiohttp import hdrs, web
+
+from connectory.answer import JSON
+
+#: What an operation's parameters have to be, and how that is said.
+_SHAPES: Mapping[str, tuple[type, str]] = {
+    "query": (str, "text"),
+    "operationName": (str, "text or null"),
+    "variables": (dict, "an object or null"),
+    "extensions": (dict, "an object or null"),
+}
+
+
+_CODES = {405: "METHOD_NOT_ALLOWED", 406: "NOT_ACCEPTABLE", 415: "UNSUPPORTED_MEDIA_TYPE"}
+
+
+class BadRequest(Exception):
+    """The request cannot be carried out as it is. The message is for its sender.
+
+    ``allow`` names the methods that a 405 has to name. ``in_document`` marks a well-formed request whose document is at
+    fault: those are answered with 200 where the answer is ``application/json``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        code: str | None = None,
+        allow: str | None = None,
+        in_document: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code or _CODES.get(status, "BAD_REQUEST")
+        self.allow = allow
+        self.in_document = in_document
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation as asked for."""
+
+    query: str
+    variables: dict[str, Any] | None = None
+    name: str | None = None
+    extensions: dict[str, Any] | None = None
+
+
+async def read(request: web.Request) -> Operation:
+    """The operation in a GET's query or in a POST's body. Raises BadRequest; web.HTTPRequestEntityTooLarge."""
+    if request.method == hdrs.METH_POST:
+        return _operation(await _body(request))
+    return _operation(_query(request.query))
+
+
+async def _body(request: web.Request) -> Any:
+    if request.content_type != JSON or request.headers.get(hdrs.CONTENT_TYPE) is None:
+        sent = request.headers.get(hdrs.CONTENT_TYPE)
+        raise BadRequest(
+            f"The body has to be {JSON}"
+            + (f", not {request.content_type}." if sent else "; no Content-Type was sent."),
+            status=415,
+        )
+    if (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
+        raise BadRequest("The body has to be UTF-8.", status=415)
+    try:
+        text = (await request.read()).decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadRequest("The body is not UTF-8 text.") from None
+    except web.RequestPayloadError:
+        raise BadRequest("The body cannot be read.") from None
+    return _decode(text, "The body")
+
+
+def _query(query: Mapping[str, str]) -> dict[str, Any]:
+    """The parameters in a URL: ``variables`` and ``extensions`` are JSON text there."""
+    found: dict[str, Any] = {key: query[key] for key in ("query", "operationName") if key in query}
+    for key in ("variables", "extensions"):
+        if query.get(key):
+            found[key] = _decode(query[key], f"The parameter {key}")
+    _check_unicode(found)
+    return found
+
+
+def _decode(text: str, what: str) -> Any:
+    try:
+        found = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        reason = f": {error}" if isinstance(error, json.JSONDecodeError) else ""
+        raise BadRequest(f"{what} is not valid JSON{reason}.") from None
+    if "\\u" in text:
+        _check_unicode(found)
+    return found
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _check_unicode(found: Any) -> None:
+    """Half a surrogate pair is no character: no store takes it and no answer could repeat it."""
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        raise BadRequest("The request holds half of a surrogate pair, which is no character.") from None
+
+
+def _operation(parameters: Any) -> Operation:
+    if not isinstance(parameters, dict):
+        hint = " Send operations one by one; batches are not served." if isinstance(parameters, list) else ""
+        raise BadRequest(f"The body has to be a JSON object.{hint}")
+    for key, (shape, said) in _SHAPES.items():
+        value = parameters.get(key)
+        if value is not None and not isinstance(value, shape):
+            raise BadRequest(f'"{key}" has to be {said}.')
+    query = parameters.get("query")
+    if not query or not query.strip():
+        raise BadRequest('"query" is missing: the text of a GraphQL document.')
+    return Operation(
+        query, parameters.get("variables"), parameters.get("operationName") or None, parameters.get("extensions")
+    )

@@ -1,0 +1,153 @@
+"""Serving an application in the foreground: sockets first, then the application, then waiting for a signal."""
+
+import asyncio
+import logging
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+
+#: Seconds that open requests have to finish once we are asked to stop.
+_LAST_REQUESTS = 1.0
+#: Seconds from the signal until we are gone, whatever hangs.
+_STOP_WITHIN = 4.5
+_BACKLOG = 128
+
+log = logging.getLogger(__name__)
+
+
+class CannotListen(Exception):
+    """The address is taken, not ours, or not permitted."""
+
+
+class AccessLogger(AbstractAccessLogger):
+    """One line per request: method, path, status, bytes and milliseconds; no query, no header, no body."""
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        path = request.rel_url.raw_path
+        self.logger.info(
+            "%s %s %d",
+            request.method,
+            path,
+            response.status,
+            extra={
+                "action": "http.request",
+                "method": request.method,
+                "path": path,
+                "status": response.status,
+                "bytes": response.body_length,
+                "ms": round(time * 1000, 1),
+            },
+        )
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """A socket for each address of ``host``, all at the same port; 0 takes a free one. Raises CannotListen."""
+    sockets: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            sockets.append(_bound(family, kind, protocol, (address[0], port, *address[2:])))
+            port = sockets[0].getsockname()[1]
+    except (OSError, UnicodeError) as error:
+        for opened in sockets:
+            opened.close()
+        reason = getattr(error, "strerror", None) or error
+        raise CannotListen(f"cannot listen at {host} port {port}: {reason}") from None
+    return sockets
+
+
+def _bound(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> socket.socket:
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.setblocking(False)
+        bound.bind(address)
+        # a bound port can still be taken by another process until one of them listens
+        bound.listen(_BACKLOG)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def url(host: str, port: int) -> str:
+    """What to type into a browser on this machine."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}"
+
+
+@asynccontextmanager
+async def serving(app: web.Application, host: str, port: int, *, access_log: bool = True) -> AsyncIterator[str]:
+    """Serve ``app`` for as long as the block runs; gives its URL. Raises CannotListen before anything else starts, and
+    what the application's start raises."""
+    sockets = listen(host, port)
+    taken = sockets[0].getsockname()[1]
+    runner = web.AppRunner(
+        app,
+        handle_signals=False,
+        handler_cancellation=True,
+        shutdown_timeout=_LAST_REQUESTS,
+        access_log_class=AccessLogger,
+        access_log=logging.getLogger("connectory.access") if access_log else None,
+    )
+    try:
+        await runner.setup()
+        for bound in sockets:
+            await web.SockSite(runner, bound, backlog=_BACKLOG).start()
+        yield url(host, taken)
+    finally:
+        await _clean_up(runner)
+        for bound in sockets:
+            bound.close()
+
+
+async def _clean_up(runner: web.AppRunner) -> None:
+    start = time.monotonic()
+    try:
+        async with asyncio.timeout(_STOP_WITHIN):
+            await runner.cleanup()
+    except TimeoutError:
+        log.warning(
+            "Stopped without waiting any longer for what still ran.",
+            extra={"action": "serving.stop_cut_short", "seconds": round(time.monotonic() - start, 1)},
+        )
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    """Run ``main`` until it returns or until SIGTERM or SIGINT; then it is cancelled and may tidy up.
+
+    Further signals are ignored: stopping takes a few seconds at most.
+    """
+    asyncio.run(_until_signalled(main))
+
+
+async def _until_signalled(main: Callable[[], Awaitable[None]]) -> None:
+    task = asyncio.ensure_future(main())
+    asked: list[signal.Signals] = []
+
+    def stop(number: signal.Signals) -> None:
+        if not asked:
+            asked.append(number)
+            log.info("Stopping on %s.", number.name, extra={"action": "serving.stop", "signal": number.name})
+            task.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not asked:
+            raise
+
+
+async def forever() -> None:
+    """Wait until cancelled."""
+    await asyncio.get_running_loop().create_future()

@@ -1,0 +1,231 @@
+"""Filters as SQL: what a ConnectorFilter, a JobFilter or an EventFilter lets through.
+
+The filters are the GraphQL inputs themselves, known here by their attributes. An empty list or "" is no criterion.
+"""
+
+import operator
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, and_, false, not_, or_
+
+from connectory.model import (
+    AccessType,
+    ConditionCode,
+    ConnectorHealth,
+    ConnectorMode,
+    ConnectorStatus,
+    EventKind,
+    JobStatus,
+    JobTrigger,
+    JobType,
+)
+from connectory.store.records import DOWN, SystemRecord
+from connectory.store.snapshot import Snapshot
+from connectory.store.tables import CONNECTORS, EVENTS, JOBS
+
+Criterion = ColumnElement[bool]
+
+
+class LongCriteria(Protocol):
+    """Bounds on a number; all given ones must hold."""
+
+    @property
+    def eq(self) -> int | None: ...
+    @property
+    def gt(self) -> int | None: ...
+    @property
+    def gte(self) -> int | None: ...
+    @property
+    def lt(self) -> int | None: ...
+    @property
+    def lte(self) -> int | None: ...
+
+
+class ConnectorCriteria(Protocol):
+    """A ConnectorFilter."""
+
+    @property
+    def systems(self) -> Sequence[str] | None: ...
+    @property
+    def kinds(self) -> Sequence[str] | None: ...
+    @property
+    def sources(self) -> Sequence[str] | None: ...
+    @property
+    def modes(self) -> Sequence[ConnectorMode] | None: ...
+    @property
+    def access_types(self) -> Sequence[AccessType] | None: ...
+    @property
+    def statuses(self) -> Sequence[ConnectorStatus] | None: ...
+    @property
+    def healths(self) -> Sequence[ConnectorHealth] | None: ...
+    @property
+    def last_job_statuses(self) -> Sequence[JobStatus] | None: ...
+    @property
+    def conditions(self) -> Sequence[ConditionCode] | None: ...
+    @property
+    def docs_indexed(self) -> LongCriteria | None: ...
+    @property
+    def name_contains(self) -> str | None: ...
+    @property
+    def in_progress(self) -> bool | None: ...
+    @property
+    def is_stale(self) -> bool | None: ...
+    @property
+    def include_removed(self) -> bool | None: ...
+
+
+class JobCriteria(Protocol):
+    """A JobFilter."""
+
+    @property
+    def systems(self) -> Sequence[str] | None: ...
+    @property
+    def connector_ids(self) -> Sequence[str] | None: ...
+    @property
+    def sources(self) -> Sequence[str] | None: ...
+    @property
+    def statuses(self) -> Sequence[JobStatus] | None: ...
+    @property
+    def types(self) -> Sequence[JobType] | None: ...
+    @property
+    def triggers(self) -> Sequence[JobTrigger] | None: ...
+    @property
+    def started_after(self) -> datetime | None: ...
+    @property
+    def started_before(self) -> datetime | None: ...
+    @property
+    def completed_after(self) -> datetime | None: ...
+    @property
+    def completed_before(self) -> datetime | None: ...
+    @property
+    def conditions(self) -> Sequence[ConditionCode] | None: ...
+
+
+class EventCriteria(Protocol):
+    """An EventFilter."""
+
+    @property
+    def systems(self) -> Sequence[str] | None: ...
+    @property
+    def connector_ids(self) -> Sequence[str] | None: ...
+    @property
+    def job_ids(self) -> Sequence[str] | None: ...
+    @property
+    def kinds(self) -> Sequence[EventKind] | None: ...
+
+
+def connector_criteria(filter: ConnectorCriteria | None, snapshot: Snapshot) -> list[Criterion]:
+    """What rows of the connectors table must meet; removed ones are left out unless asked for."""
+    c = CONNECTORS.c
+    if filter is None:
+        return [c.system_id.in_(list(snapshot.systems)), c.removed_at.is_(None)]
+    systems = [
+        system.id
+        for system in snapshot.systems.values()
+        if (not filter.systems or system.name in filter.systems) and (not filter.kinds or system.kind in filter.kinds)
+    ]
+    found: list[Criterion] = [c.system_id.in_(systems)]
+    for column, wanted in (
+        (c.source, filter.sources),
+        (c.mode, filter.modes),
+        (c.access_type, filter.access_types),
+        (c.status, filter.statuses),
+        (c.health, filter.healths),
+        (c.last_job_status, filter.last_job_statuses),
+    ):
+        if wanted:
+            found.append(column.in_(list(wanted)))
+    if filter.conditions:
+        found.append(or_(*(_condition(code, snapshot) for code in filter.conditions)))
+    if filter.docs_indexed is not None:
+        found += _long(c.docs_indexed, filter.docs_indexed)
+    if filter.name_contains:
+        found.append(c.name_key.contains(filter.name_contains.casefold(), autoescape=True))
+    if filter.in_progress is not None:
+        found.append(c.in_progress.is_(filter.in_progress))
+    if filter.is_stale is not None:
+        stale = stale_criterion(snapshot)
+        found.append(stale if filter.is_stale else not_(stale))
+    if not filter.include_removed:
+        found.append(c.removed_at.is_(None))
+    return found
+
+
+def job_criteria(filter: JobCriteria | None, snapshot: Snapshot) -> list[Criterion]:
+    """What rows of the jobs table must meet. Jobs of removed connectors stay."""
+    c = JOBS.c
+    if filter is None:
+        return [c.system_id.in_(list(snapshot.systems))]
+    found: list[Criterion] = [c.system_id.in_(_named(filter.systems, snapshot))]
+    for column, wanted in (
+        (c.connector_id, filter.connector_ids),
+        (c.source, filter.sources),
+        (c.status, filter.statuses),
+        (c.type, filter.types),
+        (c.trigger, filter.triggers),
+    ):
+        if wanted:
+            found.append(column.in_(list(wanted)))
+    for column, after, before in (
+        (c.started_at, filter.started_after, filter.started_before),
+        (c.completed_at, filter.completed_after, filter.completed_before),
+    ):
+        if after is not None:
+            found.append(column > after)
+        if before is not None:
+            found.append(column < before)
+    if filter.conditions:
+        found.append(false())  # no condition is kept for jobs yet
+    return found
+
+
+def event_criteria(filter: EventCriteria | None, snapshot: Snapshot) -> list[Criterion]:
+    """What rows of the change log must meet. A connector's events include those of its jobs."""
+    c = EVENTS.c
+    found: list[Criterion] = [c.system_id.in_(_named(filter.systems if filter else None, snapshot))]
+    for column, wanted in (
+        (c.connector_id, filter and filter.connector_ids),
+        (c.job_id, filter and filter.job_ids),
+        (c.kind, filter and filter.kinds),
+    ):
+        if wanted:
+            found.append(column.in_(list(wanted)))
+    return found
+
+
+def stale_criterion(snapshot: Snapshot) -> Criterion:
+    """Connectors whose values are older than their system's freshness limit."""
+    c = CONNECTORS.c
+    found = []
+    for system in snapshot.systems.values():
+        own = c.observed_at < snapshot.now - (system.fresh_until(snapshot.now) - snapshot.now)
+        system_is_stale = system.observed_at is not None and snapshot.now > system.fresh_until(system.observed_at)
+        stale = or_(own, c.observed_at.is_(None)) if system_is_stale else own
+        found.append(and_(c.system_id == system.id, stale.is_(True)))
+    return or_(false(), *found)
+
+
+def _condition(code: ConditionCode, snapshot: Snapshot) -> Criterion:
+    if code is ConditionCode.STALE:
+        return stale_criterion(snapshot)
+    if code is ConditionCode.SYSTEM_DOWN:
+        down: Criterion = CONNECTORS.c.system_id.in_([s.id for s in snapshot.systems.values() if s.health in DOWN])
+        return down
+    return false()
+
+
+def _named(names: Sequence[str] | None, snapshot: Snapshot) -> list[str]:
+    def wanted(system: SystemRecord) -> bool:
+        return not names or system.name in names
+
+    return [system.id for system in snapshot.systems.values() if wanted(system)]
+
+
+_COMPARISONS = {"eq": operator.eq, "gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
+
+
+def _long(column: Any, bounds: LongCriteria) -> list[Criterion]:
+    wanted = {name: getattr(bounds, name) for name in _COMPARISONS}
+    return [_COMPARISONS[name](column, bound) for name, bound in wanted.items() if bound is not None]

@@ -1,0 +1,221 @@
+"""The connection to the store: two pools, one for writing and one for reading, on SQLite and on PostgreSQL.
+
+A read transaction is one snapshot: WAL on SQLite, REPEATABLE READ on PostgreSQL. Writers take turns.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
+
+from connectory.store import migration
+
+#: Seconds to wait for a lock or a connection.
+_PATIENCE = 30
+#: Snapshots that may be open at once.
+_READERS = 8
+
+
+class StoreError(Exception):
+    """The store cannot be used. The message is for people and holds no password."""
+
+
+class StoreUnreachable(StoreError):
+    """No connection to the database, or its file cannot be opened."""
+
+
+class StoreTooNew(StoreError):
+    """The store was written by a newer version of the program."""
+
+
+class Store:
+    """What the gateway remembers, at ``url``: ``sqlite:///FILE`` or ``postgresql://USER@HOST/DATABASE``.
+
+    Raises StoreError for any other URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = _driver_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.leases = _Leases(None if self.is_sqlite else self.url)
+        if self.is_sqlite:
+            self._writer = _sqlite_engine(self.url, begin="BEGIN IMMEDIATE", size=1)
+            self._reader = _sqlite_engine(self.url, begin="BEGIN", size=_READERS)
+        else:
+            self._writer = create_async_engine(self.url, pool_size=4, pool_pre_ping=True)
+            self._reader = create_async_engine(
+                self.url, pool_size=_READERS, pool_pre_ping=True, isolation_level="REPEATABLE READ"
+            )
+
+    def __str__(self) -> str:
+        return self.url.render_as_string(hide_password=True)
+
+    async def open(self) -> None:
+        """Make sure that the database answers. Raises StoreUnreachable."""
+        if self.is_sqlite and self.url.database:
+            folder = Path(self.url.database).absolute().parent  # noqa: ASYNC240
+            if not folder.is_dir():
+                raise StoreUnreachable(f"store {self}: the folder {folder} does not exist")
+        try:
+            async with self._writer.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+        except (DBAPIError, OSError) as error:
+            raise StoreUnreachable(f"store {self}: {_reason(error)}") from error
+
+    async def upgrade(self) -> None:
+        """Bring the tables to this version. Several processes may try at once. Raises StoreTooNew."""
+        async with self._writer.begin() as connection:
+            if not self.is_sqlite:
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_key("migrations")})
+            found = await connection.run_sync(migration.current)
+            if migration.is_unknown(found):
+                raise StoreTooNew(
+                    f"store {self} is at revision {found}, which this version of connectory does not know (it knows up "
+                    f"to {migration.head()}): a newer version has written it. Use that version, or another store."
+                )
+            await connection.run_sync(migration.upgrade)
+
+    async def problems(self) -> list[str]:
+        """Why the store cannot serve now; empty when it can."""
+        try:
+            async with self.read() as connection:
+                found = await connection.run_sync(migration.current)
+        except (DBAPIError, OSError, TimeoutError) as error:
+            return [f"the store does not answer: {_reason(error)}"]
+        if found != migration.head():
+            return [
+                f"the store is at revision {found}, this version needs {migration.head()}: run connectory db upgrade"
+            ]
+        return []
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection within one read-only snapshot."""
+        async with self._reader.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A connection within one transaction: committed at the end, rolled back on any exception."""
+        async with self._writer.begin() as connection:
+            yield connection
+
+    async def close(self) -> None:
+        await self.leases.close()
+        await self._writer.dispose()
+        await self._reader.dispose()
+
+
+class _Leases:
+    """Which systems this process polls: on PostgreSQL the holder of a system's advisory lock does; on SQLite, we do."""
+
+    def __init__(self, url: URL | None) -> None:
+        self._engine = None if url is None else create_async_engine(url, poolclass=NullPool)
+        self._connection: AsyncConnection | None = None
+        self._held: set[str] = set()
+        self._turn = asyncio.Lock()
+
+    async def hold(self, system: str) -> bool:
+        """Take the lease, or make sure that it is still ours. Raises what the database raises when it is down."""
+        if self._engine is None:
+            return True
+        async with self._turn:
+            if self._connection is not None and not await self._alive():
+                await self._drop()
+            if self._connection is None:
+                connection = await self._engine.connect()
+                self._connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            if system not in self._held:
+                taken = await self._connection.execute(
+                    text("SELECT pg_try_advisory_lock(:key)"), {"key": _lock_key(f"system:{system}")}
+                )
+                if not taken.scalar():
+                    return False
+                self._held.add(system)
+            return True
+
+    async def _alive(self) -> bool:
+        assert self._connection is not None
+        try:
+            await self._connection.execute(text("SELECT 1"))
+        except (DBAPIError, OSError):
+            return False
+        return True
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        self._held.clear()
+        if connection is not None:
+            await connection.invalidate()
+            await connection.close()
+
+    async def close(self) -> None:
+        if self._engine is not None:
+            if self._connection is not None:
+                await self._connection.close()
+                self._connection = None
+            self._held.clear()
+            await self._engine.dispose()
+
+
+def _driver_url(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError):
+        raise StoreError(
+            "the store's URL cannot be read; use sqlite:///FILE or postgresql://USER@HOST/DATABASE"
+        ) from None
+    if backend == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise StoreError("the store needs a file: sqlite:///FILE")
+        return parsed.set(drivername="sqlite+aiosqlite")
+    if backend in ("postgresql", "postgres"):
+        query = dict(parsed.query)
+        if "sslmode" in query:  # libpq's word; asyncpg says ssl
+            query["ssl"] = query.pop("sslmode")
+        return parsed.set(drivername="postgresql+asyncpg", query=query)
+    raise StoreError(f"the store cannot be a {backend} database; use sqlite:///FILE or postgresql://USER@HOST/DATABASE")
+
+
+def _sqlite_engine(url: URL, *, begin: str, size: int) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=_PATIENCE,
+        connect_args={"timeout": _PATIENCE, "isolation_level": None},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _: object) -> None:
+        cursor = connection.cursor()
+        # NORMAL with WAL survives a kill; only a power cut may take the last commits, never the file's integrity
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-32000", "temp_store=MEMORY"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    # the driver's own transaction handling is off (isolation_level None), so that BEGIN is said as we mean it
+    @event.listens_for(engine.sync_engine, "begin")
+    def say_begin(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _lock_key(name: str) -> int:
+    """A 64-bit key for PostgreSQL's advisory locks."""
+    return int.from_bytes(hashlib.blake2b(f"connectory:{name}".encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def _reason(error: BaseException) -> str:
+    original = getattr(error, "orig", None) or error
+    return str(original).strip().splitlines()[0] if str(original).strip() else type(original).__name__

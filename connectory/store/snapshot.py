@@ -1,0 +1,115 @@
+"""One snapshot of the store: everything that one operation reads."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Executable, select, true
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connectory.model import ConditionCode, ConditionSeverity
+from connectory.store.database import Store
+from connectory.store.records import (
+    DOWN,
+    ConditionRecord,
+    ConnectorRecord,
+    JobRecord,
+    SystemRecord,
+    columns,
+)
+from connectory.store.tables import CONNECTORS, JOBS, LOG_HEAD, SYSTEMS
+
+_SYSTEM_COLUMNS = columns(SYSTEMS, SystemRecord, "error_at")
+CONNECTOR_COLUMNS = columns(CONNECTORS, ConnectorRecord, "observed_at")
+JOB_COLUMNS = columns(JOBS, JobRecord, "observed_at")
+# the last column is the row's own time, for which the system's may stand in
+_CONNECTOR_WIDTH, _JOB_WIDTH = len(CONNECTOR_COLUMNS) - 1, len(JOB_COLUMNS) - 1
+
+
+class Snapshot:
+    """Reads within one read-only transaction, at one moment ``now``. Fields of one operation may ask at once."""
+
+    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+        self._connection = connection
+        self._turn = asyncio.Lock()
+        self.now = now
+        #: the position of the change log that this snapshot shows
+        self.position = 0
+        #: configured systems by id, in the order of their names
+        self.systems: dict[str, SystemRecord] = {}
+        #: SQL statements sent, for tests and metrics
+        self.statements = 0
+
+    async def fetch(self, statement: Executable) -> Sequence[Any]:
+        async with self._turn:
+            self.statements += 1
+            result = await self._connection.execute(statement)
+            return result.fetchall()
+
+    async def load(self) -> None:
+        """Read the log's position and the systems: on both stores the snapshot is taken by this statement."""
+        configured = SYSTEMS.c.configured.is_(True)
+        rows = await self.fetch(
+            select(LOG_HEAD.c.position, *_SYSTEM_COLUMNS)
+            .select_from(LOG_HEAD.outerjoin(SYSTEMS, configured))
+            .where(true())
+            .order_by(SYSTEMS.c.name)
+        )
+        self.position = rows[0][0]
+        self.systems = {row[1]: SystemRecord(*row[1:]) for row in rows if row[1] is not None}
+
+    def connector(self, row: Any) -> ConnectorRecord:
+        """A record from CONNECTOR_COLUMNS; its system must be a configured one."""
+        values: Any = row[:_CONNECTOR_WIDTH]
+        system = self.systems[values[1]]
+        observed_at = row[_CONNECTOR_WIDTH] or system.observed_at or self.now
+        stale_from = system.fresh_until(observed_at)
+        is_stale = self.now > stale_from
+        conditions = _conditions(system, observed_at, stale_from, is_stale) if is_stale or system.health in DOWN else []
+        return ConnectorRecord(*(*values, observed_at, system, is_stale, conditions))
+
+    def job(self, row: Any) -> JobRecord:
+        """A record from JOB_COLUMNS; its system must be a configured one."""
+        values: Any = row[:_JOB_WIDTH]
+        system = self.systems[values[1]]
+        observed_at = row[_JOB_WIDTH] or system.observed_at or self.now
+        return JobRecord(*(*values, observed_at, system))
+
+
+def _conditions(
+    system: SystemRecord, observed_at: datetime, stale_from: datetime, is_stale: bool
+) -> list[ConditionRecord]:
+    """The two conditions that follow from the system and the clock alone; they are joined here, never stored."""
+    found = []
+    if is_stale:
+        found.append(
+            ConditionRecord(
+                ConditionCode.STALE,
+                ConditionSeverity.WARNING,
+                f"Last seen more than {system.stale_after:g} seconds ago.",
+                stale_from,
+                {"observedAt": observed_at.isoformat(), "staleAfterSeconds": system.stale_after},
+            )
+        )
+    if system.health in DOWN:
+        code = system.error_code.name if system.error_code else None
+        found.append(
+            ConditionRecord(
+                ConditionCode.SYSTEM_DOWN,
+                ConditionSeverity.CRITICAL,
+                f"{system.name} does not answer: {system.error_message or 'no reason known'}",
+                system.down_since or observed_at,
+                {"system": system.name, "health": system.health.name, "errorCode": code},
+            )
+        )
+    return found
+
+
+@asynccontextmanager
+async def open_snapshot(store: Store, now: datetime) -> AsyncIterator[Snapshot]:
+    async with store.read() as connection:
+        snapshot = Snapshot(connection, now)
+        await snapshot.load()
+        yield snapshot

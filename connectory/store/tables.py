@@ -1,0 +1,263 @@
+"""The tables. One row per system, connector and job, whose ``id`` is the Relay global id, and the change log.
+
+What an upstream said stands in the columns as it said it; what follows from the clock (staleness, the age of an
+answer) is joined when read and never stored.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Index, text
+from sqlmodel import Field, SQLModel
+
+from connectory.model import (
+    AccessType,
+    ConnectorHealth,
+    ConnectorMode,
+    ConnectorStatus,
+    DescribedEnum,
+    EventKind,
+    JobStatus,
+    JobTrigger,
+    JobType,
+    SystemErrorCode,
+    SystemHealth,
+)
+from connectory.store.columns import Instant, Long, Name, Ranked
+
+
+def _key() -> Any:
+    return Field(sa_column=Column(Name, primary_key=True))
+
+
+def _name(*, null: bool = False, unique: bool = False) -> Any:
+    return Field(default=None, sa_column=Column(Name, nullable=null, unique=unique))
+
+
+def _rank(of: type[DescribedEnum], *, null: bool = False) -> Any:
+    return Field(default=None, sa_column=Column(Ranked(of), nullable=null))
+
+
+def _instant(*, null: bool = True) -> Any:
+    return Field(default=None, sa_column=Column(Instant(), nullable=null))
+
+
+def _long() -> Any:
+    return Field(default=None, sa_column=Column(Long, nullable=True))
+
+
+def _json() -> Any:
+    """JSON as text: what was mapped is what is stored, to the byte, on both stores."""
+    return _name(null=True)
+
+
+class SystemRow(SQLModel, table=True):
+    """One configured deployment of an upstream, as its polls left it."""
+
+    __tablename__ = "systems"
+
+    id: str = _key()
+    name: str = _name(unique=True)
+    kind: str = _name()
+    #: false once it is taken out of the configuration: hidden with all that is its own, kept for its return
+    configured: bool = Field(default=True)
+    health: SystemHealth = _rank(SystemHealth)
+    capabilities: str = _name()
+    #: seconds
+    stale_after: float
+    last_poll_at: datetime | None = _instant()
+    #: last complete poll
+    last_success_at: datetime | None = _instant()
+    #: last poll that read the list, complete or not: when the rows without a time of their own were seen
+    observed_at: datetime | None = _instant()
+    next_poll_at: datetime | None = _instant()
+    #: when it entered DOWN or AUTH_FAILED
+    down_since: datetime | None = _instant()
+    consecutive_failures: int = 0
+    error_code: SystemErrorCode | None = _rank(SystemErrorCode, null=True)
+    error_message: str | None = _name(null=True)
+    error_at: datetime | None = _instant()
+
+
+class ConnectorRow(SQLModel, table=True):
+    """What reads one content source into an upstream."""
+
+    __tablename__ = "connectors"
+    __table_args__ = (
+        Index("ix_connectors_system", "system_id", "external_id", unique=True),
+        Index("ix_connectors_name", "name_key", "id"),
+        Index("ix_connectors_source", "source", "id"),
+        Index("ix_connectors_status", "status", "id"),
+        Index("ix_connectors_health", "health", "id"),
+        Index("ix_connectors_docs", "docs_indexed", "id"),
+        Index("ix_connectors_success", "last_success_at", "id"),
+        Index("ix_connectors_last_job", "last_job_status"),
+        Index("ix_connectors_mode", "mode"),
+        Index("ix_connectors_access", "access_type"),
+        Index("ix_connectors_progress", "in_progress"),
+        Index("ix_connectors_removed", "removed_at"),
+    )
+
+    id: str = _key()
+    system_id: str = _name()
+    external_id: str = _name()
+    url: str | None = _name(null=True)
+    name: str = _name()
+    #: the name, case folded: what names are ordered and searched by
+    name_key: str = _name()
+    source: str = _name()
+    mode: ConnectorMode = _rank(ConnectorMode)
+    status: ConnectorStatus = _rank(ConnectorStatus)
+    upstream_status: str | None = _name(null=True)
+    health: ConnectorHealth = _rank(ConnectorHealth)
+    access_type: AccessType | None = _rank(AccessType, null=True)
+    in_progress: bool = False
+    in_repeated_error_state: bool | None = None
+    is_editable: bool | None = None
+    is_unhealthy: bool = False
+    docs_indexed: int | None = _long()
+    latest_job_docs_indexed: int | None = _long()
+    last_job_status: JobStatus | None = _rank(JobStatus, null=True)
+    last_finished_job_status: JobStatus | None = _rank(JobStatus, null=True)
+    last_success_at: datetime | None = _instant()
+    last_sync_at: datetime | None = _instant()
+    created_at: datetime | None = _instant()
+    updated_at: datetime | None = _instant()
+    error_message: str | None = _name(null=True)
+    details_type: str | None = _name(null=True)
+    details: str | None = _json()
+    latest_job_id: str | None = _name(null=True)
+    removed_at: datetime | None = _instant()
+    #: set while it is missing from answers: when it was last seen; otherwise the system's own time holds
+    observed_at: datetime | None = _instant()
+    #: consecutive complete answers without it
+    missed_polls: int = 0
+    #: of the fact; null while something of it is owed
+    fingerprint: str | None = _name(null=True)
+    history_read: bool = False
+
+
+class JobRow(SQLModel, table=True):
+    """One run."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_connector", "connector_id", "created_order", "id"),
+        Index("ix_jobs_order", "created_order", "id"),
+        Index("ix_jobs_system", "system_id", "created_order", "id"),
+        Index("ix_jobs_sequence", "system_id", "sequence"),
+        Index("ix_jobs_started", "started_at", "id"),
+        Index("ix_jobs_completed", "completed_at", "id"),
+        Index("ix_jobs_status", "status", "id"),
+        Index("ix_jobs_indexed", "indexed", "id"),
+        Index("ix_jobs_source", "source"),
+        Index("ix_jobs_type", "type"),
+        Index("ix_jobs_trigger", "trigger"),
+        Index(
+            "ix_jobs_open", "system_id", "external_id", sqlite_where=text("is_open"), postgresql_where=text("is_open")
+        ),
+    )
+
+    id: str = _key()
+    system_id: str = _name()
+    external_id: str = _name()
+    connector_id: str | None = _name(null=True)
+    source: str | None = _name(null=True)
+    status: JobStatus = _rank(JobStatus)
+    upstream_status: str | None = _name(null=True)
+    type: JobType = _rank(JobType)
+    trigger: JobTrigger = _rank(JobTrigger)
+    is_open: bool = False
+    indexed: int | None = _long()
+    added: int | None = _long()
+    updated: int | None = _long()
+    deleted: int | None = _long()
+    unchanged: int | None = _long()
+    failed: int | None = _long()
+    access_denied: int | None = _long()
+    filter_denied: int | None = _long()
+    robots_denied: int | None = _long()
+    not_found: int | None = _long()
+    counted_total: int | None = _long()
+    volume_bytes: int | None = _long()
+    processed: int | None = _long()
+    expected_total: int | None = _long()
+    stages: str | None = _json()
+    docs_in_index: int | None = _long()
+    created_at: datetime | None = _instant()
+    started_at: datetime | None = _instant()
+    completed_at: datetime | None = _instant()
+    cancel_requested_at: datetime | None = _instant()
+    canceled_at: datetime | None = _instant()
+    last_seen_at: datetime | None = _instant()
+    error_message: str | None = _name(null=True)
+    worker_hostname: str | None = _name(null=True)
+    details_type: str | None = _name(null=True)
+    details: str | None = _json()
+    #: microseconds since 1970: where it stands among the jobs
+    created_order: int = Field(sa_column=Column(Long, nullable=False))
+    sequence: int | None = _long()
+    #: set once it is no longer read: when it was last seen; otherwise the system's own time holds
+    observed_at: datetime | None = _instant()
+    fingerprint: str | None = _name(null=True)
+
+
+class JobErrorRow(SQLModel, table=True):
+    """One document of a job that failed; ``position`` is its place in the upstream's own order."""
+
+    __tablename__ = "job_errors"
+
+    job_id: str = _key()
+    position: int = Field(sa_column=Column(Long, primary_key=True, autoincrement=False))
+    document_id: str | None = _name(null=True)
+    url: str | None = _name(null=True)
+    message: str = _name()
+    at: datetime | None = _instant()
+    is_resolved: bool | None = None
+
+
+class EventRow(SQLModel, table=True):
+    """One line of the change log. What it says is of its moment."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index("ix_events_connector", "connector_id", "position"),
+        Index("ix_events_job", "job_id", "position"),
+        Index("ix_events_system", "system_id", "position"),
+    )
+
+    #: without gaps, in commit order (see LogHeadRow)
+    position: int = Field(sa_column=Column(Long, primary_key=True, autoincrement=False))
+    at: datetime = _instant(null=False)
+    kind: EventKind = _rank(EventKind)
+    system_id: str = _name()
+    connector_id: str | None = _name(null=True)
+    job_id: str | None = _name(null=True)
+    status: int | None = None
+    previous_status: int | None = None
+    health: int | None = None
+    previous_health: int | None = None
+    processed: int | None = _long()
+    changed_fields: str | None = _name(null=True)
+    message: str | None = _name(null=True)
+
+
+class LogHeadRow(SQLModel, table=True):
+    """The newest position of the change log: one row.
+
+    Positions are taken by updating it, and the row lock is held until the commit: so on PostgreSQL too they become
+    visible in order, and a transaction that fails gives its positions back.
+    """
+
+    __tablename__ = "log_head"
+
+    id: int = Field(primary_key=True)
+    position: int = Field(sa_column=Column(Long, nullable=False))
+
+
+SYSTEMS = SystemRow.__table__  # type: ignore[attr-defined]
+CONNECTORS = ConnectorRow.__table__  # type: ignore[attr-defined]
+JOBS = JobRow.__table__  # type: ignore[attr-defined]
+JOB_ERRORS = JobErrorRow.__table__  # type: ignore[attr-defined]
+EVENTS = EventRow.__table__  # type: ignore[attr-defined]
+LOG_HEAD = LogHeadRow.__table__  # type: ignore[attr-defined]

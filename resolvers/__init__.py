@@ -1,0 +1,1 @@
+"""How the schema's questions are answered: reads the store, batches, pages."""

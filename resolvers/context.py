@@ -1,0 +1,61 @@
+"""What the resolvers of one operation share: who asks, one snapshot of the store, and its loaders."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Hashable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aiodataloader import DataLoader
+
+from connectory.model import Role
+from connectory.store import Store
+from connectory.store.snapshot import Snapshot, open_snapshot
+
+#: Keys per SQL statement; both stores take several times as many.
+_BATCH = 8000
+
+BatchFunction = Callable[[list[Any]], Coroutine[Any, Any, list[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who asks."""
+
+    name: str
+    role: Role
+
+
+class Context:
+    """One per operation, never shared between two: loaders remember what they loaded."""
+
+    def __init__(
+        self, store: Store, viewer: Viewer, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self.viewer = viewer
+        self._store = store
+        self._clock = clock
+        self._stack = AsyncExitStack()
+        self._snapshot: Snapshot | None = None
+        self._turn = asyncio.Lock()
+        self._loaders: dict[Hashable, DataLoader[Any, Any]] = {}
+
+    async def snapshot(self) -> Snapshot:
+        """The operation's one view of the store, taken when it is first needed."""
+        if self._snapshot is None:
+            async with self._turn:
+                if self._snapshot is None:
+                    self._snapshot = await self._stack.enter_async_context(open_snapshot(self._store, self._clock()))
+        return self._snapshot
+
+    def loader(self, name: Hashable, batch: BatchFunction) -> DataLoader[Any, Any]:
+        """The operation's loader of that name; ``batch`` makes it on first use."""
+        found = self._loaders.get(name)
+        if found is None:
+            found = self._loaders[name] = DataLoader(batch, max_batch_size=_BATCH)
+        return found
+
+    async def close(self) -> None:
+        """Give the snapshot back."""
+        await self._stack.aclose()

@@ -1,0 +1,237 @@
+"""Lists: what may be asked of a table, and the connection that answers it.
+
+A list stands at the root or under a parent (the jobs of a connector, the connectors of a system). Lists under many
+parents with the same arguments are read by one statement for all of them.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, select
+
+from connectory.model import DescribedEnum
+from connectory.store.columns import Instant, Ranked
+from connectory.store.keyset import Ordering
+from connectory.store.snapshot import Snapshot
+from resolvers.context import Context
+from resolvers.errors import BadUserInput
+from resolvers.paging import Edge, FacetCount, PageArguments, PageInfo, decode_cursor, encode_cursor
+
+#: Stands for the parent of a list that has none.
+ROOT = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A table that can be listed."""
+
+    name: str
+    columns: Sequence[Any]
+    #: order field → column
+    orders: Mapping[DescribedEnum, Any]
+    #: facet → column
+    facets: Mapping[DescribedEnum, Any]
+    record: Callable[[Snapshot, Any], Any]
+
+    @property
+    def key(self) -> Any:
+        return self.columns[0].table.c.id
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One list: a table, what it is narrowed to, its order, the page, and the parent column it hangs from, if any.
+
+    ``signature`` is equal for lists that differ in their parent only.
+    """
+
+    of: Listed
+    criteria: Sequence[ColumnElement[bool]]
+    field: DescribedEnum
+    descending: bool
+    page: PageArguments
+    signature: Hashable
+    parent: Any = None
+
+    @property
+    def place(self) -> str:
+        """What its cursors are good for."""
+        return f"{self.of.name}.{self.field.name}.{'DESC' if self.descending else 'ASC'}"
+
+    @property
+    def ordering(self) -> Ordering:
+        return Ordering(self.of.orders[self.field], self.of.key, self.descending)
+
+    def position(self, argument: str) -> tuple[Any, str] | None:
+        """The row that ``after`` or ``before`` points to, as (value, id)."""
+        cursor: str | None = getattr(self.page, argument)
+        if cursor is None:
+            return None
+        value, key = decode_cursor(cursor, self.place, argument)
+        return _restore(value, self.ordering.column.type, argument), key
+
+    def within(self) -> list[ColumnElement[bool]]:
+        """The criteria, and the cursors' bounds."""
+        found = list(self.criteria)
+        if (after := self.position("after")) is not None:
+            found.append(self.ordering.beyond(*after))
+        if (before := self.position("before")) is not None:
+            found.append(self.ordering.ahead_of(*before))
+        return found
+
+
+def _restore(value: Any, type_: Any, argument: str) -> Any:
+    """A cursor's value as the column takes it."""
+    try:
+        if value is None:
+            return None
+        if isinstance(type_, Instant):
+            return datetime.fromisoformat(value)
+        if isinstance(type_, Ranked):
+            return type_.of(value)
+        if isinstance(value, type_.python_type):
+            return value
+    except (ValueError, TypeError):
+        pass
+    raise BadUserInput(f"'{argument}' is not a cursor that this API gave out.")
+
+
+class Connection:
+    """A page of a list and what may be counted about the whole of it. Counts are read only when asked for."""
+
+    def __init__(self, ctx: Context, listing: Listing, rows: Sequence[Any], key: str, snapshot: Snapshot) -> None:
+        self._ctx, self._listing, self._key = ctx, listing, key
+        page = listing.page
+        more = len(rows) > page.size
+        rows = rows[: page.size]
+        if page.backwards:
+            rows = rows[::-1]
+        self.nodes = [listing.of.record(snapshot, row) for row in rows]
+        names = [column.name for column in listing.of.columns]
+        at = names.index(listing.ordering.column.name)
+        self.edges = [
+            Edge(encode_cursor(listing.place, row[at], node.id), node)
+            for row, node in zip(rows, self.nodes, strict=True)
+        ]
+        # the side that was not read: a cursor or an offset there means that something lies beyond it
+        behind = bool(page.before) if page.backwards else bool(page.after or page.offset)
+        self.page_info = PageInfo(
+            has_next_page=behind if page.backwards else more,
+            has_previous_page=more if page.backwards else behind,
+            start_cursor=self.edges[0].cursor if self.edges else None,
+            end_cursor=self.edges[-1].cursor if self.edges else None,
+        )
+
+    async def total_count(self) -> int:
+        return await self._count("total", self._listing.criteria)
+
+    async def total_pages(self) -> int:
+        return -(-await self.total_count() // self._listing.page.size)
+
+    async def current_page(self) -> int:
+        """Counted from the start in pages of this size, wherever the page begins."""
+        page, listing = self._listing.page, self._listing
+        if page.offset is not None:
+            return page.offset // page.size + 1
+        if not page.backwards and page.after is None:
+            return 1
+        if not self.edges:
+            return max(1, await self.total_pages())
+        ahead = and_(*listing.criteria, listing.ordering.ahead_of(*self._first_position()))
+        return await self._count(("ahead", self.edges[0].cursor), [ahead]) // page.size + 1
+
+    def _first_position(self) -> tuple[Any, str]:
+        return replace(self._listing, page=PageArguments(after=self.edges[0].cursor)).position("after")  # type: ignore[return-value]
+
+    async def count_by(self, field: DescribedEnum) -> list[FacetCount]:
+        """Rows of the whole list per value of ``field``, most first."""
+        listing = self._listing
+        column = listing.of.facets[field]
+        snapshot = await self._ctx.snapshot()
+
+        async def counts(keys: list[Any]) -> list[list[FacetCount]]:
+            grouped: dict[Any, dict[str | None, int]] = defaultdict(lambda: defaultdict(int))
+            parent = [] if listing.parent is None else [listing.parent]
+            statement = select(column, func.count(), *parent).where(*listing.criteria).group_by(column, *parent)
+            for value, count, *key in await snapshot.fetch(_for_parents(statement, listing, keys)):
+                grouped[key[0] if key else ROOT][_facet_value(field, value, snapshot)] += count
+            return [_most_first(grouped[key]) for key in keys]
+
+        name = (listing.of.name, "facet", field, listing.signature)
+        found: list[FacetCount] = await self._ctx.loader(name, counts).load(self._key)
+        return found
+
+    async def _count(self, what: Hashable, criteria: Sequence[ColumnElement[bool]]) -> int:
+        listing = self._listing
+        snapshot = await self._ctx.snapshot()
+
+        async def counts(keys: list[Any]) -> list[int]:
+            parent = [] if listing.parent is None else [listing.parent]
+            statement = select(func.count(), *parent).where(*criteria).group_by(*parent)
+            found = {
+                key[0] if key else ROOT: n for n, *key in await snapshot.fetch(_for_parents(statement, listing, keys))
+            }
+            return [found.get(key, 0) for key in keys]
+
+        found: int = await self._ctx.loader((listing.of.name, "count", what, listing.signature), counts).load(self._key)
+        return found
+
+
+async def connection(ctx: Context, listing: Listing, key: str = ROOT) -> Connection:
+    """The page of ``listing`` under the parent ``key``. Raises BadUserInput for arguments that make no sense."""
+    listing.page.check()
+    listing.within()  # a bad cursor is refused before anything is read
+    snapshot = await ctx.snapshot()
+    if listing.parent is None:
+        rows = await snapshot.fetch(_page_statement(listing))
+        return Connection(ctx, listing, rows, key, snapshot)
+
+    async def pages(keys: list[Any]) -> list[list[Any]]:
+        found = defaultdict(list)
+        for row in await snapshot.fetch(_pages_statement(listing, keys)):
+            found[row[-2]].append(row)
+        return [found[key] for key in keys]
+
+    rows = await ctx.loader((listing.of.name, "page", listing.page, listing.signature), pages).load(key)
+    return Connection(ctx, listing, rows, key, snapshot)
+
+
+def _page_statement(listing: Listing) -> Select[Any]:
+    page = listing.page
+    statement = select(*listing.of.columns).where(*listing.within())
+    statement = statement.order_by(*listing.ordering.clauses(backwards=page.backwards))
+    return statement.limit(page.size + 1).offset(page.offset or 0)
+
+
+def _pages_statement(listing: Listing, keys: list[Any]) -> Select[Any]:
+    """The same page under each of the parents: columns, the parent's key, the place on the page."""
+    page = listing.page
+    place = (
+        func.row_number()
+        .over(partition_by=listing.parent, order_by=listing.ordering.clauses(backwards=page.backwards))
+        .label("place")
+    )
+    rows = select(*listing.of.columns, listing.parent.label("parent_key"), place)
+    ranked = _for_parents(rows.where(*listing.within()), listing, keys).subquery()
+    start = page.offset or 0
+    wanted = ranked.c.place.between(start + 1, start + page.size + 1)
+    return select(ranked).where(wanted).order_by(ranked.c.parent_key, ranked.c.place)
+
+
+def _for_parents(statement: Select[Any], listing: Listing, keys: list[Any]) -> Select[Any]:
+    return statement if listing.parent is None else statement.where(listing.parent.in_(keys))
+
+
+def _facet_value(field: DescribedEnum, value: Any, snapshot: Snapshot) -> str | None:
+    if field.name in ("SYSTEM", "KIND"):
+        system = snapshot.systems[value]
+        return system.name if field.name == "SYSTEM" else system.kind
+    return value.name if isinstance(value, DescribedEnum) else value
+
+
+def _most_first(counts: Mapping[str | None, int]) -> list[FacetCount]:
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0] is None, item[0] or ""))
+    return [FacetCount(value, count) for value, count in ranked]

@@ -1,0 +1,90 @@
+"""Pages: by cursor in both directions, or by number."""
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from connectory.model import DescribedEnum
+from resolvers.errors import BadUserInput
+
+DEFAULT_SIZE = 25
+MAXIMUM_SIZE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class PageArguments:
+    """The five arguments of a list field."""
+
+    first: int | None = None
+    after: str | None = None
+    last: int | None = None
+    before: str | None = None
+    offset: int | None = None
+
+    @property
+    def size(self) -> int:
+        return DEFAULT_SIZE if self.first is None and self.last is None else self.first or self.last or 0
+
+    @property
+    def backwards(self) -> bool:
+        return self.last is not None
+
+    def check(self) -> None:
+        """Raises BadUserInput for arguments that contradict each other or are out of bounds."""
+        for name, value in (("first", self.first), ("last", self.last)):
+            if value is not None and not 1 <= value <= MAXIMUM_SIZE:
+                raise BadUserInput(f"'{name}' must be from 1 to {MAXIMUM_SIZE}, not {value}.")
+        if self.first is not None and self.last is not None:
+            raise BadUserInput("Give 'first' or 'last', not both.")
+        if self.offset is not None:
+            if self.after is not None or self.before is not None:
+                raise BadUserInput("'offset' cannot be combined with 'after' or 'before'.")
+            if self.last is not None:
+                raise BadUserInput("'offset' counts from the start: combine it with 'first', not with 'last'.")
+            if self.offset < 0:
+                raise BadUserInput(f"'offset' must not be negative, not {self.offset}.")
+
+
+@dataclass(slots=True)
+class PageInfo:
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None
+
+
+@dataclass(slots=True)
+class Edge:
+    cursor: str
+    node: Any
+
+
+@dataclass(slots=True)
+class FacetCount:
+    value: str | None
+    count: int
+
+
+def encode_cursor(place: str, value: Any, key: str) -> str:
+    """An opaque cursor: the position (value, key) in the list and order that ``place`` names."""
+    if isinstance(value, DescribedEnum):
+        value = value.value
+    elif isinstance(value, datetime):
+        value = value.isoformat()
+    packed = json.dumps([place, value, key], separators=(",", ":"))
+    return base64.urlsafe_b64encode(packed.encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, place: str, argument: str) -> tuple[Any, str]:
+    """The position that ``encode_cursor`` packed. Raises BadUserInput for a cursor that is not of this list."""
+    try:
+        packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        of, value, key = json.loads(packed)
+    except (ValueError, TypeError, binascii.Error):
+        raise BadUserInput(f"'{argument}' is not a cursor that this API gave out.") from None
+    if of != place or not isinstance(key, str):
+        raise BadUserInput(f"'{argument}' is a cursor of another list or of another order.")
+    return value, key

@@ -1,0 +1,64 @@
+"""One row per content source, counted in SQL over what survives the filter."""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, and_, case, cast, func, select
+
+from connectory.model import RUNNING, AccessType, ConnectorHealth, ConnectorMode, ConnectorStatus
+from connectory.store.criteria import ConnectorCriteria, connector_criteria, stale_criterion
+from connectory.store.records import SummaryRecord
+from connectory.store.tables import CONNECTORS, JOBS
+from resolvers.context import Context
+
+_C = CONNECTORS.c
+
+
+def _number_of(criterion: Any) -> Any:
+    # federated entries are counted in the total only: they have no status, no runs and no documents of their own
+    indexed = _C.mode != ConnectorMode.FEDERATED
+    return func.coalesce(func.sum(case((and_(indexed, criterion), 1), else_=0)), 0)
+
+
+async def source_summaries(ctx: Context, filter: ConnectorCriteria | None) -> list[SummaryRecord]:
+    """In the order of the sources' slugs."""
+    snapshot = await ctx.snapshot()
+    criteria = connector_criteria(filter, snapshot)
+    rows = await snapshot.fetch(
+        select(
+            _C.source,
+            func.count(),
+            _number_of(_C.status == ConnectorStatus.ACTIVE),
+            _number_of(_C.access_type == AccessType.PUBLIC),
+            _number_of(_C.health == ConnectorHealth.FAILING),
+            _number_of(stale_criterion(snapshot)),
+            cast(func.sum(_C.docs_indexed), BigInteger),
+            func.max(_C.last_success_at),
+        )
+        .where(*criteria)
+        .group_by(_C.source)
+        .order_by(_C.source)
+    )
+    running = {
+        row[0]: row[1]
+        for row in await snapshot.fetch(
+            select(_C.source, func.count())
+            .join_from(JOBS, CONNECTORS, JOBS.c.connector_id == _C.id)
+            .where(JOBS.c.status.in_(list(RUNNING)), *criteria)
+            .group_by(_C.source)
+        )
+    }
+    return [
+        SummaryRecord(
+            source=source,
+            total_connectors=total,
+            active_connectors=active,
+            public_connectors=public,
+            failing_connectors=failing,
+            stale_connectors=stale,
+            running_jobs=running.get(source, 0),
+            total_docs_indexed=docs,
+            last_success_at=last_success_at,
+            filter=filter,
+        )
+        for source, total, active, public, failing, stale, docs, last_success_at in rows
+    ]

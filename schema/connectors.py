@@ -1,0 +1,146 @@
+"""Connectors: what reads one content source into a system."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+
+from connectory.model import (
+    AccessType,
+    ConnectorAction,
+    ConnectorHealth,
+    ConnectorMode,
+    ConnectorStatus,
+    JobStatus,
+)
+from resolvers import jobs
+from resolvers.paging import PageArguments
+from resolvers.vocabulary import ConnectorFacet
+from schema.arguments import JobFilterArgument, JobOrderArgument
+from schema.conditions import Condition
+from schema.connector_details import ConnectorDetails
+from schema.fields import resolved
+from schema.info import Info
+from schema.lists import COUNT_BY, After, Before, FacetCount, First, Last, NumberedPage, Offset
+from schema.node import Node
+from schema.scalars import Long
+from schema.systems import System
+
+if TYPE_CHECKING:
+    from schema.jobs import Job, JobConnection
+
+
+@strawberry.type(
+    description=(
+        "What reads one content source into a system: an Onyx cc-pair or federated connector, an Elastic or ZenSearch "
+        "connector, a Lucidworks data source, a Feldera endpoint."
+    )
+)
+class Connector(Node):
+    external_id: str = strawberry.field(description="The upstream's own id.")
+    url: str | None = strawberry.field(description="The upstream's own page about it, for people; null when unknown.")
+    system: System = strawberry.field(description="The system that it belongs to.")
+    name: str = strawberry.field(description="The name that the upstream shows for it; not unique.")
+    source: str = strawberry.field(description="What it reads, as a lower-case slug: slack, web, s3, mysql, kafka.")
+    mode: ConnectorMode = strawberry.field(description="How it moves content.")
+    status: ConnectorStatus = strawberry.field(description="The upstream's status in our words.")
+    upstream_status: str | None = strawberry.field(
+        description="The upstream's own word, untouched; null where it has none."
+    )
+    health: ConnectorHealth = strawberry.field(
+        description="Whether it does its work. FAILING wants a human; 'conditions' and 'errorMessage' say why."
+    )
+    conditions: list[Condition] = strawberry.field(
+        description="Reasons for concern that hold now; empty when all is well."
+    )
+    access_type: AccessType | None = strawberry.field(
+        description="Who may find its content upstream; null when not reported."
+    )
+    in_progress: bool = strawberry.field(description="Whether its newest content job is RUNNING or CANCELING.")
+    in_repeated_error_state: bool | None = strawberry.field(
+        description="Whether the upstream itself says that its runs keep failing; null when not reported."
+    )
+    is_editable: bool | None = strawberry.field(
+        description="Whether the gateway's credentials may change it upstream; null when not reported."
+    )
+    docs_indexed: Long | None = strawberry.field(
+        description="How many of its documents are in the index now; null when not reported."
+    )
+    latest_job_docs_indexed: Long | None = strawberry.field(
+        description="How many documents its newest job has indexed, repeated ones included; null when not reported."
+    )
+    last_job_status: JobStatus | None = strawberry.field(
+        description="Status of its newest content job; null when none is known."
+    )
+    last_finished_job_status: JobStatus | None = strawberry.field(
+        description="Status of its newest content job that has ended: tells whether the last run failed; else null."
+    )
+    last_success_at: datetime | None = strawberry.field(
+        description="When a job of it last succeeded; null when never or not known."
+    )
+    last_sync_at: datetime | None = strawberry.field(
+        description="When a content job of it last ended, well or badly; null when never or not known."
+    )
+    created_at: datetime | None = strawberry.field(description="When it was created upstream; null when not reported.")
+    updated_at: datetime | None = strawberry.field(
+        description="When its settings were last changed upstream; null when not reported."
+    )
+    error_message: str | None = strawberry.field(description="The upstream's last error text; null when there is none.")
+    observed_at: datetime = strawberry.field(description="When the gateway last saw this connector upstream.")
+    removed_at: datetime | None = strawberry.field(
+        description="When it was found gone upstream; lists leave it out unless asked, node and connector still answer."
+    )
+    is_stale: bool = strawberry.field(description="True when the value is older than its system's freshness limit.")
+
+    @resolved(
+        Annotated["Job", strawberry.lazy("schema.jobs")] | None,
+        "Its newest job that moves content; null when none is known.",
+    )
+    async def latest_job(self: Any, info: Info) -> Any:
+        return await jobs.latest_job(info.context, self)
+
+    @resolved(
+        Annotated["JobConnection", strawberry.lazy("schema.jobs")],
+        "Its jobs, those included that the upstream has already forgotten.",
+    )
+    async def jobs(
+        self: Any,
+        info: Info,
+        filter: JobFilterArgument = None,
+        order_by: JobOrderArgument = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        offset: Offset = None,
+    ) -> Any:
+        page = PageArguments(first=first, after=after, last=last, before=before, offset=offset)
+        return await jobs.jobs(info.context, filter=filter, order_by=order_by, page=page, connector=self)
+
+    details: ConnectorDetails | None = strawberry.field(
+        description="Everything the upstream said that the common fields do not hold, typed per system."
+    )
+    available_actions: list[ConnectorAction] = strawberry.field(
+        description="What it accepts now, given its state and what its system can do. Offer only these."
+    )
+
+
+@strawberry.type(description="One connector's place in a list.")
+class ConnectorEdge:
+    cursor: str = strawberry.field(description="Opaque; hand it back as 'after' or 'before'.")
+    node: Connector = strawberry.field(description="The connector.")
+
+
+@strawberry.type(description="A page of connectors.")
+class ConnectorConnection(NumberedPage):
+    edges: list[ConnectorEdge] = strawberry.field(description="The page's connectors, each with its cursor.")
+    nodes: list[Connector] = strawberry.field(description="The same without cursors.")
+
+    @resolved(
+        list[FacetCount],
+        COUNT_BY,
+    )
+    async def count_by(
+        self: Any, field: Annotated[ConnectorFacet, strawberry.argument(description="What to count by.")]
+    ) -> Any:
+        return await self.count_by(field)

@@ -1,0 +1,7 @@
+"""What a resolver is told of its operation."""
+
+import strawberry
+
+from resolvers.context import Context
+
+Info = strawberry.Info[Context, None]

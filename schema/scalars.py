@@ -1,0 +1,84 @@
+"""The three scalars beyond GraphQL's own: DateTime, JSON and Long."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, NewType
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.scalars import JSON
+from strawberry.types.scalar import ScalarDefinition
+
+Long = NewType("Long", int)
+
+LEAST, GREATEST = -(2**63), 2**63 - 1
+
+
+def write_instant(value: object) -> str:
+    """ISO 8601 in UTC. Text passes untouched: details keep their times as ISO text already."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        raise GraphQLError(f"DateTime cannot represent {value!r}: it is no instant with an offset.")
+    return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat()
+
+
+def read_instant(value: object) -> datetime:
+    """An instant in UTC from ISO 8601 with an offset. Raises GraphQLError for anything else, a naive time included."""
+    try:
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value)
+            if moment.utcoffset() is not None:
+                return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise GraphQLError(
+        f"DateTime cannot represent {value!r}: write ISO 8601 with an offset, as in 2026-01-31T12:00:00Z."
+    )
+
+
+def write_long(value: object) -> int:
+    """Whole numbers of 64 bits; PostgreSQL hands out sums of them as Decimal."""
+    if type(value) is int and LEAST <= value <= GREATEST:
+        return value
+    if isinstance(value, float | Decimal) and value == value // 1:
+        return write_long(int(value))
+    raise GraphQLError(f"Long cannot represent {value!r}: it is no whole number of 64 bits.")
+
+
+def read_long(value: object) -> int:
+    """A whole number of 64 bits. Raises GraphQLError for anything else: true, 1.5, "1" and 2^63 too."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if type(value) is int and LEAST <= value <= GREATEST:
+        return value
+    raise GraphQLError(f"Long cannot represent {value!r}: give a whole number from -2^63 to 2^63-1.")
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+SCALARS: dict[object, ScalarDefinition] = {
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description="An instant in UTC, ISO 8601 with an offset. Arguments may have any offset, but must have one.",
+        serialize=write_instant,
+        parse_value=read_instant,
+    ),
+    JSON: strawberry.scalar(
+        name="JSON",
+        description="Any JSON value.",
+        serialize=_same,
+        parse_value=_same,
+    ),
+    Long: strawberry.scalar(
+        name="Long",
+        description=(
+            "A signed 64-bit integer, serialised as a JSON number. Document, record and byte counts outgrow Int. "
+            "JavaScript is exact up to 2^53; parse with BigInt where more may come."
+        ),
+        serialize=write_long,
+        parse_value=read_long,
+    ),
+}

@@ -1,0 +1,61 @@
+"""Elastic Connectors: the connector and sync job API of Elasticsearch 8.12 and newer (elastic.md)."""
+
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from connectory.model import Capability
+from sources.base import SourceKind, SystemSettings
+from sources.elastic.client import ElasticSource
+from sources.elastic.simulator import API_KEY, simulator
+
+
+class ElasticSettings(SystemSettings):
+    """Exactly one of ``api_key``, ``username`` with ``password``, or ``token`` (elastic.md §1)."""
+
+    api_key: SecretStr | None = Field(None, description="the encoded API key, as shown when it was created")
+    username: str | None = Field(None, description="with password; not on serverless")
+    password: SecretStr | None = Field(None, description="with username")
+    token: SecretStr | None = Field(None, description="an OAuth2 or service-account token; an API key is not one")
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together; one of them is missing")
+        given = [
+            name
+            for name, value in (
+                ("api_key", self.api_key),
+                ("username and password", self.username),
+                ("token", self.token),
+            )
+            if value is not None
+        ]
+        if len(given) != 1:
+            found = f"found {' beside '.join(given)}" if given else "found none"
+            raise ValueError(f"give exactly one of api_key, username and password, or token; {found}")
+        return self
+
+
+def _simulator_settings(url: str) -> dict[str, Any]:
+    return {"url": url, "api_key": API_KEY}
+
+
+SOURCE = SourceKind(
+    "elastic",
+    settings=ElasticSettings,
+    open=ElasticSource,
+    capabilities=frozenset({Capability.JOB_HISTORY, Capability.JOB_PROGRESS, Capability.JOB_HEARTBEAT}),
+    rolls_up=frozenset(
+        {
+            "docs_indexed",
+            "latest_job_docs_indexed",
+            "last_job_status",
+            "last_finished_job_status",
+            "in_progress",
+            "last_success_at",
+        }
+    ),
+    simulator=simulator,
+    simulator_settings=_simulator_settings,
+)

@@ -1,0 +1,203 @@
+"""One request to the simulated Elasticsearch: its reading, and the dressing of its answer (elastic.md §1, §3, §9)."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import BasicAuth, web
+
+from sources.elastic.refusals import (
+    Refusal,
+    beyond_window,
+    illegal,
+    invalid,
+    no_credentials,
+    no_privilege,
+    unknown_parameters,
+    unparsable,
+    wrong_content_type,
+    wrong_credentials,
+    wrong_media_type,
+)
+from sources.elastic.world import ElasticWorld
+
+#: Credentials that the simulator accepts; the limited key is valid and may do nothing.
+API_KEY = "c2ltdWxhdGVkOmtleQ=="
+LIMITED_API_KEY = "bGltaXRlZDprZXk="
+USERNAME, PASSWORD = "elastic", "simulated"
+TOKEN = "simulated-token"
+
+_WINDOW = 10_000
+_COMMON_PARAMETERS = frozenset({"pretty", "human", "error_trace", "filter_path"})
+_PRODUCT = {"X-Elastic-Product": "Elasticsearch"}
+_VENDOR = "application/vnd.elasticsearch+json"
+_VERSION = re.compile(r"compatible-with\s*=\s*(\d+)")
+_SPOKEN = ("8", "9")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that passed the door: ``body`` is {} where none was sent."""
+
+    world: ElasticWorld
+    path: str
+    ids: Mapping[str, str]
+    query: Mapping[str, str]
+    body: dict[str, Any]
+
+    def flag(self, name: str) -> bool:
+        value = self.query.get(name, "false")
+        if value not in ("true", "false", ""):
+            raise illegal(f"Failed to parse value [{value}] as only [true] or [false] are allowed.")
+        return value != "false"
+
+    def words(self, name: str) -> frozenset[str]:
+        return frozenset(filter(None, self.query.get(name, "").split(",")))
+
+    def window(self, index: str) -> tuple[int, int]:
+        """``from`` and ``size``."""
+        offset, size = self._number("from", 0), self._number("size", 100)
+        if offset + size > _WINDOW:
+            raise beyond_window(index, offset + size)
+        return offset, size
+
+    def _number(self, name: str, default: int) -> int:
+        value = self.query.get(name)
+        try:
+            number = default if value is None else int(value)
+        except ValueError:
+            raise illegal(f"Failed to parse int parameter [{name}] with value [{value}]") from None
+        if number < 0:
+            raise illegal(f"Parameter [{name}] cannot be < 0")
+        return number
+
+    def require(self, *names: str) -> None:
+        lacking = [name for name in names if self.body.get(name) is None]
+        if lacking:
+            raise invalid(*(f'[{name}] cannot be [null] or [""]' for name in lacking))
+
+
+Handler = Callable[[Call], tuple[int, Any]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """A path with what it takes; ``action`` is how privileges name it, None where any login will do."""
+
+    method: str
+    path: str
+    handler: Handler
+    action: str | None
+    parameters: frozenset[str] = frozenset()
+    fields: frozenset[str] = field(default=frozenset())
+
+
+async def answer(route: Route, world: ElasticWorld, request: web.Request) -> web.Response:
+    """Check the request as Elasticsearch does, and answer it. Raises a Refusal."""
+    reading = request.method in ("GET", "HEAD")
+    media_type(request)
+    if authenticate(request) == "limited" and route.action is not None:
+        raise no_privilege(route.action, reading=reading)
+    unknown = sorted(set(request.query) - route.parameters - _COMMON_PARAMETERS)
+    if unknown:
+        raise unknown_parameters(request.path, unknown)
+    body = await _body(route, request)
+    status, said = route.handler(Call(world, request.path, request.match_info, request.query, body))
+    return dressed(request, status, said)
+
+
+def authenticate(request: web.Request) -> str:
+    """``full`` or ``limited``. An API key is not accepted as Bearer (elastic.md §1)."""
+    given = request.headers.get("Authorization")
+    if given is None:
+        raise no_credentials(request.path)
+    scheme, _, value = given.partition(" ")
+    match scheme.lower():
+        case "apikey" if value in (API_KEY, LIMITED_API_KEY):
+            return "full" if value == API_KEY else "limited"
+        case "apikey":
+            raise wrong_credentials("API key: unable to find apikey with id abc")
+        case "bearer" if value == TOKEN:
+            return "full"
+        case "basic" if _pair(given) == (USERNAME, PASSWORD):
+            return "full"
+    raise wrong_credentials()
+
+
+def _pair(header: str) -> tuple[str, str] | None:
+    try:
+        login = BasicAuth.decode(header)
+    except ValueError:
+        return None
+    return login.login, login.password
+
+
+def media_type(request: web.Request) -> str:
+    """What the answer is called: plain JSON, or the vendor's type where it was asked for."""
+    spoken = "application/json"
+    for header in ("Accept", "Content-Type"):
+        asked = request.headers.get(header, "")
+        if _VENDOR in asked:
+            version = _VERSION.search(asked)
+            if version is None or version[1] not in _SPOKEN:
+                raise wrong_media_type(header)
+            if header == "Accept":
+                spoken = f"{_VENDOR};compatible-with={version[1]}"
+    return spoken
+
+
+async def _body(route: Route, request: web.Request) -> dict[str, Any]:
+    raw = await request.read()
+    if not raw:
+        return {}
+    kind = request.headers.get("Content-Type")
+    if kind is None or kind.partition(";")[0].strip().lower() not in ("application/json", _VENDOR):
+        raise wrong_content_type(kind)
+    try:
+        sent = json.loads(raw)
+    except ValueError:
+        raise unparsable("[1:1] malformed JSON") from None
+    if not isinstance(sent, dict):
+        raise unparsable("[1:1] Expected START_OBJECT")
+    for name in sent:
+        if name not in route.fields:
+            raise unparsable(f"[1:2] [{route.action}] unknown field [{name}]")
+    return sent
+
+
+def dressed(request: web.Request, status: int, body: Any) -> web.Response:
+    """The answer with Elasticsearch's headers; ``filter_path`` and ``pretty`` are heeded."""
+    paths = [path.split(".") for path in request.query.get("filter_path", "").split(",") if path]
+    if paths:
+        body = _only(body, paths)
+    pretty = request.query.get("pretty", "false") != "false"
+    text = json.dumps(body, indent=2) if pretty else json.dumps(body, separators=(",", ":"))
+    response = web.Response(status=status, body=text.encode(), headers=dict(_PRODUCT))
+    response.headers["Content-Type"] = media_type(request)
+    if "X-Opaque-Id" in request.headers:
+        response.headers["X-Opaque-Id"] = request.headers["X-Opaque-Id"]
+    return response
+
+
+def refused(request: web.Request, refusal: Refusal) -> web.Response:
+    response = web.json_response(refusal.body, status=refusal.status, headers={**_PRODUCT, **refusal.headers})
+    if "X-Opaque-Id" in request.headers:
+        response.headers["X-Opaque-Id"] = request.headers["X-Opaque-Id"]
+    return response
+
+
+def _only(value: Any, paths: list[list[str]]) -> Any:
+    if any(not path for path in paths):
+        return value
+    if isinstance(value, list):
+        return [kept for item in value if (kept := _only(item, paths)) not in ({}, [])]
+    if not isinstance(value, dict):
+        return {}
+    kept = {key: _only(item, deeper) for key, item in value.items() if (deeper := _below(key, paths))}
+    return {key: item for key, item in kept.items() if item not in ({}, [])}
+
+
+def _below(key: str, paths: list[list[str]]) -> list[list[str]]:
+    return [path[1:] for path in paths if path[0] in (key, "*")]

@@ -1,0 +1,207 @@
+"""Onyx over HTTP: one list of everything, then the index attempts of the cc-pairs that moved.
+
+The list is expensive for the server (onyx.md §8.13), so it is asked once a poll. No request ever names a source: one
+that the server does not know makes the whole request a 422 (§8.4).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from connectory.model import ConnectorFact, HistoryBatch, JobFact, Known, Observation, Problem
+from sources.base import SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable
+from sources.onyx.wire import OnyxClient, PairUnknown, read_attempts, read_list
+
+if TYPE_CHECKING:
+    from sources.onyx import OnyxSettings
+
+#: Attempts on one page of a poll, and of history; the server allows 1,000.
+POLL_PAGE, HISTORY_PAGE = 20, 100
+#: cc-pairs whose attempts are read at once.
+CONCURRENCY = 4
+#: After so many pairs could not be reached, the rest of them wait for the next poll.
+PATIENCE = 3
+
+
+@dataclass
+class _Attempts:
+    """What one reading of a pair's attempts gave."""
+
+    jobs: dict[str, JobFact] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    #: reading went as far as it was meant to, over a list that held still
+    settled: bool = True
+
+
+@dataclass
+class _Poll:
+    """One poll's harvest while it grows."""
+
+    known: Known
+    connectors: dict[str, ConnectorFact]
+    problems: list[Problem]
+    jobs: list[JobFact] = field(default_factory=list)
+    owed: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
+    waiting: deque[str] = field(default_factory=deque)
+    unreachable: int = 0
+    #: an error that ends the whole poll
+    fatal: SourceAuthFailed | None = None
+    #: open jobs known, by pair
+    open_jobs: dict[str, set[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for job, pair in self.known.open_jobs.items():
+            if pair is not None:
+                self.open_jobs.setdefault(pair, set()).add(job)
+
+
+class OnyxSource:
+    """One Onyx deployment. With ``secondary_index`` the list tells of the index being built, while attempts are still
+    those of the present one: the upstream serves no others (onyx.md §5)."""
+
+    def __init__(self, settings: "OnyxSettings") -> None:
+        self.http = OnyxClient(settings)
+        self._secondary = settings.secondary_index
+
+    async def close(self) -> None:
+        await self.http.close()
+
+    async def poll(self, known: Known) -> Observation:
+        """Raises when the list itself cannot be read or the credentials are refused; trouble with single entries and
+        with the attempts of single pairs is reported in ``problems``."""
+        groups = await self.http.connectors(secondary_index=self._secondary)
+        connectors, problems = read_list(groups)
+        complete = not problems
+        poll = _Poll(known, connectors, problems)
+        poll.waiting.extend(self._to_read(poll))
+        await asyncio.gather(*(self._read_waiting(poll) for _ in range(min(CONCURRENCY, len(poll.waiting)))))
+        if poll.fatal is not None:
+            raise poll.fatal
+        return Observation(
+            connectors=tuple(connectors.values()),
+            jobs=tuple(poll.jobs),
+            complete=complete,
+            owed=frozenset(poll.owed),
+            gone_jobs=frozenset(poll.gone),
+            problems=tuple(poll.problems),
+        )
+
+    def _to_read(self, poll: _Poll) -> list[str]:
+        """Pairs that changed, and pairs with an open job, listed or not: a stalled run changes no list entry, and a
+        pair that vanished takes its open jobs along."""
+        changed = {fact.external_id for fact in poll.connectors.values() if not poll.known.unchanged(fact)}
+        return sorted((pair for pair in changed | poll.open_jobs.keys() if pair.isdecimal()), key=int, reverse=True)
+
+    async def _read_waiting(self, poll: _Poll) -> None:
+        while poll.waiting:
+            pair = poll.waiting.popleft()
+            try:
+                await self._read_pair(poll, pair)
+            except PairUnknown:
+                if pair not in poll.connectors:
+                    poll.gone |= poll.open_jobs.get(pair, set())
+            except SourceAuthFailed as error:
+                poll.fatal = error
+                poll.waiting.clear()
+            except SourceError as error:
+                self._note(poll, pair, error)
+
+    def _note(self, poll: _Poll, pair: str, error: SourceError) -> None:
+        poll.owed.add(pair)
+        wait = getattr(error, "retry_after", None)
+        poll.problems.append(Problem(error.code, f"index attempts of cc-pair {pair}: {error}", retry_after=wait))
+        poll.unreachable += isinstance(error, SourceUnreachable)
+        if isinstance(error, SourceRateLimited) or poll.unreachable >= PATIENCE:
+            poll.owed.update(poll.waiting)
+            poll.waiting.clear()
+
+    async def _read_pair(self, poll: _Poll, pair: str) -> None:
+        row = poll.known.connectors.get(pair)
+        open_jobs = poll.open_jobs.get(pair, set())
+        marks = [int(job) for job in (*open_jobs, row.latest_job if row else None) if job and job.isdecimal()]
+        # what lies further back is read by history()
+        first_page_only = not marks and (row is None or not row.history_read)
+        read = await self._read_attempts(pair, min(marks, default=None), first_page_only)
+        poll.jobs.extend(read.jobs.values())
+        poll.problems.extend(read.problems)
+        if read.problems:
+            poll.owed.add(pair)
+        elif read.settled:
+            poll.gone |= open_jobs - read.jobs.keys()
+
+    async def _read_attempts(self, pair: str, mark: int | None, first_page_only: bool) -> _Attempts:
+        """Pages until an attempt numbered ``mark`` or lower is reached, or the list ends.
+
+        Attempts come by start, newest first, those that never started before all others (onyx.md §5): these may be
+        old, so only a started one tells how far reading has come. A failure on a later page gives up what earlier ones
+        held, or the gap between them and the mark would never be read.
+        """
+        read, totals, page = _Attempts(), set[int | None](), 0
+        while True:
+            items, total = await self.http.attempts(pair, page, POLL_PAGE)
+            jobs, problems = read_attempts(items, pair)
+            fresh = [job for job in jobs if job.external_id not in read.jobs]
+            read.jobs |= {job.external_id: job for job in jobs}
+            read.problems += problems
+            totals.add(total)
+            read.settled = len(totals) == 1
+            reached = mark is not None and any(job.started_at and (job.sequence or 0) <= mark for job in jobs)
+            if first_page_only or reached or not fresh or len(items) < POLL_PAGE:
+                return read
+            page += 1
+
+    async def history(self, known: Known, connectors: frozenset[str]) -> AsyncIterator[HistoryBatch]:
+        """A page of each of a few pairs at a time. A pair whose attempts cannot be read is left out; an upstream that
+        cannot be reached, refuses us or asks us to wait ends the reading with that error."""
+        pairs = deque(sorted((pair for pair in connectors if pair.isdecimal()), key=int, reverse=True))
+        if rest := connectors.difference(pairs):
+            yield HistoryBatch(jobs=(), finished=rest)  # federated ones have no attempts
+        reading: dict[str, _Past] = {}
+        while pairs or reading:
+            while pairs and len(reading) < CONCURRENCY:
+                pair = pairs.popleft()
+                reading[pair] = _Past(pair)
+            outcomes = await asyncio.gather(*(self._turn_page(past) for past in reading.values()))
+            jobs = [job for past in reading.values() for job in past.page]
+            finished = frozenset(past.pair for past in reading.values() if past.ended)
+            if jobs or finished:
+                yield HistoryBatch(jobs=jobs, finished=finished)
+            for error in outcomes:
+                if error is not None:
+                    raise error
+            reading = {pair: past for pair, past in reading.items() if not past.ended and not past.failed}
+
+    async def _turn_page(self, past: "_Past") -> SourceError | None:
+        """Read the next page; the error that concerns every pair, if there was one."""
+        past.page = []
+        try:
+            items, _ = await self.http.attempts(past.pair, past.number, HISTORY_PAGE)
+        except PairUnknown:
+            past.ended = True
+        except SourceMismatch:
+            past.failed = True
+        except SourceError as error:
+            past.failed = True
+            return error
+        else:
+            jobs, _ = read_attempts(items, past.pair)
+            past.page = [job for job in jobs if job.external_id not in past.seen]
+            past.seen.update(job.external_id for job in past.page)
+            past.number += 1
+            past.ended = len(items) < HISTORY_PAGE or not past.page
+        return None
+
+
+@dataclass
+class _Past:
+    """How far the history of one pair has been read."""
+
+    pair: str
+    number: int = 0
+    page: list[JobFact] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+    ended: bool = False
+    failed: bool = False

@@ -1,0 +1,52 @@
+"""The web application for a test, served by the product's own runner on a free port."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from strawberry import Schema
+
+from connectory.app import METRICS, build_app
+from connectory.engine import Engine
+from connectory.serving import serving
+from connectory.settings import ServerSettings
+from connectory.store import Store
+
+Answer = tuple[int, Any]
+
+
+class Client:
+    """Requests to one served application."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession, app: web.Application) -> None:
+        self.url = url
+        self.session = session
+        self.app = app
+
+    async def ask(self, query: str, accept: str = "application/graphql-response+json", **parameters: Any) -> Answer:
+        """Status and decoded body of a POST."""
+        body = {"query": query, **parameters}
+        async with self.session.post(f"{self.url}/graphql", json=body, headers={"Accept": accept}) as response:
+            return response.status, await response.json(content_type=None)
+
+    def counted(self, outcome: str) -> float:
+        """Operations that ended in this way."""
+        return (
+            self.app[METRICS].registry.get_sample_value("connectory_graphql_operations_total", {"outcome": outcome})
+            or 0
+        )
+
+
+@asynccontextmanager
+async def served(store_url: str, schema: Schema | None = None, **server: Any) -> AsyncIterator[Client]:
+    """The application over an empty store, without any system; ``server`` are keys of ``[server]``."""
+    store = Store(store_url)
+    settings = ServerSettings(**{"port": 0, **server})
+    app = build_app(store, Engine(store, []), settings, schema=schema)
+    async with (
+        serving(app, "127.0.0.1", 0) as url,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session,
+    ):
+        yield Client(url, session, app)

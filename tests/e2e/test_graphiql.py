@@ -1,0 +1,224 @@
+"""GraphiQL as a person meets it: in a real browser that reaches nothing but the gateway."""
+
+import json
+import re
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from aiohttp import ClientSession, web
+from graphql import OperationDefinitionNode, build_schema, parse, validate
+from playwright.async_api import ConsoleMessage, Page, Request, Route, WebSocket, async_playwright, expect
+from yarl import URL
+
+from connectory import graphiql
+from tests.e2e.canned import gateway
+from tests.missing import missing
+from tests.paths import CONTRACT, ROOT
+
+EXAMPLES = ROOT / "web" / "src" / "examples.graphql"
+QUERY = ".graphiql-query-editor"
+ANSWER = ".graphiql-response .view-lines"
+#: Without these Chromium looks up hosts of its maker when it starts.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+# Starting the editor takes seconds where every core is busy.
+expect.set_options(timeout=20_000)
+
+
+@dataclass
+class Visit:
+    """A tab of the browser, with what it complained about and what it asked of others than the gateway."""
+
+    page: Page
+    host: str
+    complaints: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+    sockets: list[str] = field(default_factory=list)
+
+    async def guard(self, route: Route, request: Request) -> None:
+        if URL(request.url).authority == self.host:
+            await route.continue_()
+        else:
+            self.outside.append(request.url)
+            await route.abort()
+
+    def hear(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def meet(self, socket: WebSocket) -> None:
+        (self.sockets if URL(socket.url).authority == self.host else self.outside).append(socket.url)
+
+    async def begin(self, text: str) -> None:
+        """Open a new tab and type ``text`` into it."""
+        await self.page.get_by_role("button", name="New tab").click()
+        await self.page.locator(f"{QUERY} .view-lines").click()
+        await self.page.keyboard.type(text)
+
+
+async def serve(app: web.Application) -> AsyncIterator[str]:
+    runner = web.AppRunner(app, handler_cancellation=True)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def gateway_url() -> AsyncIterator[str]:
+    """The address of a gateway that knows at least one system and tells of an event whenever somebody subscribes."""
+    if not graphiql.is_built():
+        missing("Node.js build", "run 'npm ci && npm run build' in web/ to build GraphiQL")
+    async for url in serve(gateway()):
+        yield url
+
+
+@pytest.fixture
+async def visit(gateway_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Visit]:
+    """GraphiQL, just opened; parametrize indirectly with "light" or "dark" to set what the system prefers."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        missing("Chromium", "install the browser, 'apt-get install chromium' on Debian")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        try:
+            scheme: Literal["dark", "light"] = getattr(request, "param", "light")
+            page = await browser.new_page(viewport={"width": 1400, "height": 900}, color_scheme=scheme)
+            visit = Visit(page, URL(gateway_url).authority)
+            page.on("console", visit.hear)
+            page.on("pageerror", lambda error: visit.complaints.append(str(error)))
+            page.on("websocket", visit.meet)
+            await page.route("**/*", visit.guard)
+            await page.goto(f"{gateway_url}/graphql")
+            await expect(page.locator(f"{QUERY} .view-lines")).to_contain_text("query Overview")
+            yield visit
+        finally:
+            await browser.close()
+
+
+async def test_a_person_looks_around(visit: Visit) -> None:
+    page = visit.page
+    await expect(page).to_have_title("Connectory")
+
+    await page.get_by_role("button", name="Execute query").click()
+    await expect(page.locator(ANSWER)).to_contain_text('"totalConnectors"')
+
+    await page.get_by_role("button", name="Show Documentation Explorer").click()
+    docs = page.locator(".graphiql-doc-explorer")
+    await docs.get_by_role("link", name="Connector", exact=True).click()
+    await expect(docs.locator(".graphiql-doc-explorer-title")).to_have_text("Connector")
+    await expect(docs).to_contain_text("docsIndexed")
+
+    assert visit.complaints == []
+    assert visit.outside == []
+
+
+async def test_a_person_types_a_query(visit: Visit) -> None:
+    page = visit.page
+    await visit.begin("{ systems { nonsense } }")
+    # The worker that knows the schema marks it, so workers run under the page's policy.
+    await expect(page.locator(f"{QUERY} .squiggly-error").first).to_be_attached()
+
+    await page.keyboard.press("Control+A")
+    await page.keyboard.press("Delete")
+    await page.keyboard.type("{ systems { kind } }")
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator(ANSWER)).to_contain_text(re.compile(r'"kind":\s"\w+"'))
+    await expect(page.locator(f"{QUERY} .squiggly-error")).to_have_count(0)
+
+    assert visit.complaints == []
+    assert visit.outside == []
+
+
+async def test_a_person_follows_events(visit: Visit) -> None:
+    page = visit.page
+    await visit.begin("subscription { events { cursor } }")
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator(ANSWER)).to_contain_text('"cursor"')
+    await page.get_by_role("button", name="Stop query").click()
+    await expect(page.get_by_role("button", name="Execute query")).to_be_visible()
+
+    assert visit.sockets == [f"ws://{visit.host}/graphql"]
+    assert visit.complaints == []
+    assert visit.outside == []
+
+
+@pytest.mark.parametrize(("visit", "dark"), [("light", False), ("dark", True)], indirect=["visit"])
+async def test_colours_follow_the_system(visit: Visit, dark: bool) -> None:
+    colour = await visit.page.locator(".graphiql-container").evaluate("e => getComputedStyle(e).backgroundColor")
+    channels = [int(number) for number in re.findall(r"\d+", colour)[:3]]
+    assert (max(channels) < 128) is dark
+
+
+async def test_files_are_kept_for_good_and_the_page_is_not(gateway_url: str) -> None:
+    async with ClientSession(gateway_url) as http:
+        async with http.get("/graphql", headers={"Accept": "text/html"}) as page:
+            files = re.findall(r'(?:src|href)="(graphql/static/[^"]+)"', await page.text())
+        assert page.headers["Cache-Control"] == "no-cache"
+        assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+        assert len(files) >= 3
+        for name in files:
+            async with http.get(f"/{name}") as file:
+                assert await file.read() == (graphiql.STATIC / "assets" / Path(name).name).read_bytes()
+            assert file.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        async with http.get("/graphql/static/gone.js") as gone:
+            assert gone.status == 404
+        assert "immutable" not in gone.headers.get("Cache-Control", "")
+
+
+@pytest.fixture
+def unbuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphiql, "STATIC", tmp_path)
+
+
+@pytest.mark.usefixtures("unbuilt")
+async def test_without_a_build_the_page_says_what_it_needs() -> None:
+    async for url in serve(gateway()):
+        async with ClientSession(url) as http, http.get("/graphql") as answer:
+            text = await answer.text()
+    assert not graphiql.is_built()
+    assert f">{graphiql.NOTE}</p>" in text.partition("<body>")[2]
+    assert "default-src" not in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("sdl", [CONTRACT, ROOT / "schema" / "schema.graphql"], ids=["contract", "product"])
+def test_examples_are_valid_and_one_to_a_tab(sdl: Path) -> None:
+    """``main.jsx`` cuts the file where two lines are empty, and GraphiQL names each tab after its operation."""
+    schema = build_schema(sdl.read_text(encoding="utf-8"))
+    names = []
+    for tab in re.split(r"\n{3,}", EXAMPLES.read_text(encoding="utf-8")):
+        document = parse(tab)
+        assert validate(schema, document) == []
+        (operation,) = document.definitions
+        assert isinstance(operation, OperationDefinitionNode)
+        assert operation.name is not None
+        names.append(operation.name.value)
+    assert names[0] == "Overview"
+    assert len(set(names)) == len(names) >= 5
+
+
+def test_lock_file_names_no_registry() -> None:
+    lock = json.loads((ROOT / "web" / "package-lock.json").read_text(encoding="utf-8"))
+    packages = lock["packages"]
+    assert len(packages) > 1
+    assert [name for name, package in packages.items() if "resolved" in package] == []
+    assert [name for name, package in packages.items() if name and "integrity" not in package] == []
+
+
+def test_packages_are_pinned() -> None:
+    package = json.loads((ROOT / "web" / "package.json").read_text(encoding="utf-8"))
+    versions = package["dependencies"] | package["devDependencies"]
+    assert [name for name, version in versions.items() if not re.fullmatch(r"\d+\.\d+\.\d+", version)] == []

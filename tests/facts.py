@@ -1,0 +1,83 @@
+"""Facts and sources for tests of what comes behind the adapters."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from connectory.engine import ConfiguredSystem
+from connectory.model import (
+    Capability,
+    ConnectorFact,
+    ConnectorStatus,
+    HistoryBatch,
+    JobFact,
+    JobStatus,
+    JobType,
+    Known,
+    Observation,
+)
+from sources.base import ROLLED_UP, SourceKind, SystemSettings, details
+
+T0 = datetime(2026, 8, 20, 10, 0, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    return T0 + timedelta(seconds=seconds)
+
+
+def connector(id: str = "a", **said: Any) -> ConnectorFact:
+    told: dict[str, Any] = {"name": f"Connector {id}", "source": "web", "status": ConnectorStatus.ACTIVE}
+    return ConnectorFact(external_id=id, **(told | said))
+
+
+def job(id: str, of: str | None = "a", status: JobStatus = JobStatus.SUCCEEDED, **said: Any) -> JobFact:
+    told: dict[str, Any] = {"order_at": T0, "type": JobType.FULL}
+    return JobFact(external_id=id, connector=of, status=status, **(told | said))
+
+
+class Scripted:
+    """A source that says what the test puts into it: ``says`` is an Observation, an exception, or a function."""
+
+    def __init__(self) -> None:
+        self.says: Observation | Exception | Callable[[Known], Observation] = Observation(connectors=[])
+        self.past: Sequence[HistoryBatch] = ()
+        self.polls = 0
+        self.hangs: asyncio.Event | None = None
+        self.closed = False
+
+    async def poll(self, known: Known) -> Observation:
+        self.polls += 1
+        if self.hangs is not None:
+            await self.hangs.wait()
+        if isinstance(self.says, Exception):
+            raise self.says
+        return self.says(known) if callable(self.says) else self.says
+
+    async def history(self, known: Known, connectors: frozenset[str]) -> AsyncIterator[HistoryBatch]:
+        for batch in self.past:
+            yield batch
+        yield HistoryBatch(jobs=[], finished=connectors)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def configured(
+    source: Any, name: str = "scripted", *, rolls_up: frozenset[str] = ROLLED_UP, **times: float
+) -> ConfiguredSystem:
+    """A system over ``source``, polled fast unless ``times`` say otherwise."""
+    kind = SourceKind(
+        "scripted",
+        SystemSettings,
+        open=lambda _: source,
+        capabilities=frozenset({Capability.JOB_HISTORY}),
+        rolls_up=rolls_up,
+    )
+    defaults = dict.fromkeys(("poll_interval", "live_interval"), 0.02)
+    defaults |= {"stale_after": 90.0, "max_backoff": 0.1, "auth_probe_interval": 0.2}
+    settings = SystemSettings.model_validate({"name": name, "kind": "scripted", "url": "http://127.0.0.1:1"})
+    return ConfiguredSystem(kind=kind, settings=settings, **(defaults | times))
+
+
+__all__ = ["T0", "Scripted", "at", "configured", "connector", "details", "job"]

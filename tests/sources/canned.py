@@ -1,0 +1,71 @@
+"""An upstream that answers what it was told to, over real HTTP."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from sources.simulation import serve
+
+
+@dataclass(frozen=True)
+class Reply:
+    """``text`` is sent as it is, with ``content_type``; otherwise ``body`` as JSON."""
+
+    body: Any = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    text: str | None = None
+    content_type: str = "text/html"
+
+    def response(self) -> web.Response:
+        if self.text is not None:
+            return web.Response(
+                status=self.status, text=self.text, content_type=self.content_type, headers=self.headers
+            )
+        return web.json_response(self.body, status=self.status, headers=self.headers)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that came in."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Any
+
+
+@dataclass
+class Canned:
+    """``answers`` by "METHOD /path"; a callable is given the request. Anything else is answered 404."""
+
+    answers: dict[str, Reply | Callable[[Asked], Reply]]
+    asked: list[Asked] = field(default_factory=list)
+    url: str = ""
+
+    @property
+    def paths(self) -> list[str]:
+        return [asked.path for asked in self.asked]
+
+    async def handle(self, request: web.Request) -> web.Response:
+        text = await request.text()
+        body = json.loads(text) if text else None
+        asked = Asked(request.method, request.path, dict(request.query), dict(request.headers), body)
+        self.asked.append(asked)
+        answer = self.answers.get(f"{request.method} {request.path}", Reply({"detail": "Not Found"}, 404))
+        return (answer(asked) if callable(answer) else answer).response()
+
+
+@asynccontextmanager
+async def canned(answers: Mapping[str, Reply | Callable[[Asked], Reply]]) -> AsyncIterator[Canned]:
+    upstream = Canned(dict(answers))
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", upstream.handle)
+    async with serve(app) as running:
+        upstream.url = running.url
+        yield upstream

@@ -1,0 +1,465 @@
+"""What every adapter promises, checked against its own simulator over real HTTP.
+
+An adapter's test file inherits the checks::
+
+    class TestOnyx(SourceContract):
+        kind = SOURCE
+
+        def jobs_held(self, world: OnyxWorld) -> set[str]:
+            return {str(number) for number in world.attempts}
+
+``kind.simulator`` and ``kind.simulator_settings`` give the rest; ``settings`` may be overridden. Simulated time stands
+still unless a test moves ``upstream.hand``.
+"""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+import pytest
+
+from connectory.model import (
+    ConnectorFact,
+    ConnectorStatus,
+    CountsFact,
+    Details,
+    JobFact,
+    JobStatus,
+    JobType,
+    Known,
+    KnownConnector,
+    Observation,
+    SystemErrorCode,
+)
+from sources.base import (
+    ROLLED_UP,
+    Source,
+    SourceAuthFailed,
+    SourceError,
+    SourceKind,
+    SourceMismatch,
+    SourceRateLimited,
+    SourceUnreachable,
+    SystemSettings,
+)
+from sources.simulation import FAULTS, REQUESTS, WORLD, Clock, Faults, Running, serve
+
+START = datetime(2026, 8, 22, 9, 30, tzinfo=UTC)
+#: Seconds of simulated time in which every simulator shows some change.
+A_WHILE = 600.0
+
+_Order = tuple[int, datetime]
+
+
+@dataclass(slots=True)
+class Memory(Known):
+    """``Known``, with the order of each connector's newest job beside its id."""
+
+    newest: dict[str, _Order] = field(default_factory=dict)
+
+
+def remember(known: Known, observation: Observation) -> Memory:
+    """What the engine knows after ``observation``, as a new object: it keeps fingerprints, open jobs, the newest job
+    that moves content of each connector, and the order of the newest job of all. Nothing is ever forgotten but jobs
+    that ended or are gone."""
+    memory = Memory(
+        connectors={external_id: replace(connector) for external_id, connector in known.connectors.items()},
+        open_jobs=dict(known.open_jobs),
+        newest_job_at=known.newest_job_at,
+        newest=dict(known.newest) if isinstance(known, Memory) else {},
+    )
+    for fact in observation.connectors:
+        row = memory.connectors.setdefault(fact.external_id, KnownConnector())
+        row.fingerprint = None if fact.external_id in observation.owed else fact.fingerprint
+    for job in observation.jobs:
+        _remember_job(memory, job)
+    for gone in observation.gone_jobs:
+        memory.open_jobs.pop(gone, None)
+    return memory
+
+
+def _remember_job(memory: Memory, job: JobFact) -> None:
+    if job.ended:
+        memory.open_jobs.pop(job.external_id, None)
+    else:
+        memory.open_jobs[job.external_id] = job.connector
+    memory.newest_job_at = max(filter(None, (memory.newest_job_at, job.order_at)))
+    row = memory.connectors.get(job.connector or "")
+    if row is None or job.connector is None or job.type is JobType.ACCESS_CONTROL:
+        return
+    order = order_of(job)
+    if job.connector not in memory.newest or memory.newest[job.connector] <= order:
+        memory.newest[job.connector] = order
+        row.latest_job = job.external_id
+
+
+def order_of(job: JobFact) -> _Order:
+    """Jobs of one connector sort by this, oldest first."""
+    return (-1 if job.sequence is None else job.sequence, job.order_at)
+
+
+class Hand:
+    """A wall clock that moves only when told: seconds since the world's start."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def __call__(self) -> float:
+        return self.at
+
+    def move(self, seconds: float) -> None:
+        self.at += seconds
+
+
+@dataclass
+class Upstream:
+    """A simulator being served, and the means to move and to break it."""
+
+    running: Running
+    hand: Hand
+
+    @property
+    def world(self) -> Any:
+        return self.running.app[WORLD]
+
+    @property
+    def requests(self) -> list[str]:
+        return self.running.app[REQUESTS]
+
+    def fail(self, **switches: Any) -> None:
+        """Switch these faults on and all others off."""
+        faults, wanted = self.running.app[FAULTS], Faults(**switches)
+        for switch in fields(Faults):
+            setattr(faults, switch.name, getattr(wanted, switch.name))
+
+
+async def collect(source: Source, known: Known, connectors: frozenset[str]) -> tuple[list[JobFact], frozenset[str]]:
+    """All of ``history``: its jobs in order, and the connectors that it finished."""
+    jobs: list[JobFact] = []
+    finished: frozenset[str] = frozenset()
+    async for batch in source.history(known, connectors):
+        jobs += batch.jobs
+        finished |= batch.finished
+    return jobs, finished
+
+
+#: what is switched on → the error, and its code
+FAILURES: list[tuple[dict[str, Any], type[SourceError], SystemErrorCode]] = [
+    ({"reject_credentials": True}, SourceAuthFailed, SystemErrorCode.AUTH_FAILED),
+    ({"rate_limited": True, "retry_after": 7.0}, SourceRateLimited, SystemErrorCode.RATE_LIMITED),
+    ({"html_status": 502}, SourceUnreachable, SystemErrorCode.UPSTREAM_ERROR),
+    ({"html_status": 503}, SourceUnreachable, SystemErrorCode.UPSTREAM_ERROR),
+    ({"html_status": 200}, SourceMismatch, SystemErrorCode.MISMATCH),
+    ({"truncate": True}, SourceMismatch, SystemErrorCode.MISMATCH),
+    ({"disconnect": True}, SourceUnreachable, SystemErrorCode.UNREACHABLE),
+]
+
+
+class SourceContract:
+    """Inherit, set ``kind``, and say which jobs the simulated world holds."""
+
+    kind: ClassVar[SourceKind]
+    seed: ClassVar[int] = 7
+
+    def settings(self, url: str) -> dict[str, Any]:
+        """The configuration keys that open the simulator served at ``url``."""
+        assert self.kind.simulator_settings is not None
+        return self.kind.simulator_settings(url)
+
+    def jobs_held(self, world: Any) -> set[str]:
+        """External ids of all jobs that the simulated upstream serves now."""
+        raise NotImplementedError("tell which jobs the simulated world holds")
+
+    def forged(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """The same settings with credentials that the simulator never gave out."""
+        return {
+            key: f"{value[:-2]}zz" if key in self._secret_keys(settings) else value for key, value in settings.items()
+        }
+
+    def _secret_keys(self, settings: dict[str, Any]) -> set[str]:
+        declared = self.kind.settings.model_fields
+        return {key for key in settings if "Secret" in str(declared[key].annotation)}
+
+    def secrets(self, url: str) -> list[str]:
+        settings = self.settings(url)
+        return [settings[key] for key in self._secret_keys(settings)]
+
+    def configure(self, served: str, /, **changes: Any) -> SystemSettings:
+        entry = {"name": "simulated", "kind": self.kind.name, "timeout": 5.0, **self.settings(served), **changes}
+        return self.kind.settings.model_validate(entry)
+
+    def simulate(self) -> Upstream:
+        assert self.kind.simulator is not None
+        hand = Hand()
+        app = self.kind.simulator(seed=self.seed, clock=Clock(start=START, wall=hand))
+        return Upstream(serve(app), hand)
+
+    @pytest.fixture
+    async def upstream(self) -> AsyncIterator[Upstream]:
+        upstream = self.simulate()
+        async with upstream.running:
+            yield upstream
+
+    @pytest.fixture
+    async def connect(self, upstream: Upstream) -> AsyncIterator[Callable[..., Source]]:
+        """Opens sources on the simulator, settings changed as told; closes them all at the end."""
+        opened: list[Source] = []
+
+        def open_source(**changes: Any) -> Source:
+            opened.append(self.kind.open(self.configure(upstream.running.url, **changes)))
+            return opened[-1]
+
+        yield open_source
+        for source in opened:
+            await source.close()
+
+    @pytest.fixture
+    def source(self, connect: Callable[..., Source]) -> Source:
+        return connect()
+
+    # ---- the kind
+
+    def test_the_kind_describes_itself(self) -> None:
+        assert re.fullmatch(r"[a-z0-9-]+", self.kind.name)
+        assert issubclass(self.kind.settings, SystemSettings)
+        assert self.kind.rolls_up <= ROLLED_UP
+        assert self.kind.simulator is not None
+
+    def test_settings_keep_their_secrets(self) -> None:
+        url = "http://127.0.0.1:1"
+        shown = repr(self.configure(url)) + self.configure(url).model_dump_json()
+        for secret in self.secrets(url):
+            assert secret not in shown
+
+    # ---- polls
+
+    async def test_poll_tells_sound_connectors(self, source: Source) -> None:
+        seen = await source.poll(Known())
+        assert seen.complete
+        assert not seen.problems
+        assert seen.connectors
+        ids = [fact.external_id for fact in seen.connectors]
+        assert len(set(ids)) == len(ids)
+        for fact in seen.connectors:
+            check_connector(fact)
+
+    async def test_poll_tells_sound_jobs(self, source: Source) -> None:
+        seen = await source.poll(Known())
+        connectors = {fact.external_id for fact in seen.connectors}
+        assert seen.jobs
+        ids = [job.external_id for job in seen.jobs]
+        assert len(set(ids)) == len(ids)
+        for job in seen.jobs:
+            check_job(job)
+            assert job.connector is None or job.connector in connectors
+
+    async def test_the_same_world_has_the_same_fingerprints(
+        self, source: Source, connect: Callable[..., Source]
+    ) -> None:
+        first, again, elsewhere = await source.poll(Known()), await source.poll(Known()), await connect().poll(Known())
+        assert _fingerprints(first) == _fingerprints(again) == _fingerprints(elsewhere)
+
+    async def test_the_same_seed_is_the_same_world(self, source: Source, upstream: Upstream) -> None:
+        twin = self.simulate()
+        async with twin.running:
+            for world in (upstream, twin):
+                world.hand.move(A_WHILE)
+            other = self.kind.open(self.configure(twin.running.url))
+            try:
+                assert _fingerprints(await source.poll(Known())) == _fingerprints(await other.poll(Known()))
+            finally:
+                await other.close()
+
+    async def test_an_unchanged_world_costs_no_more(self, source: Source, upstream: Upstream) -> None:
+        first = await source.poll(Known())
+        cost = len(upstream.requests)
+        known = remember(Known(), first)
+        second = await source.poll(known)
+        assert len(upstream.requests) - cost <= cost
+        assert all(known.unchanged(fact) for fact in second.connectors)
+        told = {job.external_id: job.fingerprint for job in first.jobs}
+        assert {job.external_id: job.fingerprint for job in second.jobs}.items() <= told.items()
+        assert not second.gone_jobs
+
+    async def test_changes_are_seen(self, source: Source, upstream: Upstream) -> None:
+        first = await source.poll(Known())
+        known = remember(Known(), first)
+        upstream.hand.move(A_WHILE)
+        second = await source.poll(known)
+        assert any(not known.unchanged(fact) for fact in second.connectors)
+        told = {job.external_id: job.fingerprint for job in first.jobs}
+        assert any(told.get(job.external_id) != job.fingerprint for job in second.jobs)
+
+    async def test_no_job_is_missed_and_no_word_is_unknown(self, source: Source, upstream: Upstream) -> None:
+        known, seen = Known(), dict[str, JobFact]()
+        for _ in range(30):
+            observation = await source.poll(known)
+            assert not observation.problems
+            assert not [fact for fact in observation.connectors if fact.status is ConnectorStatus.UNKNOWN]
+            assert not [fact for fact in observation.connectors if fact.last_job_status is JobStatus.UNKNOWN]
+            assert not [job for job in observation.jobs if job.status is JobStatus.UNKNOWN]
+            seen |= {job.external_id: job for job in observation.jobs}
+            known = remember(known, observation)
+            upstream.hand.move(60.0)
+        assert len({job.status for job in seen.values()}) >= 4
+        ended = {job.external_id for job in seen.values() if job.ended}
+        assert ended
+        assert not ended & known.open_jobs.keys()
+        began = START + timedelta(seconds=60)
+        held = await self._serve_now(source, known, upstream)
+        recent = {job: fact.fingerprint for job, fact in held.items() if fact.order_at > began}
+        assert recent
+        assert recent.items() <= {job: fact.fingerprint for job, fact in seen.items()}.items()
+
+    async def _serve_now(self, source: Source, known: Known, upstream: Upstream) -> dict[str, JobFact]:
+        upstream.hand.move(-60.0)  # back to the moment of the last poll, which the world has not left yet
+        jobs, _ = await collect(source, known, frozenset(known.connectors))
+        return {job.external_id: job for job in jobs}
+
+    # ---- history
+
+    async def test_history_tells_every_job_newest_first(self, source: Source, upstream: Upstream) -> None:
+        known = remember(Known(), await source.poll(Known()))
+        asked = frozenset(known.connectors)
+        jobs, finished = await collect(source, known, asked)
+        assert finished == asked
+        assert {job.external_id for job in jobs} >= self.jobs_held(upstream.world)
+        for job in jobs:
+            check_job(job)
+        for connector in asked:
+            orders = [order_of(job) for job in jobs if job.connector == connector]
+            assert orders == sorted(orders, reverse=True)
+
+    async def test_history_of_nothing_is_nothing(self, source: Source) -> None:
+        assert await collect(source, Known(), frozenset()) == ([], frozenset())
+
+    # ---- failures
+
+    @pytest.mark.parametrize(("fault", "error", "code"), FAILURES, ids=[str(switches) for switches, *_ in FAILURES])
+    async def test_failures_are_told_apart(
+        self, source: Source, upstream: Upstream, fault: dict[str, Any], error: type[SourceError], code: SystemErrorCode
+    ) -> None:
+        upstream.fail(**fault)
+        with pytest.raises(SourceError) as caught:
+            await source.poll(Known())
+        assert type(caught.value) is error
+        assert caught.value.code is code
+        assert str(caught.value)
+        self._assert_discreet(upstream, caught.value)
+        upstream.fail()
+        assert (await source.poll(Known())).complete
+
+    @pytest.mark.parametrize("seconds", [7.0, None])
+    async def test_rate_limits_tell_how_long(self, source: Source, upstream: Upstream, seconds: float | None) -> None:
+        upstream.fail(rate_limited=True, retry_after=seconds)
+        with pytest.raises(SourceRateLimited) as caught:
+            await source.poll(Known())
+        assert caught.value.retry_after == seconds
+
+    async def test_silence_is_a_timeout(self, connect: Callable[..., Source], upstream: Upstream) -> None:
+        upstream.fail(hang=True)
+        began = time.monotonic()
+        with pytest.raises(SourceUnreachable) as caught:
+            await connect(timeout=0.2).poll(Known())
+        assert caught.value.code is SystemErrorCode.TIMEOUT
+        assert time.monotonic() - began < 3
+
+    async def test_a_refused_connection_is_unreachable(self, source: Source, upstream: Upstream) -> None:
+        await upstream.running.stop()
+        with pytest.raises(SourceUnreachable) as caught:
+            await source.poll(Known())
+        assert caught.value.code is SystemErrorCode.UNREACHABLE
+        self._assert_discreet(upstream, caught.value)
+
+    async def test_wrong_credentials_are_refused(self, connect: Callable[..., Source], upstream: Upstream) -> None:
+        settings = self.settings(upstream.running.url)
+        forged = self.forged(settings)
+        assert forged != settings
+        with pytest.raises(SourceAuthFailed) as caught:
+            await connect(**forged).poll(Known())
+        for key in self._secret_keys(forged):
+            assert forged[key] not in str(caught.value)
+
+    async def test_history_raises_only_source_errors(self, source: Source, upstream: Upstream) -> None:
+        known = remember(Known(), await source.poll(Known()))
+        for switches, *_ in FAILURES:
+            upstream.fail(**switches)
+            try:
+                _, finished = await collect(source, known, frozenset(known.connectors))
+            except SourceError as error:
+                self._assert_discreet(upstream, error)
+            else:
+                assert finished < frozenset(known.connectors)
+
+    # ---- secrets and connections
+
+    async def test_facts_hold_no_secret(self, source: Source, upstream: Upstream) -> None:
+        seen = await source.poll(Known())
+        for secret in self.secrets(upstream.running.url):
+            assert secret not in repr(seen)
+
+    async def test_close_may_be_called_twice(self, source: Source) -> None:
+        await source.poll(Known())
+        await source.close()
+        await source.close()
+
+    async def test_a_poll_can_be_cancelled(self, source: Source, upstream: Upstream) -> None:
+        upstream.fail(hang=True)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(source.poll(Known()), 0.1)
+        upstream.fail()
+        assert (await source.poll(Known())).complete
+
+    def _assert_discreet(self, upstream: Upstream, error: SourceError) -> None:
+        shown = f"{error} {getattr(error, 'sample', '')}"
+        for secret in self.secrets(upstream.running.url):
+            assert secret not in shown
+
+
+def _fingerprints(observation: Observation) -> tuple[dict[str, str], dict[str, str]]:
+    return (
+        {fact.external_id: fact.fingerprint for fact in observation.connectors},
+        {job.external_id: job.fingerprint for job in observation.jobs},
+    )
+
+
+def check_connector(fact: ConnectorFact) -> None:
+    assert fact.external_id
+    assert fact.name.strip()
+    assert re.fullmatch(r"[a-z0-9_]+", fact.source)
+    for moment in (fact.last_success_at, fact.last_sync_at, fact.created_at, fact.updated_at):
+        check_moment(moment)
+    for number in (fact.docs_indexed, fact.latest_job_docs_indexed):
+        check_count(number)
+    check_details(fact.details)
+
+
+def check_job(job: JobFact) -> None:
+    assert job.external_id
+    check_moment(job.order_at)
+    for moment in (job.created_at, job.started_at, job.completed_at, job.last_seen_at, job.canceled_at):
+        check_moment(moment)
+    if job.started_at and job.completed_at:
+        assert job.started_at <= job.completed_at
+    for name in CountsFact.__dataclass_fields__:
+        check_count(getattr(job.counts, name))
+    check_count(job.processed)
+    check_count(job.total)
+    check_details(job.details)
+
+
+def check_moment(moment: datetime | None) -> None:
+    assert moment is None or moment.utcoffset() == timedelta(0)
+
+
+def check_count(number: int | None) -> None:
+    assert number is None or (type(number) is int and 0 <= number < 2**63)
+
+
+def check_details(details: Details | None) -> None:
+    assert details is None or (details.type and isinstance(json.loads(details.json), dict))

@@ -1,0 +1,503 @@
+"""The Elastic adapter: the contract of all adapters, and what only Elastic's lists make necessary (elastic.md §3)."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from connectory.model import ConnectorStatus, JobStatus, Known, KnownConnector, Observation, SystemErrorCode
+from sources.base import SourceAuthFailed, SourceMismatch, SourceUnreachable
+from sources.elastic import SOURCE
+from sources.elastic.client import ElasticSource
+from sources.elastic.documents import Document, api_time, default_filtering, new_connector, new_job, snapshot
+from sources.elastic.simulator import API_KEY, LIMITED_API_KEY, PASSWORD, TOKEN, USERNAME, simulator
+from sources.elastic.world import ElasticWorld
+from sources.simulation import FAULTS, REQUESTS, WORLD, Clock, Running, serve
+from tests.sources.contract import START, Hand, SourceContract, check_job, collect, remember
+
+_FILTERING = default_filtering("2026-03-02T08:00:00.000Z")
+
+
+class TestElastic(SourceContract):
+    kind = SOURCE
+
+    def jobs_held(self, world: ElasticWorld) -> set[str]:
+        return set(world.jobs)
+
+    async def test_poll_tells_sound_jobs(self, source: ElasticSource) -> None:  # type: ignore[override]
+        """Jobs outlive their connectors here: an orphan tells the id of one that is in no list (elastic.md §5)."""
+        seen = await source.poll(Known())
+        assert len({job.external_id for job in seen.jobs}) == len(seen.jobs) > 0
+        orphans = {job.connector for job in seen.jobs} - {fact.external_id for fact in seen.connectors}
+        assert len(orphans) == 1
+        for job in seen.jobs:
+            check_job(job)
+            assert job.connector
+
+
+class Elastic:
+    """An empty simulated Elasticsearch to be filled by hand, and a source that reads it."""
+
+    def __init__(self) -> None:
+        self.app = simulator(clock=Clock(start=START, wall=Hand()), connectors=0, jobs_per_connector=0)
+        world = self.app[WORLD]
+        assert isinstance(world, ElasticWorld)
+        self.world = world
+        self.running: Running = serve(self.app)
+
+    @property
+    def requests(self) -> list[str]:
+        return self.app[REQUESTS]
+
+    def asked(self, text: str) -> list[str]:
+        return [request for request in self.requests if text in request]
+
+    def open(self, **changes: Any) -> ElasticSource:
+        entry = {"name": "e", "kind": "elastic", "timeout": 5.0, "url": self.running.url, "api_key": API_KEY, **changes}
+        source = SOURCE.open(SOURCE.settings.model_validate(entry))
+        assert isinstance(source, ElasticSource)
+        return source
+
+    def connector(self, identity: str, **values: Any) -> Document:
+        given = {"name": identity, "index_name": f"search-{identity}", "service_type": "mysql"}
+        self.world.connectors[identity] = document = new_connector(identity, _FILTERING, given)
+        document.update(values)
+        self.world.reorder()
+        return document
+
+    def job(self, identity: str, age: float, *, of: str = "c1", status: str = "completed", **values: Any) -> Document:
+        """A job created ``age`` seconds before the start; add older ones first."""
+        connector = self.world.connectors.get(of) or new_connector(of, _FILTERING, {})
+        job = new_job(identity, snapshot(connector, "full"), "full", "scheduled", api_time(ago(age)))
+        job.update({"status": status, **values})
+        self.world.add_job(job)
+        return job
+
+
+def ago(seconds: float) -> datetime:
+    return START - timedelta(seconds=seconds)
+
+
+@pytest.fixture
+async def elastic() -> AsyncIterator[Elastic]:
+    elastic = Elastic()
+    async with elastic.running:
+        yield elastic
+
+
+@asynccontextmanager
+async def reading(elastic: Elastic, **changes: Any) -> AsyncIterator[ElasticSource]:
+    source = elastic.open(**changes)
+    try:
+        yield source
+    finally:
+        await source.close()
+
+
+@pytest.fixture
+async def source(elastic: Elastic) -> AsyncIterator[ElasticSource]:
+    async with reading(elastic) as source:
+        yield source
+
+
+def since(seconds: float, open_jobs: dict[str, str | None] | None = None, **connectors: str | None) -> Known:
+    """Known: jobs up to that many seconds before the start, these open ones, and connectors with fingerprints."""
+    return Known(
+        connectors={name: KnownConnector(fingerprint=value) for name, value in connectors.items()},
+        open_jobs=open_jobs or {},
+        newest_job_at=ago(seconds),
+    )
+
+
+def ids(seen: Observation) -> set[str]:
+    return {job.external_id for job in seen.jobs}
+
+
+# ---- settings
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({}, "found none"),
+        ({"api_key": "a", "token": "b"}, "found api_key beside token"),
+        ({"username": "a"}, "belong together"),
+        ({"api_key": "a", "password": "b"}, "belong together"),
+        ({"username": "a", "password": "b", "token": "c"}, "found username and password beside token"),
+    ],
+)
+def test_exactly_one_credential_is_wanted(given: dict[str, str], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        SOURCE.settings.model_validate({"name": "e", "kind": "elastic", "url": "http://127.0.0.1:1", **given})
+
+
+@pytest.mark.parametrize(
+    "credentials", [{"username": USERNAME, "password": PASSWORD}, {"token": TOKEN}], ids=["basic", "bearer"]
+)
+async def test_other_credentials_open_it_too(elastic: Elastic, credentials: dict[str, str]) -> None:
+    elastic.connector("c1")
+    async with reading(elastic, api_key=None, **credentials) as source:
+        assert [fact.external_id for fact in (await source.poll(Known())).connectors] == ["c1"]
+
+
+async def test_a_missing_privilege_is_named(elastic: Elastic) -> None:
+    async with reading(elastic, api_key=LIMITED_API_KEY) as source:
+        with pytest.raises(SourceAuthFailed, match="monitor_connector") as caught:
+            await source.poll(Known())
+    assert caught.value.status == 403
+
+
+async def test_another_server_is_told_from_elasticsearch(elastic: Elastic) -> None:
+    async with reading(elastic, url=f"{elastic.running.url}/elsewhere") as source:
+        with pytest.raises(SourceMismatch, match="no connector API there"):
+            await source.poll(Known())
+
+
+# ---- the list of connectors
+
+
+async def test_all_pages_are_read(elastic: Elastic, source: ElasticSource) -> None:
+    for number in range(4_500):
+        elastic.connector(f"c{number:04}")
+    seen = await source.poll(Known())
+    assert len(seen.connectors) == 4_500
+    assert seen.complete
+    assert len(elastic.asked("/_connector?")) == 3
+
+
+async def test_ties_that_swapped_between_pages_are_read_again(elastic: Elastic, source: ElasticSource) -> None:
+    documents = [elastic.connector(f"c{number:04}", index_name=None) for number in range(2_001)]
+    asked = 0
+
+    def swapping(*, include_deleted: bool = False) -> list[Document]:
+        nonlocal asked
+        asked += 1
+        # the first page of the first pass ends with the one that the second page begins with
+        return documents if asked != 2 else [documents[2_000], *documents[1:2_000], documents[0]]
+
+    elastic.world.connector_list = swapping  # type: ignore[method-assign]
+    seen = await source.poll(Known())
+    assert asked == 4
+    assert len(seen.connectors) == 2_001
+    assert seen.complete
+
+
+async def test_a_list_that_stays_short_is_not_complete(elastic: Elastic, source: ElasticSource) -> None:
+    documents = [elastic.connector(f"c{number:04}") for number in range(2_001)]
+    # a server that serves the first page whatever is asked for
+    elastic.world.connector_list = lambda **_: _Repeating(documents)  # type: ignore[method-assign]
+    seen = await source.poll(Known())
+    assert len(seen.connectors) == 2_000
+    assert not seen.complete
+    assert [problem.code for problem in seen.problems] == [SystemErrorCode.MISMATCH]
+    assert len(elastic.asked("/_connector?")) == 4
+
+
+class _Repeating(list[Document]):
+    def __getitem__(self, place: Any) -> Any:
+        return super().__getitem__(slice(0, place.stop - place.start))
+
+
+@pytest.mark.parametrize(("held", "complete"), [(10_000, True), (10_001, False)])
+async def test_a_full_window_is_told_from_an_overfull_one(
+    elastic: Elastic, source: ElasticSource, held: int, complete: bool
+) -> None:
+    for number in range(held):
+        elastic.world.connectors[str(number)] = {
+            "id": str(number),
+            "index_name": f"search-{number:05}",
+            "service_type": ("s3", "jira")[number % 2],
+            "status": "connected",
+            "deleted": False,
+        }
+    seen = await source.poll(Known())
+    assert len(seen.connectors) == 10_000
+    assert seen.complete is complete
+    assert len(seen.problems) == (0 if complete else 1)
+
+
+async def test_an_unreadable_connector_costs_only_itself(elastic: Elastic, source: ElasticSource) -> None:
+    elastic.connector("sound")
+    elastic.connector("broken", last_indexed_document_count=-1)
+    seen = await source.poll(Known())
+    assert [fact.external_id for fact in seen.connectors] == ["sound"]
+    assert not seen.complete
+    assert "connector broken: last_indexed_document_count" in seen.problems[0].message
+
+
+async def test_soft_deleted_ones_are_absent(elastic: Elastic, source: ElasticSource) -> None:
+    elastic.connector("stays")
+    elastic.connector("goes")
+    elastic.world.delete_connector("goes")
+    seen = await source.poll(Known())
+    assert [fact.external_id for fact in seen.connectors] == ["stays"]
+    assert seen.complete
+    assert not elastic.asked("include_deleted")
+
+
+async def test_one_marked_as_deleted_is_removed(elastic: Elastic, source: ElasticSource) -> None:
+    gone = elastic.connector("gone", deleted=True)
+    elastic.world.connector_list = lambda **_: [gone]  # type: ignore[method-assign]
+    assert [fact.is_removed for fact in (await source.poll(Known())).connectors] == [True]
+
+
+# ---- jobs
+
+
+async def test_a_first_poll_reads_the_newest_and_the_open_ones(elastic: Elastic, source: ElasticSource) -> None:
+    elastic.connector("c1")
+    elastic.job("stuck", 90_000, status="in_progress")
+    for number in range(1_500):
+        elastic.job(f"j{number:04}", 80_000 - number)
+    seen = await source.poll(Known())
+    assert len(seen.jobs) == 1_001
+    assert {"stuck", "j1499", "j0500"} <= ids(seen)
+    assert not seen.problems
+
+
+async def test_later_polls_stop_where_they_know_the_rest(elastic: Elastic, source: ElasticSource) -> None:
+    elastic.connector("c1")
+    for number in range(3_000):
+        elastic.job(f"j{number:04}", 60_000 - 10 * number)
+    # the last job known is the newest but one hundred and fifty; with the overlap a hundred and eighty are wanted
+    seen = await source.poll(since(60_000 - 10 * 2_850, c1=None))
+    assert {f"j{number:04}" for number in range(2_821, 3_000)} <= ids(seen)
+    elastic.requests.clear()
+    quiet = await source.poll(since(60_000 - 10 * 2_999, c1="-"))
+    assert len(elastic.requests) == 2
+    assert len(quiet.jobs) == 100
+
+
+@pytest.mark.parametrize("age", [10 * 999.0, None])
+async def test_an_oldest_first_server_is_read_from_its_end(
+    elastic: Elastic, source: ElasticSource, age: float | None
+) -> None:
+    elastic.connector("c1")
+    for number in range(2_500):
+        elastic.job(f"j{number:04}", 10 * (2_500 - number))
+    newest_first = elastic.world.job_list
+    elastic.world.job_list = lambda **asked: newest_first(**asked)[::-1]  # type: ignore[method-assign]
+    for _ in range(2):
+        seen = await source.poll(Known() if age is None else since(age, c1="-"))
+        assert {f"j{number:04}" for number in range(1_500, 2_500)} <= ids(seen)
+        assert not seen.problems
+    jobs, finished = await collect(source, Known(connectors={"c1": KnownConnector()}), frozenset({"c1"}))
+    assert finished == {"c1"}
+    assert [job.external_id for job in jobs] == [f"j{number:04}" for number in range(2_499, -1, -1)]
+
+
+async def test_an_upgraded_server_turns_its_order_round(elastic: Elastic, source: ElasticSource) -> None:
+    elastic.connector("c1")
+    for number in range(1_500):
+        elastic.job(f"j{number:04}", 10 * (1_500 - number))
+    newest_first = elastic.world.job_list
+    elastic.world.job_list = lambda **asked: newest_first(**asked)[::-1]  # type: ignore[method-assign]
+    await source.poll(since(30, c1="-"))
+    elastic.world.job_list = newest_first  # type: ignore[method-assign]
+    assert "j1499" in ids(await source.poll(since(30, c1="-")))
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+async def test_more_new_jobs_than_the_list_tells(elastic: Elastic, source: ElasticSource, oldest_first: bool) -> None:
+    for name in ("busy", "quiet", "changed"):
+        elastic.connector(name)
+    elastic.job("beyond", 20_001, of="changed")
+    for number in range(10_050):
+        elastic.job(f"j{number:05}", 20_000 - number, of="busy")
+    elastic.job("newest", 1, of="changed")
+    if oldest_first:
+        newest_first = elastic.world.job_list
+        elastic.world.job_list = lambda **asked: newest_first(**asked)[::-1]  # type: ignore[method-assign]
+    first = await source.poll(Known())
+    quiet = next(fact.fingerprint for fact in first.connectors if fact.external_id == "quiet")
+    seen = await source.poll(since(30_000, quiet=quiet, changed="-"))
+    assert {"beyond", "newest"} <= ids(seen)
+    assert any("more than 10,000 new jobs" in problem.message for problem in seen.problems)
+    assert seen.complete
+    assert not elastic.asked("connector_id=quiet")
+
+
+async def test_few_open_jobs_are_asked_for_one_by_one(elastic: Elastic, source: ElasticSource) -> None:
+    elastic.connector("c1")
+    elastic.job("old", 90_000, status="in_progress")
+    for number in range(150):
+        elastic.job(f"j{number}", 2_000 - 10 * number)
+    seen = await source.poll(since(510, {"old": "c1", "vanished": "c1"}, c1="-"))
+    assert "old" in ids(seen)
+    assert seen.gone_jobs == {"vanished"}
+    assert not elastic.asked("status=")
+
+
+async def test_many_open_jobs_are_looked_up_by_status(elastic: Elastic, source: ElasticSource) -> None:
+    elastic.connector("c1")
+    states = ("in_progress", "pending", "suspended", "canceling", "in_progress", "completed")
+    for number, status in enumerate(states):
+        elastic.job(f"old{number}", 90_000, status=status)
+    for number in range(150):
+        elastic.job(f"j{number}", 2_000 - 10 * number)
+    known = since(510, {**{f"old{number}": "c1" for number in range(6)}, "vanished": "c1"}, c1="-")
+    seen = await source.poll(known)
+    told = {job.external_id: job.upstream_status for job in seen.jobs}
+    assert [told[f"old{number}"] for number in range(6)] == list(states)
+    assert seen.gone_jobs == {"vanished"}
+    assert len(elastic.asked("status=")) == 4
+    assert [request.rsplit("/", 1)[1] for request in elastic.asked("_sync_job/")] == ["old5", "vanished"]
+
+
+async def test_a_proxy_that_knows_nothing_does_not_make_jobs_gone(elastic: Elastic, source: ElasticSource) -> None:
+    elastic.connector("c1")
+    elastic.app[FAULTS].html_status = 404
+    elastic.app[FAULTS].path = "/_sync_job/"
+    seen = await source.poll(since(10, {"open": "c1"}, c1="-"))
+    assert not seen.gone_jobs
+    assert seen.owed == {"c1"}
+    assert seen.complete
+    assert seen.problems
+
+
+async def test_an_unreadable_job_costs_only_itself(elastic: Elastic, source: ElasticSource) -> None:
+    elastic.connector("c1")
+    elastic.job("huge", 20, indexed_document_volume=2**62)
+    elastic.job("sound", 10)
+    seen = await source.poll(Known())
+    assert ids(seen) == {"sound"}
+    assert seen.owed == {"c1"}
+    assert ["huge" in problem.message for problem in seen.problems] == [True]
+    jobs, finished = await collect(source, remember(Known(), seen), frozenset({"c1"}))
+    assert [job.external_id for job in jobs] == ["sound"]
+    assert finished == {"c1"}
+
+
+async def test_connectors_are_told_when_jobs_are_not(elastic: Elastic, source: ElasticSource) -> None:
+    elastic.connector("c1")
+    elastic.job("j1", 10)
+    elastic.app[FAULTS].html_status = 503
+    elastic.app[FAULTS].path = "/_sync_job"
+    seen = await source.poll(since(400, {"open": "c1"}, c1="-", c2=None))
+    assert [fact.external_id for fact in seen.connectors] == ["c1"]
+    assert seen.complete
+    assert not seen.jobs
+    assert seen.owed == {"c1", "c2"}
+    assert [problem.code for problem in seen.problems] == [SystemErrorCode.UPSTREAM_ERROR]
+
+
+async def test_a_limit_on_jobs_tells_how_long_to_wait(elastic: Elastic, source: ElasticSource) -> None:
+    elastic.connector("c1")
+    faults = elastic.app[FAULTS]
+    faults.rate_limited, faults.retry_after, faults.path = True, 12.0, "/_sync_job"
+    (problem,) = (await source.poll(Known())).problems
+    assert (problem.code, problem.retry_after) == (SystemErrorCode.RATE_LIMITED, 12.0)
+
+
+async def test_what_is_owed_is_read_again(elastic: Elastic, source: ElasticSource) -> None:
+    for name in ("c1", "c2"):
+        elastic.connector(name)
+    elastic.job("missed", 50_000, of="c1")
+    for number in range(150):
+        elastic.job(f"j{number}", 2_000 - 10 * number, of="c2")
+    seen = await source.poll(since(510, c1=None, c2="-"))
+    assert "missed" in ids(seen)
+    assert not seen.owed
+    assert len(elastic.asked("connector_id=")) == 1
+
+
+async def test_orphans_name_their_connector(elastic: Elastic, source: ElasticSource) -> None:
+    elastic.connector("stays")
+    elastic.connector("goes")
+    elastic.job("orphan", 10, of="goes")
+    elastic.world.delete_connector("goes")
+    seen = await source.poll(Known())
+    assert [(job.external_id, job.connector, job.source) for job in seen.jobs] == [("orphan", "goes", "mysql")]
+    jobs, finished = await collect(source, remember(Known(), seen), frozenset({"stays"}))
+    assert [job.external_id for job in jobs] == ["orphan"]
+    assert finished == {"stays"}
+
+
+# ---- history
+
+
+async def test_history_beyond_the_window_goes_connector_by_connector(elastic: Elastic, source: ElasticSource) -> None:
+    names = [f"c{number:02}" for number in range(21)]
+    for name in names:
+        elastic.connector(name)
+    for number in range(10_500):
+        elastic.job(f"j{number:05}", 20_000 - number, of=names[number % 21])
+    batches = [batch async for batch in source.history(Known(), frozenset(names))]
+    assert {job.external_id for batch in batches for job in batch.jobs} == set(elastic.world.jobs)
+    assert frozenset().union(*(batch.finished for batch in batches)) == set(names)
+    assert all(len(batch.jobs) <= 3_000 for batch in batches)
+    assert len(batches) > 5
+
+
+async def test_history_hands_over_what_it_has_before_it_fails(elastic: Elastic, source: ElasticSource) -> None:
+    names = [f"c{number:02}" for number in range(30)]
+    for name in names:
+        elastic.connector(name)
+    for number in range(10_000):
+        elastic.job(f"j{number:05}", 20_000 - number, of=names[number % 30])
+    finished: set[str] = set()
+
+    async def read_until_broken() -> None:
+        async for batch in source.history(Known(), frozenset(names)):
+            finished.update(batch.finished)
+            elastic.app[FAULTS].html_status = 502
+
+    with pytest.raises(SourceUnreachable):
+        await read_until_broken()
+    assert 0 < len(finished) < 30
+    elastic.app[FAULTS].html_status = None
+    _, rest = await collect(source, Known(), frozenset(names) - finished)
+    assert rest | finished == set(names)
+
+
+async def test_history_that_is_left_leaves_nothing_running(elastic: Elastic, source: ElasticSource) -> None:
+    for number in range(10_000):
+        elastic.job(f"j{number:05}", 20_000 - number, of=f"c{number % 20:02}")
+    history = source.history(Known(), frozenset(f"c{number:02}" for number in range(20)))
+    assert (await anext(history)).jobs
+    await history.aclose()
+    asked = len(elastic.requests)
+    await source.poll(Known())
+    assert not [request for request in elastic.requests[asked:] if "connector_id" in request]
+
+
+async def test_one_connector_of_many_is_asked_for_alone(elastic: Elastic, source: ElasticSource) -> None:
+    for number in range(1_200):
+        elastic.job(f"j{number:05}", 20_000 - number, of=("c1", "c2")[number == 600])
+    jobs, finished = await collect(source, Known(), frozenset({"c2"}))
+    assert ([job.external_id for job in jobs], finished) == (["j00600"], {"c2"})
+
+
+async def test_facts_of_a_running_world(elastic: Elastic, source: ElasticSource) -> None:
+    """The simulated world shows every status that Elastic knows, of connectors and of jobs."""
+    hand = Hand()
+    app = simulator(seed=3, clock=Clock(start=START, wall=hand))
+    known, jobs, connectors = Known(), set[JobStatus](), set[ConnectorStatus]()
+    async with serve(app) as running:
+        elastic.running = running
+        async with reading(elastic) as reader:
+            for _ in range(60):
+                seen = await reader.poll(known)
+                assert seen.complete
+                known = remember(known, seen)
+                jobs |= {job.status for job in seen.jobs}
+                connectors |= {fact.status for fact in seen.connectors}
+                hand.move(7)
+    assert jobs == {
+        JobStatus.PENDING,
+        JobStatus.RUNNING,
+        JobStatus.SUSPENDED,
+        JobStatus.CANCELING,
+        JobStatus.SUCCEEDED,
+        JobStatus.FAILED,
+        JobStatus.CANCELED,
+    }
+    assert connectors == {
+        ConnectorStatus.NEEDS_CONFIGURATION,
+        ConnectorStatus.SCHEDULED,
+        ConnectorStatus.ACTIVE,
+        ConnectorStatus.ERROR,
+    }

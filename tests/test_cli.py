@@ -1,0 +1,348 @@
+"""The command line as users meet it: processes, exit statuses, and sentences instead of tracebacks."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from graphql import build_schema
+
+from connectory.simulators import simulated_kinds
+from tests.paths import ROOT
+from tests.wait import until
+
+BROKEN_TOKEN = "tok-3141592653"
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Ours without what is about us in it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CONNECTORY_")}
+    return {**kept, "PYTHONPATH": str(ROOT), **more}
+
+
+class Running:
+    """A command that was started; what it wrote so far is in ``out`` and ``err``."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.out = ""
+        self.err = ""
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._readers = [
+            asyncio.create_task(self._read(process.stdout, "out")),
+            asyncio.create_task(self._read(process.stderr, "err")),
+        ]
+
+    async def _read(self, stream: asyncio.StreamReader, name: str) -> None:
+        while chunk := await stream.read(4096):
+            setattr(self, name, getattr(self, name) + chunk.decode())
+
+    async def says(self, pattern: str) -> re.Match[str]:
+        async def look() -> re.Match[str] | None:
+            assert self.process.returncode is None, self.err
+            return re.search(pattern, self.out)
+
+        found = await until(look, within=30)
+        assert found is not None
+        return found
+
+    async def end(self) -> int:
+        status = await asyncio.wait_for(self.process.wait(), 60)
+        await asyncio.gather(*self._readers)
+        return status
+
+
+@asynccontextmanager
+async def started(*arguments: str, cwd: Path, **environ: str) -> AsyncIterator[Running]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "connectory", *arguments,
+        cwd=cwd, env=environment(**environ), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    running = Running(process)
+    try:
+        yield running
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await running.end()
+
+
+async def run(*arguments: str, cwd: Path, **environ: str) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error. A traceback is never right."""
+    async with started(*arguments, cwd=cwd, **environ) as running:
+        status = await running.end()
+    assert "Traceback" not in running.out + running.err
+    return status, running.out, running.err
+
+
+def write(folder: Path, *systems: str, server: str = "", store: str = "sqlite:///store.db") -> Path:
+    file = folder / "connectory.toml"
+    text = f'[server]\nport = 0\n{server}\n[store]\nurl = "{store}"\n' + "\n".join(systems)
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def onyx(url: str, token: str = BROKEN_TOKEN, name: str = "docs") -> str:
+    return f'[[systems]]\nname = "{name}"\nkind = "onyx"\nurl = "{url}"\ntoken = "{token}"\ntimeout = 5\n'
+
+
+@contextmanager
+def taken() -> Iterator[int]:
+    """A port that somebody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def free() -> int:
+    """A port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+async def get(url: str) -> tuple[int, Any]:
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return response.status, await response.json(content_type=None)
+
+
+async def ask(url: str, query: str) -> Any:
+    async with aiohttp.ClientSession() as session, session.post(f"{url}/graphql", json={"query": query}) as response:
+        return await response.json()
+
+
+# ---- what prints and ends
+
+
+async def test_the_version(tmp_path: Path) -> None:
+    assert await run("--version", cwd=tmp_path) == (0, f"connectory {version('connectory')}\n", "")
+
+
+async def test_the_installed_command_is_this_one() -> None:
+    found = Path(sys.executable).with_name("connectory")
+    assert "from connectory.cli import main" in found.read_text(encoding="utf-8")
+
+
+async def test_export_schema_prints_a_schema(tmp_path: Path) -> None:
+    status, out, err = await run("export-schema", cwd=tmp_path)
+    assert (status, err) == (0, "")
+    assert "connectors" in (build_schema(out).query_type or pytest.fail("no queries")).fields
+
+
+@pytest.mark.parametrize("arguments", [[], ["nothing"], ["serve", "--port", "70000"], ["simulate"]])
+async def test_what_is_not_understood_ends_with_2(tmp_path: Path, arguments: list[str]) -> None:
+    status, _, _ = await run(*arguments, cwd=tmp_path)
+    assert status == 2
+
+
+# ---- bad configurations
+
+
+@pytest.mark.parametrize("command", [["serve"], ["check"], ["db", "upgrade"]])
+async def test_a_bad_configuration_ends_with_2_and_names_file_and_key(tmp_path: Path, command: list[str]) -> None:
+    file = write(tmp_path, onyx("https://onyx.example.com/api") + "tokn = 'x'")
+    status, out, err = await run(*command, "--config", str(file), cwd=tmp_path)
+    assert (status, out) == (2, "")
+    assert f"{file}: systems[0].tokn: unknown key" in err
+    assert BROKEN_TOKEN not in err
+
+
+@pytest.mark.parametrize("command", [["serve"], ["check"], ["db", "upgrade"]])
+async def test_without_a_configuration_there_is_a_hint(tmp_path: Path, command: list[str]) -> None:
+    status, _, err = await run(*command, cwd=tmp_path)
+    assert status == 2
+    assert "connectory.toml: there is no such file" in err
+    assert "make demo" in err
+
+
+async def test_an_open_address_needs_a_word(tmp_path: Path) -> None:
+    write(tmp_path)
+    status, _, err = await run("serve", "--host", "0.0.0.0", cwd=tmp_path)
+    assert status == 2
+    assert "--host: server.host: 0.0.0.0" in err
+    assert "allow_anonymous" in err
+
+
+async def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
+    write(tmp_path)
+    with taken() as port:
+        status, _, err = await run("serve", cwd=tmp_path, CONNECTORY_PORT=str(port))
+    assert status == 2
+    assert f"cannot listen at 127.0.0.1 port {port}: Address already in use" in err
+    assert not (tmp_path / "store.db").exists()
+
+
+@pytest.mark.parametrize("command", [["serve"], ["db", "upgrade"]])
+async def test_a_store_from_the_future_is_left_alone(tmp_path: Path, command: list[str]) -> None:
+    write(tmp_path)
+    assert (await run("db", "upgrade", cwd=tmp_path))[0] == 0
+    with sqlite3.connect(tmp_path / "store.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'from_tomorrow'")
+    connection.close()
+    status, _, err = await run(*command, cwd=tmp_path)
+    assert status == 2
+    assert "from_tomorrow" in err
+    assert "newer version" in err
+
+
+@pytest.mark.parametrize("command", [["serve"], ["db", "upgrade"]])
+async def test_a_store_out_of_reach(tmp_path: Path, command: list[str]) -> None:
+    url = f"postgresql://someone:{BROKEN_TOKEN}@127.0.0.1:{free()}/nothing"
+    write(tmp_path)
+    status, _, err = await run(*command, cwd=tmp_path, CONNECTORY_STORE_URL=url)
+    assert status == 2
+    assert "store postgresql" in err
+    assert BROKEN_TOKEN not in err
+
+
+# ---- what runs until it is told to stop
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_serve_answers_until_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    write(tmp_path, onyx(f"http://127.0.0.1:{free()}/api", name="down"))
+    async with started("serve", cwd=tmp_path) as running:
+        url = (await running.says(r"(http://127\.0\.0\.1:\d+)/graphql"))[1]
+        assert await get(f"{url}/healthz") == (200, {"status": "ok"})
+        assert await get(f"{url}/readyz") == (200, {"status": "ok"})
+
+        async def is_down() -> bool:
+            found = await ask(url, "{ systems { name health } }")
+            return bool(found == {"data": {"systems": [{"name": "down", "health": "DOWN"}]}})
+
+        await until(is_down)
+        asked = time.monotonic()
+        running.process.send_signal(number)
+        assert await running.end() == 0
+        assert time.monotonic() - asked < 5
+    assert "Traceback" not in running.err
+    assert BROKEN_TOKEN not in running.err + running.out
+
+
+async def test_a_signal_while_the_store_keeps_us_waiting(tmp_path: Path) -> None:
+    """A database that accepts and never answers must not keep us from ending."""
+    write(tmp_path)
+    with taken() as port:
+        async with started("serve", cwd=tmp_path, CONNECTORY_STORE_URL=f"postgresql://u@127.0.0.1:{port}/d") as running:
+
+            async def is_waiting() -> bool:
+                return connected(port)
+
+            await until(is_waiting, within=30)
+            running.process.send_signal(signal.SIGTERM)
+            assert await running.end() == 0
+
+
+def connected(port: int) -> bool:
+    """Whether somebody has an established connection to ``port`` of ours (Linux: /proc/net/tcp)."""
+    lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    return any(line.split()[2:4] == [f"0100007F:{port:04X}", "01"] for line in lines)
+
+
+async def test_db_upgrade_may_be_repeated(tmp_path: Path) -> None:
+    write(tmp_path)
+    for _ in range(2):
+        status, out, err = await run("db", "upgrade", cwd=tmp_path)
+        assert (status, err) == (0, "")
+        assert "at this version" in out
+    assert (tmp_path / "store.db").is_file()
+
+
+# ---- simulators
+
+
+async def test_a_simulator_prints_what_opens_it_and_check_agrees(tmp_path: Path) -> None:
+    for kind in simulated_kinds():
+        async with started("simulate", kind, "--seed", "3", cwd=tmp_path) as simulator:
+            said = (await simulator.says(r"(?s)(\[\[systems\]\].*\n)\n"))[1]
+            write(tmp_path, said)
+            status, out, err = await run("check", cwd=tmp_path)
+            assert (status, err) == (0, "")
+            assert re.fullmatch(rf"{kind}-demo +{kind} +ok +reachable, authenticated, \d+ connectors\n", out)
+            simulator.process.send_signal(signal.SIGTERM)
+            assert await simulator.end() == 0
+
+
+async def test_check_tells_of_each_system_what_failed(tmp_path: Path) -> None:
+    async with started("simulate", "onyx", cwd=tmp_path) as simulator:
+        url = (await simulator.says(r'url = "([^"]*)"'))[1]
+        token = (await simulator.says(r'token = "([^"]*)"'))[1]
+        write(
+            tmp_path,
+            onyx(url, token, "good"),
+            onyx(url, BROKEN_TOKEN, "refused"),
+            onyx(f"http://127.0.0.1:{free()}/api", name="down"),
+            onyx("http://no-such-name.invalid/api", name="unknown"),
+            onyx(url.removesuffix("/api") + "/elsewhere", token, "elsewhere"),
+        )
+        status, out, err = await run("check", cwd=tmp_path)
+    assert (status, err) == (1, "")
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert list(lines) == ["good", "refused", "down", "unknown", "elsewhere"]
+    assert "reachable, authenticated" in lines["good"]
+    assert "FAILED  reachable, not authenticated: " in lines["refused"]
+    assert "look at its credentials" in lines["refused"]
+    assert "FAILED  not reachable: " in lines["down"]
+    assert "does not resolve" in lines["unknown"]
+    assert "FAILED  reachable, not understood: " in lines["elsewhere"]
+    assert BROKEN_TOKEN not in out
+    assert token not in out
+
+
+async def test_an_unknown_simulator_ends_with_2(tmp_path: Path) -> None:
+    status, _, err = await run("simulate", "onix", cwd=tmp_path)
+    assert status == 2
+    assert "valid: elastic, onyx" in err
+
+
+async def test_the_demo_shows_all_its_systems_and_leaves_nothing(tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    async with started(
+        "demo", "--port", "0", "--seed", "1", "--speed", "5", cwd=tmp_path, TMPDIR=str(temporary)
+    ) as demo:
+        url = (await demo.says(r"GraphQL +(http://127\.0\.0\.1:\d+)/graphql"))[1]
+        await demo.says("Ctrl-C ends it")
+
+        async def are_up() -> Any:
+            found = await ask(url, "{ systems { name kind health totalConnectors } }")
+            systems = found["data"]["systems"]
+            return systems if all(system["health"] == "UP" for system in systems) else None
+
+        systems = await until(are_up, within=30)
+        assert [system["name"] for system in systems] == [f"{kind}-demo" for kind in simulated_kinds()]
+        assert all(system["totalConnectors"] > 0 for system in systems)
+        example = re.search(r'"query": "(.*)"', demo.out)
+        assert example is not None
+        assert "errors" not in await ask(url, example[1])
+        for kind in simulated_kinds():
+            assert re.search(rf"{kind} +http://127\.0\.0\.1:\d+", demo.out)
+        assert any(temporary.iterdir())
+        demo.process.send_signal(signal.SIGINT)
+        assert await demo.end() == 0
+    assert "Traceback" not in demo.err
+    assert list(temporary.iterdir()) == []
+
+
+async def test_the_demo_keeps_its_store_where_it_is_told(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'kept.db'}"
+    real = f"sqlite:///{tmp_path / 'real.db'}"
+    async with started("demo", "--port", "0", "--store", url, cwd=tmp_path, CONNECTORY_STORE_URL=real) as demo:
+        await demo.says("Ctrl-C ends it")
+        demo.process.send_signal(signal.SIGTERM)
+        assert await demo.end() == 0
+    assert (tmp_path / "kept.db").is_file()
+    assert not (tmp_path / "real.db").exists()
+    assert tempfile.gettempdir() not in demo.out
