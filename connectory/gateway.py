@@ -1,5 +1,6 @@
 """The gateway as a whole: store, engine and web application of one configuration."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,8 @@ from connectory.engine import Engine
 from connectory.serving import serving
 from connectory.store import Store
 
+log = logging.getLogger(__name__)
+
 
 @asynccontextmanager
 async def gateway(config: Config) -> AsyncIterator[str]:
@@ -16,6 +19,15 @@ async def gateway(config: Config) -> AsyncIterator[str]:
     store = Store(config.store.url)
     engine = Engine(store, config.configured_systems())
     async with serving(build_app(store, engine, config.server), config.server.host, config.server.port) as url:
+        names = [settings.name for _, settings in config.systems]
+        log.info(
+            "Serving %d systems at %s.",
+            len(names),
+            url,
+            extra={"action": "gateway.start", "url": url, "systems": names},
+        )
+        if not names:
+            log.warning("No system is configured: add [[systems]].", extra={"action": "gateway.no_systems"})
         yield url
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import select
 
 from connectory.store.criteria import ConnectorCriteria, connector_criteria
+from connectory.store.identity import CONNECTOR, type_of
 from connectory.store.records import ConnectorRecord, JobRecord, SummaryRecord, SystemRecord
 from connectory.store.snapshot import CONNECTOR_COLUMNS, Snapshot
 from connectory.store.tables import CONNECTORS
@@ -42,6 +43,8 @@ LISTED = Listed(
 
 async def connector(ctx: Context, id: str) -> ConnectorRecord | None:
     """Also a removed one; None for an id that is unknown or malformed."""
+    if type_of(id) != CONNECTOR:
+        return None
     snapshot = await ctx.snapshot()
 
     async def by_id(ids: list[Any]) -> list[ConnectorRecord | None]:

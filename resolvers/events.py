@@ -56,7 +56,7 @@ async def events(
     read_from = nodes[0].position if nodes else low
     info = PageInfo(
         has_next_page=before is not None if page.backwards else more,
-        has_previous_page=more if page.backwards else after is not None,
+        has_previous_page=more if page.backwards else low > 0,
         start_cursor=log_cursor(read_from),
         end_cursor=log_cursor(read_to),
     )

@@ -1,17 +1,20 @@
 """Jobs: one by id, or lists of them at the root and under a connector; and the documents of a job that failed."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select
 
-from connectory.store.criteria import JobCriteria, job_criteria
+from connectory.store.criteria import JOB_SOURCE, JobCriteria, job_criteria
+from connectory.store.identity import JOB, type_of
 from connectory.store.records import ConnectorRecord, JobErrorRecord, JobRecord
 from connectory.store.snapshot import JOB_COLUMNS, Snapshot
 from connectory.store.tables import JOB_ERRORS, JOBS
 from resolvers.context import Context
+from resolvers.errors import BadUserInput
 from resolvers.lists import ROOT, Connection, Listed, Listing, connection
-from resolvers.paging import Edge, PageArguments, PageInfo, decode_cursor, encode_cursor
+from resolvers.paging import Edge, PageArguments, PageInfo, decode_cursor, encode_cursor, is_long, not_ours
 from resolvers.vocabulary import JobFacet, JobOrderField, SortDirection
 
 _J = JOBS.c
@@ -28,7 +31,7 @@ LISTED = Listed(
     },
     facets={
         JobFacet.SYSTEM: _J.system_id,
-        JobFacet.SOURCE: _J.source,
+        JobFacet.SOURCE: JOB_SOURCE,
         JobFacet.STATUS: _J.status,
         JobFacet.TYPE: _J.type,
         JobFacet.TRIGGER: _J.trigger,
@@ -39,6 +42,8 @@ LISTED = Listed(
 
 async def job(ctx: Context, id: str) -> JobRecord | None:
     """None for an id that is unknown or malformed."""
+    if type_of(id) != JOB:
+        return None
     snapshot = await ctx.snapshot()
 
     async def by_id(ids: list[Any]) -> list[JobRecord | None]:
@@ -104,7 +109,7 @@ async def job_errors(ctx: Context, job: JobRecord, first: int | None, after: str
     """The documents of ``job`` that failed, in the upstream's order."""
     page = PageArguments(first=first, after=after)
     page.check()
-    start = -1 if after is None else int(decode_cursor(after, "errors", "after")[0])
+    start = -1 if after is None else _error_position(after, job)
     snapshot = await ctx.snapshot()
 
     async def pages(ids: list[Any]) -> list[list[Any]]:
@@ -112,7 +117,10 @@ async def job_errors(ctx: Context, job: JobRecord, first: int | None, after: str
         place = func.row_number().over(partition_by=e.job_id, order_by=e.position).label("place")
         ranked = select(JOB_ERRORS, place).where(e.job_id.in_(ids), e.position > start).subquery()
         rows = await snapshot.fetch(select(ranked).where(ranked.c.place <= page.size + 1).order_by(ranked.c.position))
-        return [[row for row in rows if row.job_id == id] for id in ids]
+        found = defaultdict(list)
+        for row in rows:
+            found[row.job_id].append(row)
+        return [found[id] for id in ids]
 
     rows: list[Any] = await ctx.loader(("job errors", page), pages).load(job.id)
     more, rows = len(rows) > page.size, rows[: page.size]
@@ -120,3 +128,12 @@ async def job_errors(ctx: Context, job: JobRecord, first: int | None, after: str
     edges = [Edge(encode_cursor("errors", row.position, job.id), node) for row, node in zip(rows, nodes, strict=True)]
     start_cursor, end_cursor = (edges[0].cursor, edges[-1].cursor) if edges else (None, None)
     return JobErrorConnection(edges, nodes, PageInfo(more, after is not None, start_cursor, end_cursor), ctx, job.id)
+
+
+def _error_position(cursor: str, job: JobRecord) -> int:
+    position, of = decode_cursor(cursor, "errors", "after")
+    if not is_long(position):
+        raise not_ours("after")
+    if of != job.id:
+        raise BadUserInput("'after' is a cursor of another job's errors.")
+    return int(position)

@@ -6,19 +6,27 @@ parents with the same arguments are read by one statement for all of them.
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 
 from connectory.model import DescribedEnum
 from connectory.store.columns import Instant, Ranked
 from connectory.store.keyset import Ordering
 from connectory.store.snapshot import Snapshot
 from resolvers.context import Context
-from resolvers.errors import BadUserInput
-from resolvers.paging import Edge, FacetCount, PageArguments, PageInfo, decode_cursor, encode_cursor
+from resolvers.paging import (
+    Edge,
+    FacetCount,
+    PageArguments,
+    PageInfo,
+    decode_cursor,
+    encode_cursor,
+    is_long,
+    not_ours,
+)
 
 #: Stands for the parent of a list that has none.
 ROOT = ""
@@ -71,7 +79,7 @@ class Listing:
         if cursor is None:
             return None
         value, key = decode_cursor(cursor, self.place, argument)
-        return _restore(value, self.ordering.column.type, argument), key
+        return _restore(value, self.ordering.column, argument), key
 
     def within(self) -> list[ColumnElement[bool]]:
         """The criteria, and the cursors' bounds."""
@@ -83,20 +91,21 @@ class Listing:
         return found
 
 
-def _restore(value: Any, type_: Any, argument: str) -> Any:
-    """A cursor's value as the column takes it."""
+def _restore(value: Any, column: Any, argument: str) -> Any:
+    """A cursor's value as the column takes it. Raises BadUserInput: anybody can make up a cursor."""
+    type_ = column.type
     try:
-        if value is None:
+        if value is None and column.nullable:
             return None
-        if isinstance(type_, Instant):
-            return datetime.fromisoformat(value)
+        if isinstance(type_, Instant) and (moment := datetime.fromisoformat(value)).tzinfo is not None:
+            return moment.astimezone(UTC)
         if isinstance(type_, Ranked):
             return type_.of(value)
-        if isinstance(value, type_.python_type):
+        if isinstance(value, str) if type_.python_type is str else type_.python_type is int and is_long(value):
             return value
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         pass
-    raise BadUserInput(f"'{argument}' is not a cursor that this API gave out.")
+    raise not_ours(argument)
 
 
 class Connection:
@@ -132,19 +141,21 @@ class Connection:
         return -(-await self.total_count() // self._listing.page.size)
 
     async def current_page(self) -> int:
-        """Counted from the start in pages of this size, wherever the page begins."""
+        """Counted from the start in pages of this size: the one that it begins in; read backwards, the one it ends in."""
         page, listing = self._listing.page, self._listing
         if page.offset is not None:
             return page.offset // page.size + 1
-        if not page.backwards and page.after is None:
+        if page.backwards:
+            before = listing.position("before")
+            ahead = before and [*listing.criteria, listing.ordering.ahead_of(*before)]
+            end = await (self._count(("ahead", page.before), ahead) if ahead else self.total_count())
+            return max(1, -(-end // page.size))
+        after = listing.position("after")
+        if after is None:
             return 1
-        if not self.edges:
-            return max(1, await self.total_pages())
-        ahead = and_(*listing.criteria, listing.ordering.ahead_of(*self._first_position()))
-        return await self._count(("ahead", self.edges[0].cursor), [ahead]) // page.size + 1
-
-    def _first_position(self) -> tuple[Any, str]:
-        return replace(self._listing, page=PageArguments(after=self.edges[0].cursor)).position("after")  # type: ignore[return-value]
+        behind = await self._count(("beyond", page.after), [*listing.criteria, listing.ordering.beyond(*after)])
+        start = await self.total_count() - behind
+        return max(1, min(start // page.size + 1, await self.total_pages()))
 
     async def count_by(self, field: DescribedEnum) -> list[FacetCount]:
         """Rows of the whole list per value of ``field``, most first."""
@@ -154,9 +165,10 @@ class Connection:
 
         async def counts(keys: list[Any]) -> list[list[FacetCount]]:
             grouped: dict[Any, dict[str | None, int]] = defaultdict(lambda: defaultdict(int))
-            parent = [] if listing.parent is None else [listing.parent]
-            statement = select(column, func.count(), *parent).where(*listing.criteria).group_by(column, *parent)
-            for value, count, *key in await snapshot.fetch(_for_parents(statement, listing, keys)):
+            parent = [] if listing.parent is None else [listing.parent.label("parent_key")]
+            rows = select(column.label("value"), *parent).where(*listing.criteria)
+            by = list(_for_parents(rows, listing, keys).subquery().c)
+            for count, value, *key in await snapshot.fetch(select(func.count(), *by).group_by(*by)):
                 grouped[key[0] if key else ROOT][_facet_value(field, value, snapshot)] += count
             return [_most_first(grouped[key]) for key in keys]
 

@@ -1,7 +1,6 @@
 """Pages: by cursor in both directions, or by number."""
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 from datetime import datetime
@@ -83,8 +82,31 @@ def decode_cursor(cursor: str, place: str, argument: str) -> tuple[Any, str]:
     try:
         packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         of, value, key = json.loads(packed)
-    except (ValueError, TypeError, binascii.Error):
-        raise BadUserInput(f"'{argument}' is not a cursor that this API gave out.") from None
-    if of != place or not isinstance(key, str):
+    except (ValueError, TypeError, RecursionError):
+        raise not_ours(argument) from None
+    if of != place:
         raise BadUserInput(f"'{argument}' is a cursor of another list or of another order.")
+    if not _is_storable(key) or (isinstance(value, str) and not _is_storable(value)):
+        raise not_ours(argument)
     return value, key
+
+
+def not_ours(argument: str) -> BadUserInput:
+    """What somebody is told who made up a cursor, or damaged one."""
+    return BadUserInput(f"'{argument}' is not a cursor that this API gave out.")
+
+
+def is_long(value: object) -> bool:
+    """Whether it is a whole number of 64 bits."""
+    return type(value) is int and -(2**63) <= value < 2**63
+
+
+def _is_storable(text: object) -> bool:
+    """Whether both stores can look for it: text without NUL and without half a surrogate pair."""
+    if not isinstance(text, str) or "\x00" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -83,7 +83,7 @@ class ActionNotSupported(SourceError):
 class SystemSettings(BaseModel):
     """One ``[[systems]]`` entry. A kind adds its own keys by inheriting. All times are seconds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     name: str = Field(pattern=r"^[a-z0-9-]+$", description="unique; lower-case letters, digits and hyphens")
     kind: str = Field(description="onyx, elastic, or the kind of a plugged-in source")

@@ -163,7 +163,9 @@ async def _switch(request: web.Request) -> web.Response:
         wanted = Faults(**json.loads(await request.text() or "{}"))
     except (ValueError, TypeError) as error:
         return web.json_response({"error": str(error)}, status=400)
-    request.app[FAULTS] = wanted
+    faults = request.app[FAULTS]
+    for name, value in vars(wanted).items():
+        setattr(faults, name, value)
     return web.json_response({f.name: getattr(wanted, f.name) for f in fields(Faults)})
 
 

@@ -29,7 +29,7 @@ BROKEN_TOKEN = "tok-3141592653"
 def environment(**more: str) -> dict[str, str]:
     """Ours without what is about us in it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CONNECTORY_")}
-    return {**kept, "PYTHONPATH": str(ROOT), **more}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **more}
 
 
 class Running:

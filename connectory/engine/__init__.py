@@ -17,7 +17,9 @@ __all__ = ["ConfiguredSystem", "Engine"]
 
 _log = logging.getLogger(__name__)
 #: Seconds that the pollers get to end by themselves.
-_GRACE = 4.0
+_GRACE = 3.5
+#: Seconds that they then get to give their connections back.
+_FAREWELL = 1.0
 
 
 class Engine:
@@ -56,6 +58,6 @@ class Engine:
             for task in late:
                 _log.warning("a poller does not end", extra={"action": "engine_stop_late", "task": task.get_name()})
         self._tasks = []
-        for poller in self.pollers.values():
-            with contextlib.suppress(Exception):
-                await poller.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL):
+                await asyncio.gather(*(poller.close() for poller in self.pollers.values()), return_exceptions=True)

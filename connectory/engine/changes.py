@@ -106,11 +106,12 @@ def connector_event(before: Mapping[str, Any] | None, after: Row, now: datetime)
     fields = [] if before is None else changed(before, after, CONNECTOR_CHANGES)
     if before is not None and not fields:
         return None
-    kind = EventKind.CONNECTOR_CHANGED
-    if before is None or (before["removed_at"] and not after["removed_at"]):
-        kind = EventKind.CONNECTOR_ADDED
-    elif after["removed_at"] and not before["removed_at"]:
-        kind = EventKind.CONNECTOR_REMOVED
+    was_there = before is not None and not before["removed_at"]
+    is_there = not after["removed_at"]
+    if is_there:
+        kind = EventKind.CONNECTOR_CHANGED if was_there else EventKind.CONNECTOR_ADDED
+    else:  # also one that was never seen in any other way
+        kind = EventKind.CONNECTOR_REMOVED if was_there or before is None else EventKind.CONNECTOR_CHANGED
     return {
         "at": now,
         "kind": kind,

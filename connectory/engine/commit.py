@@ -20,6 +20,7 @@ from connectory.model import (
     Known,
     KnownConnector,
     Observation,
+    SystemHealth,
 )
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, external_id, global_id
@@ -48,6 +49,10 @@ _NEW_CONNECTOR: Row = {
 }
 
 
+class Overtaken(Exception):
+    """Another process has polled this system meanwhile; what we remember of it is out of date."""
+
+
 class Commit:
     """The writing of what was seen of one system. Memory follows only after the transaction has been committed."""
 
@@ -59,21 +64,20 @@ class Commit:
         self._events: list[Row] = []
         #: connector → its newest content job, as this commit found them
         self._latest: dict[str, str | None] = {}
+        #: what the store holds now of the jobs that were told
+        self._jobs: list[JobFact] = []
 
     async def poll(self, observation: Observation, before: SystemState, after: SystemState) -> int | None:
         """Store a poll that read the list. Returns the log's new position, None when the log has not grown."""
         facts = {fact.external_id: fact for fact in observation.connectors}
         async with self._store.write() as connection:
-            gone = set(observation.gone_jobs)
+            await self._write_system(connection, before, after)
             rows = self._changed_rows(facts, observation.owed)
             absent = self._absent_rows(facts, observation, before)
-            removed = {id for id, row in absent.items() if row.get("removed_at")}
-            removed |= {fact.external_id for fact in facts.values() if fact.is_removed}
-            gone |= {job for job, connector in self._known.open_jobs.items() if connector in removed}
+            gone = set(observation.gone_jobs) | self._left_behind(facts, absent)
             touched = await self._write_jobs(connection, observation.jobs, gone, before)
             await self._write_connectors(connection, rows, absent, touched)
             self._system_event(before, after)
-            await update_system(connection, self._id, asdict(after))
             position = await append_events(connection, self._events) if self._events else None
         self._remember(facts, observation, absent, gone)
         return position
@@ -81,12 +85,12 @@ class Commit:
     async def history(self, batch: HistoryBatch, state: SystemState) -> int | None:
         """Store a stretch of past jobs. Returns the log's new position, None when the log has not grown."""
         async with self._store.write() as connection:
-            touched = await self._write_jobs(connection, batch.jobs, set(), state)
+            touched = await self._write_jobs(connection, batch.jobs, set(), state, past=True)
             await self._write_connectors(connection, {}, {}, touched)
             ids = [global_id(CONNECTOR, self._system, name) for name in batch.finished]
             await mark_history_read(connection, ids)
             position = await append_events(connection, self._events) if self._events else None
-        self._remember_jobs(batch.jobs)
+        self._remember_jobs()
         for name in batch.finished & self._known.connectors.keys():
             self._known.connectors[name].history_read = True
         return position
@@ -95,8 +99,12 @@ class Commit:
         """Store that a poll read nothing. Returns the log's new position, None when the log has not grown."""
         self._system_event(before, after)
         async with self._store.write() as connection:
-            await update_system(connection, self._id, asdict(after))
+            await self._write_system(connection, before, after)
             return await append_events(connection, self._events) if self._events else None
+
+    async def _write_system(self, connection: AsyncConnection, before: SystemState, after: SystemState) -> None:
+        if not await update_system(connection, self._id, asdict(after), last_poll_at=before.last_poll_at):
+            raise Overtaken
 
     # ---- connectors
 
@@ -120,16 +128,27 @@ class Commit:
         enough = _MISSED if facts else _MISSED_FROM_EMPTY
         rows: dict[str, Row] = {}
         for name, memory in self._known.connectors.items():
-            if name in facts or memory.is_removed:
+            if name in facts:
                 continue
             row: Row = {"observed_at": before.observed_at or self._now} if not memory.is_missing else {}
-            if observation.complete:
+            if observation.complete and not memory.is_removed:
                 row["missed_polls"] = memory.missed_polls + 1
                 if row["missed_polls"] >= enough:
                     row["removed_at"] = self._now
             if row:
                 rows[name] = row
         return rows
+
+    def _left_behind(self, facts: Mapping[str, ConnectorFact], absent: Mapping[str, Row]) -> set[str]:
+        """Open jobs of connectors that are removed."""
+
+        def is_removed(name: str) -> bool:
+            if name in facts:
+                return facts[name].is_removed
+            memory = self._known.connectors.get(name)
+            return memory is not None and (memory.is_removed or "removed_at" in absent.get(name, {}))
+
+        return {job for job, name in self._known.open_jobs.items() if name is not None and is_removed(name)}
 
     async def _write_connectors(
         self, connection: AsyncConnection, rows: dict[str, Row], absent: dict[str, Row], touched: set[str]
@@ -180,32 +199,49 @@ class Commit:
     # ---- jobs
 
     async def _write_jobs(
-        self, connection: AsyncConnection, facts: Sequence[JobFact], gone: set[str], state: SystemState
+        self,
+        connection: AsyncConnection,
+        facts: Sequence[JobFact],
+        gone: set[str],
+        state: SystemState,
+        *,
+        past: bool = False,
     ) -> set[str]:
-        """Write jobs that are new, changed or gone; returns the global ids of the connectors whose jobs changed."""
+        """Write jobs that are new, changed or gone; returns the global ids of the connectors whose jobs changed.
+
+        ``past``: the facts are of the history, which may have read a job before the polls that went on meanwhile did.
+        """
         rows = {row["id"]: (row, fact) for fact in facts for row in [job_row(self._id, self._system, fact)]}
         gone_ids = {global_id(JOB, self._system, name) for name in gone} - rows.keys()
         stored = await rows_by_id(connection, JOBS, [*rows, *gone_ids])
         fresh = [(row, fact) for id, (row, fact) in rows.items() if id not in stored]
         await self._place(connection, fresh)
-        inserts, updates = [], []
+        inserts, updates, touched = [], [], set()
         for row, _ in fresh:
             row["observed_at"] = None if row["is_open"] else self._now
             inserts.append(row)
             self._log(job_event(None, row, self._now))
         for id, before in stored.items():
             if id in gone_ids:
+                if not before["is_open"]:
+                    continue
                 after = self._gone(before, state)
             elif before["fingerprint"] == rows[id][0]["fingerprint"]:
+                continue
+            elif past and rows[id][0]["is_open"]:
+                del rows[id]
                 continue
             else:
                 after = {**before, **rows[id][0]}
                 after["observed_at"] = None if after["is_open"] else self._now
+                touched.add(before["connector_id"])
             updates.append(after)
             self._log(job_event(before, after, self._now))
         await insert_rows(connection, JOBS, inserts)
         await update_rows(connection, JOBS, updates)
-        return {row["connector_id"] for row in (*inserts, *updates) if row["connector_id"]}
+        self._jobs = [fact for _, fact in rows.values()]
+        touched |= {row["connector_id"] for row in (*inserts, *updates)}
+        return touched - {None}
 
     def _gone(self, before: Mapping[str, Any], state: SystemState) -> Row:
         """A job that was open and is no longer served: nobody knows how it ended, so nothing is claimed."""
@@ -218,8 +254,9 @@ class Commit:
         }
 
     async def _place(self, connection: AsyncConnection, fresh: Sequence[tuple[Row, JobFact]]) -> None:
-        numbered = [pair for pair in fresh if pair[1].sequence is not None]
-        places = Sequenced(await placed_jobs(connection, self._id)) if numbered else Sequenced(())
+        numbers = [fact.sequence for _, fact in fresh if fact.sequence is not None]
+        placed = await placed_jobs(connection, self._id, min(numbers), max(numbers)) if numbers else ()
+        places = Sequenced(placed)
         for row, fact in sorted(fresh, key=lambda pair: pair[1].sequence or 0, reverse=True):
             if fact.sequence is None:
                 row["created_order"] = microseconds(fact.order_at)
@@ -236,7 +273,8 @@ class Commit:
         kind = transition(before.health, after.health)
         if kind is None:
             return
-        said = after.error_message or "It answers completely."
+        whole = "It answers completely." if after.health is SystemHealth.UP else "It answers, though not completely."
+        said = after.error_message or whole
         if kind is EventKind.SYSTEM_RECOVERED and before.down_since:
             said = f"It answers again, after {(self._now - before.down_since).total_seconds():.0f} seconds. {said}"
         self._events.append(
@@ -267,17 +305,17 @@ class Commit:
             memory = self._known.connectors[name]
             memory.is_missing = True
             memory.missed_polls = row.get("missed_polls", memory.missed_polls)
-            memory.is_removed = bool(row.get("removed_at"))
+            memory.is_removed = memory.is_removed or "removed_at" in row
         for job in gone:
             self._known.open_jobs.pop(job, None)
-        self._remember_jobs(observation.jobs)
+        self._remember_jobs()
 
-    def _remember_jobs(self, jobs: Sequence[JobFact]) -> None:
+    def _remember_jobs(self) -> None:
         known = self._known
         for name, latest in self._latest.items():
             if name in known.connectors:
                 known.connectors[name].latest_job = latest
-        for fact in jobs:
+        for fact in self._jobs:
             if fact.status.open and not fact.ended:
                 known.open_jobs[fact.external_id] = fact.connector
             else:

@@ -22,7 +22,7 @@ async def recall(connection: AsyncConnection, system_id: str) -> tuple[Known, Sy
 async def _known(connection: AsyncConnection, system_id: str) -> Known:
     c, j = CONNECTORS.c, JOBS.c
     columns = (
-        c.external_id,
+        c.id,
         c.fingerprint,
         c.latest_job_id,
         c.history_read,
@@ -32,7 +32,7 @@ async def _known(connection: AsyncConnection, system_id: str) -> Known:
     )
     known = Known()
     for row in await connection.execute(select(*columns).where(c.system_id == system_id)):
-        known.connectors[row.external_id] = KnownConnector(
+        known.connectors[external_id(row.id)] = KnownConnector(
             fingerprint=row.fingerprint,
             latest_job=None if row.latest_job_id is None else external_id(row.latest_job_id),
             history_read=row.history_read,
@@ -40,9 +40,9 @@ async def _known(connection: AsyncConnection, system_id: str) -> Known:
             is_missing=row.observed_at is not None,
             is_removed=row.removed_at is not None,
         )
-    open_jobs = select(j.external_id, j.connector_id).where(j.system_id == system_id, j.is_open)
+    open_jobs = select(j.id, j.connector_id).where(j.system_id == system_id, j.is_open)
     for job, connector_id in await connection.execute(open_jobs):
-        known.open_jobs[job] = None if connector_id is None else external_id(connector_id)
+        known.open_jobs[external_id(job)] = None if connector_id is None else external_id(connector_id)
     newest = (await connection.execute(select(func.max(j.created_order)).where(j.system_id == system_id))).scalar()
     known.newest_job_at = None if newest is None else _EPOCH + timedelta(microseconds=newest)
     return known

@@ -29,10 +29,11 @@ class Sequenced:
         """The created_order of a new job: its time, moved in between its neighbours where it disagrees with them."""
         order = microseconds(moment)
         at = bisect_left(self._sequences, sequence)
+        # neighbours stay as many microseconds apart as their numbers: so there is room for all that lie between
         if at < len(self._orders):
-            order = min(order, self._orders[at] - 1)
+            order = min(order, self._orders[at] - (self._sequences[at] - sequence))
         if at > 0:
-            order = max(order, self._orders[at - 1] + 1)
+            order = max(order, self._orders[at - 1] + (sequence - self._sequences[at - 1]))
         self._sequences.insert(at, sequence)
         self._orders.insert(at, order)
         return order

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from random import Random
 
+from sqlalchemy.exc import DataError
+
 from connectory.bus import Bus
-from connectory.engine.commit import Commit
+from connectory.engine.commit import Commit, Overtaken
 from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.memory import recall
 from connectory.engine.pace import SystemState, after_answer, after_failure
@@ -19,6 +21,13 @@ from connectory.store.records import DOWN
 from sources.base import Source, SourceError
 
 _log = logging.getLogger(__name__)
+#: What the drivers raise for values that no column can hold.
+_OF_THE_FACTS = (DataError, OverflowError, ValueError, TypeError)
+
+
+def _problem(error: SourceError) -> Problem:
+    code = getattr(error, "code", SystemErrorCode.MISMATCH)
+    return Problem(code, str(error), getattr(error, "retry_after", None))
 
 
 class Poller:
@@ -36,6 +45,10 @@ class Poller:
         #: one commit at a time: polls and history share the memory
         self._turn = asyncio.Lock()
         self._history: asyncio.Task[None] | None = None
+        #: the term of the lease under which the memory was read
+        self._term: int | None = None
+        #: what a Retry-After forbids to ask before
+        self._not_before: datetime | None = None
 
     async def run(self) -> None:
         try:
@@ -44,10 +57,18 @@ class Poller:
                 try:
                     if await self._recall():
                         wait = await self._poll()
+                except Overtaken:
+                    self._known = None
+                    _log.info(
+                        f"{self.system.name}: another process has polled it meanwhile; the poll will be made again",
+                        extra={"action": "poll_overtaken", "system": self.system.name},
+                    )
                 except Exception:
                     self._known = None  # the store knows better than we do what it has
                     self._say_exception("the poll could not be stored; it will be made again", "store_failed")
                 await asyncio.sleep(wait)
+                while (wait := self._seconds_until(self._not_before)) > 0:
+                    await asyncio.sleep(wait)
         finally:
             await self._stop_history()
 
@@ -56,8 +77,10 @@ class Poller:
 
     async def _recall(self) -> bool:
         """Make sure that this process is the one to poll, and that it remembers. False: another one polls."""
-        if not await self._store.leases.hold(self.system.name):
-            self._known = None
+        term = await self._store.leases.hold(self.system.name)
+        if term != self._term:
+            self._known, self._term = None, term
+        if term is None:
             return False
         if self._known is None:
             async with self._store.read() as connection:
@@ -66,42 +89,69 @@ class Poller:
 
     async def _poll(self) -> float:
         """One poll and its commit. Returns the seconds to wait before the next."""
-        assert self._known is not None
-        started = self._clock()
+        known, started = self._known, self._clock()
+        assert known is not None
         try:
-            observation = await self._source.poll(self._known)
+            observation = await self._source.poll(known)
         except SourceError as error:
-            problem = Problem(error.code, str(error), getattr(error, "retry_after", None))
-            await self._failed(problem, started)
+            await self._failed(_problem(error), started)
         except Exception as error:
             # an adapter's own mistake: told as a mismatch, logged with its traceback, and never the end of the loop
             self._say_exception("the adapter failed", "adapter_failed")
             await self._failed(Problem(SystemErrorCode.MISMATCH, f"the adapter failed: {error!r}"), started)
         else:
-            await self._answered(observation, started)
-        return self._seconds_to_next()
+            await self._answered(observation, started, known)
+        return self._seconds_until(self._state.next_poll_at)
 
-    async def _answered(self, observation: Observation, started: datetime) -> None:
+    async def _answered(self, observation: Observation, started: datetime, known: Known) -> None:
         now, before = self._clock(), self._state
+        self._heed(observation.problems, now)
         after = after_answer(
             before, observation.problems, complete=observation.complete, started=started, now=now, pace=self.system.pace
         )
         async with self._turn:
-            position = await self._commit(now).poll(observation, before, after)
+            if known is not self._known:
+                return  # the memory was lost meanwhile: what was asked for rests on what is no longer sure
+            try:
+                position = await self._commit(known, now).poll(observation, before, after)
+            except _OF_THE_FACTS as error:
+                refused = error
+            else:
+                refused = None
+        if refused is not None:
+            await self._refused(refused, started)
+            return
         self._passed(before, after, position)
-        self._start_history()
+        self._start_history(known)
+
+    async def _refused(self, error: Exception, started: datetime) -> None:
+        """The store does not take what the adapter gave: it would not do so next time either, so everybody is told."""
+        _log.error(
+            f"{self.system.name}: what it said cannot be stored: {error}",
+            exc_info=error,
+            extra={"action": "facts_refused", "system": self.system.name},
+        )
+        reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
+        await self._failed(Problem(SystemErrorCode.MISMATCH, f"what it said cannot be stored: {reason}"), started)
 
     async def _failed(self, problem: Problem, started: datetime) -> None:
         now, before = self._clock(), self._state
+        self._heed([problem], now)
         after = after_failure(before, problem, started=started, now=now, pace=self.system.pace, chance=self._chance)
         async with self._turn:
-            position = await self._commit(now).failure(before, after)
+            position = await self._commit(Known(), now).failure(before, after)
         self._passed(before, after, position)
 
-    def _commit(self, now: datetime) -> Commit:
-        assert self._known is not None
+    def _heed(self, problems: Sequence[Problem], now: datetime) -> None:
+        """A Retry-After holds whatever becomes of the answer that carried it."""
+        asked = [problem.retry_after for problem in problems if problem.retry_after is not None]
+        if asked:
+            moment = now + timedelta(seconds=max(asked))
+            self._not_before = max(moment, self._not_before or moment)
+
+    def _commit(self, known: Known, now: datetime) -> Commit:
         kind = self.system.kind
-        return Commit(self._store, self._id, self.system.name, kind.rolls_up, self._known, now)
+        return Commit(self._store, self._id, self.system.name, kind.rolls_up, known, now)
 
     def _passed(self, before: SystemState, after: SystemState, position: int | None) -> None:
         self._state = after
@@ -115,41 +165,39 @@ class Poller:
                 extra={"action": "system_health", "system": self.system.name, "health": after.health.name},
             )
 
-    def _seconds_to_next(self) -> float:
-        now = self._clock()
-        return max(0.0, ((self._state.next_poll_at or now) - now) / timedelta(seconds=1))
+    def _seconds_until(self, moment: datetime | None) -> float:
+        return 0.0 if moment is None else max(0.0, (moment - self._clock()) / timedelta(seconds=1))
 
     # ---- history
 
-    def _start_history(self) -> None:
-        assert self._known is not None
+    def _start_history(self, known: Known) -> None:
         if self._history is not None and not self._history.done():
             return
-        unread = frozenset(name for name, memory in self._known.connectors.items() if not memory.history_read)
+        unread = frozenset(name for name, memory in known.connectors.items() if not memory.history_read)
         if unread:
-            self._history = asyncio.create_task(self._read_history(unread), name=f"history {self.system.name}")
+            self._history = asyncio.create_task(self._read_history(known, unread), name=f"history {self.system.name}")
 
-    async def _read_history(self, connectors: frozenset[str]) -> None:
-        known = self._known
-        assert known is not None
+    async def _read_history(self, known: Known, connectors: frozenset[str]) -> None:
         try:
             async for batch in self._source.history(known, connectors):
                 await self._store_history(batch, known)
         except SourceError as error:
             # what is unread stays so, and is asked for again after the next poll
+            self._heed([_problem(error)], self._clock())
             _log.info(
                 f"the history of {self.system.name} is not complete yet: {error}",
                 extra={"action": "history_paused", "system": self.system.name},
             )
         except Exception:
-            self._known = None
+            if known is self._known:
+                self._known = None
             self._say_exception("the history could not be read or stored; it will be read again", "history_failed")
 
     async def _store_history(self, batch: HistoryBatch, known: Known) -> None:
         async with self._turn:
             if known is not self._known:
                 return  # the memory was lost meanwhile; the next poll starts again
-            position = await self._commit(self._clock()).history(batch, self._state)
+            position = await self._commit(known, self._clock()).history(batch, self._state)
         if position is not None:
             self._bus.wake(position)
 

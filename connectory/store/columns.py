@@ -1,5 +1,6 @@
 """Column types that mean the same on SQLite and on PostgreSQL."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,8 +8,25 @@ from sqlalchemy import BigInteger, DateTime, Dialect, SmallInteger, Text, TypeDe
 
 from connectory.model import DescribedEnum
 
-#: Text compared byte by byte on both stores: keyset cursors need one order everywhere.
-Name = Text().with_variant(Text(collation="C"), "postgresql")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class _PlainText(TypeDecorator[str]):
+    """Text compared byte by byte. A NUL or half a surrogate pair, which PostgreSQL refuses, becomes U+FFFD on the way:
+    one odd character in an upstream's answer must not keep the rest of it out of the store."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        return dialect.type_descriptor(Text(collation="C") if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value if value is None else _UNSTORABLE.sub("\ufffd", value)
+
+
+#: Keyset cursors need one order everywhere.
+Name = _PlainText()
 #: Counters; SQLite's INTEGER has 64 bits too.
 Long = BigInteger()
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, and_, false, not_, or_
+from sqlalchemy import ColumnElement, and_, false, func, not_, or_, select
 
 from connectory.model import (
     AccessType,
@@ -26,6 +26,15 @@ from connectory.store.snapshot import Snapshot
 from connectory.store.tables import CONNECTORS, EVENTS, JOBS
 
 Criterion = ColumnElement[bool]
+
+#: Characters of a searched part of a name; SQLite refuses much longer ones, and no name is as long.
+_LONGEST_PART = 5000
+
+#: What a job read: its own word where it tells one, else its connector's.
+JOB_SOURCE = func.coalesce(
+    JOBS.c.source,
+    select(CONNECTORS.c.source).where(CONNECTORS.c.id == JOBS.c.connector_id).correlate(JOBS).scalar_subquery(),
+)
 
 
 class LongCriteria(Protocol):
@@ -136,13 +145,13 @@ def connector_criteria(filter: ConnectorCriteria | None, snapshot: Snapshot) -> 
         (c.last_job_status, filter.last_job_statuses),
     ):
         if wanted:
-            found.append(column.in_(list(wanted)))
+            found.append(_among(column, wanted))
     if filter.conditions:
-        found.append(or_(*(_condition(code, snapshot) for code in filter.conditions)))
+        found.append(or_(*(_condition(code, snapshot) for code in dict.fromkeys(filter.conditions))))
     if filter.docs_indexed is not None:
         found += _long(c.docs_indexed, filter.docs_indexed)
     if filter.name_contains:
-        found.append(c.name_key.contains(filter.name_contains.casefold(), autoescape=True))
+        found.append(_contains(c.name_key, filter.name_contains.casefold()))
     if filter.in_progress is not None:
         found.append(c.in_progress.is_(filter.in_progress))
     if filter.is_stale is not None:
@@ -161,13 +170,14 @@ def job_criteria(filter: JobCriteria | None, snapshot: Snapshot) -> list[Criteri
     found: list[Criterion] = [c.system_id.in_(_named(filter.systems, snapshot))]
     for column, wanted in (
         (c.connector_id, filter.connector_ids),
-        (c.source, filter.sources),
         (c.status, filter.statuses),
         (c.type, filter.types),
         (c.trigger, filter.triggers),
     ):
         if wanted:
-            found.append(column.in_(list(wanted)))
+            found.append(_among(column, wanted))
+    if filter.sources:
+        found.append(_job_source(filter.sources))
     for column, after, before in (
         (c.started_at, filter.started_after, filter.started_before),
         (c.completed_at, filter.completed_after, filter.completed_before),
@@ -191,7 +201,7 @@ def event_criteria(filter: EventCriteria | None, snapshot: Snapshot) -> list[Cri
         (c.kind, filter and filter.kinds),
     ):
         if wanted:
-            found.append(column.in_(list(wanted)))
+            found.append(_among(column, wanted))
     return found
 
 
@@ -214,6 +224,26 @@ def _condition(code: ConditionCode, snapshot: Snapshot) -> Criterion:
         down: Criterion = CONNECTORS.c.system_id.in_([s.id for s in snapshot.systems.values() if s.health in DOWN])
         return down
     return false()
+
+
+def _among(column: Any, wanted: Sequence[Any]) -> Criterion:
+    """Equal to one of ``wanted``. Text with a NUL is in no store, and PostgreSQL would not even look for it."""
+    values = [value for value in dict.fromkeys(wanted) if not (isinstance(value, str) and "\x00" in value)]
+    among: Criterion = column.in_(values)
+    return among
+
+
+def _contains(column: Any, part: str) -> Criterion:
+    if "\x00" in part or len(part) > _LONGEST_PART:
+        return false()
+    found: Criterion = column.contains(part, autoescape=True)
+    return found
+
+
+def _job_source(sources: Sequence[str]) -> Criterion:
+    """JOB_SOURCE is one of ``sources``, said so that indexes serve it."""
+    theirs = select(CONNECTORS.c.id).where(_among(CONNECTORS.c.source, sources))
+    return or_(_among(JOBS.c.source, sources), and_(JOBS.c.source.is_(None), JOBS.c.connector_id.in_(theirs)))
 
 
 def _named(names: Sequence[str] | None, snapshot: Snapshot) -> list[str]:

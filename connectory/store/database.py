@@ -117,29 +117,41 @@ class _Leases:
     """Which systems this process polls: on PostgreSQL the holder of a system's advisory lock does; on SQLite, we do."""
 
     def __init__(self, url: URL | None) -> None:
-        self._engine = None if url is None else create_async_engine(url, poolclass=NullPool)
+        # all systems wait for this one connection: a server that has gone silent must not hold them for ever
+        self._engine = (
+            None
+            if url is None
+            else create_async_engine(url, poolclass=NullPool, connect_args={"command_timeout": _PATIENCE})
+        )
         self._connection: AsyncConnection | None = None
         self._held: set[str] = set()
         self._turn = asyncio.Lock()
+        #: how many connections have held leases; with each of them everything was free for others in between
+        self._term = 0
 
-    async def hold(self, system: str) -> bool:
-        """Take the lease, or make sure that it is still ours. Raises what the database raises when it is down."""
+    async def hold(self, system: str) -> int | None:
+        """Take the lease, or make sure that it is still ours; None when another process has it.
+
+        Gives the number of the term: when it is another than before, others may have polled meanwhile. Raises what the
+        database raises when it is down.
+        """
         if self._engine is None:
-            return True
+            return self._term
         async with self._turn:
             if self._connection is not None and not await self._alive():
                 await self._drop()
             if self._connection is None:
                 connection = await self._engine.connect()
                 self._connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+                self._term += 1
             if system not in self._held:
                 taken = await self._connection.execute(
                     text("SELECT pg_try_advisory_lock(:key)"), {"key": _lock_key(f"system:{system}")}
                 )
                 if not taken.scalar():
-                    return False
+                    return None
                 self._held.add(system)
-            return True
+            return self._term
 
     async def _alive(self) -> bool:
         assert self._connection is not None

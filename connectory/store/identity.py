@@ -9,7 +9,7 @@ SYSTEM, CONNECTOR, JOB = "System", "Connector", "Job"
 def global_id(type_name: str, system: str, external_id: str | None = None) -> str:
     """The opaque id of a system, or of what it calls ``external_id``."""
     plain = f"{type_name}:{system}" if external_id is None else f"{type_name}:{system}:{external_id}"
-    return base64.b64encode(plain.encode()).decode()
+    return base64.b64encode(plain.encode("utf-8", "surrogatepass")).decode()
 
 
 def type_of(node_id: str) -> str | None:
@@ -24,4 +24,4 @@ def type_of(node_id: str) -> str | None:
 
 def external_id(node_id: str) -> str:
     """What the upstream calls it: the inverse of ``global_id`` for connectors and jobs."""
-    return base64.b64decode(node_id).decode().split(":", 2)[2]
+    return base64.b64decode(node_id).decode("utf-8", "surrogatepass").split(":", 2)[2]

@@ -32,6 +32,8 @@ from connectory.model import (
 from connectory.store.identity import CONNECTOR, JOB, SYSTEM
 
 DOWN = frozenset({SystemHealth.DOWN, SystemHealth.AUTH_FAILED})
+#: Seconds, some thirty years: who allows values to grow older than that, or sets ``inf``, means for ever.
+_FOR_EVER = 1e9
 
 
 class DetailsRecord:
@@ -101,7 +103,7 @@ class SystemRecord:
 
     def fresh_until(self, seen: datetime) -> datetime:
         """When a value seen at ``seen`` becomes stale."""
-        return seen + timedelta(seconds=self.stale_after)
+        return seen + timedelta(seconds=min(self.stale_after, _FOR_EVER))
 
 
 @dataclass(slots=True)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from connectory.model import SystemHealth
 from connectory.store.database import Store
@@ -25,20 +26,19 @@ class Registration:
 
 
 async def register_systems(store: Store, systems: Sequence[Registration]) -> None:
-    """Make exactly these the configured ones. Rows of the others stay."""
+    """Make exactly these the configured ones. Rows of the others stay. Several processes may do so at once."""
+    insert = sqlite.insert if store.is_sqlite else postgresql.insert
     async with store.write() as connection:
         await connection.execute(update(SYSTEMS).values(configured=False))
-        stored = set((await connection.execute(select(SYSTEMS.c.name))).scalars())
-        for system in systems:
+        # in one order everywhere, lest two processes wait for each other
+        for system in sorted(systems, key=lambda system: system.name):
             told: dict[str, Any] = {
                 "kind": system.kind,
                 "configured": True,
                 "capabilities": json.dumps(system.capabilities),
                 "stale_after": system.stale_after,
             }
-            if system.name in stored:
-                await connection.execute(update(SYSTEMS).where(SYSTEMS.c.name == system.name).values(**told))
-            else:
-                key = {"id": global_id(SYSTEM, system.name), "name": system.name}
-                new = {"health": SystemHealth.UNKNOWN, "consecutive_failures": 0}
-                await connection.execute(insert(SYSTEMS).values(**key, **told, **new))
+            key = {"id": global_id(SYSTEM, system.name), "name": system.name}
+            new = {"health": SystemHealth.UNKNOWN, "consecutive_failures": 0}
+            row = insert(SYSTEMS).values(**key, **told, **new)
+            await connection.execute(row.on_conflict_do_update(index_elements=["id"], set_=told))

@@ -1,6 +1,7 @@
 """What the engine writes: rows in batches, and the log. Every function runs within the caller's transaction."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, column, insert, select, update, values
@@ -58,8 +59,16 @@ async def append_events(connection: AsyncConnection, events: Sequence[Row]) -> i
     return position
 
 
-async def update_system(connection: AsyncConnection, system_id: str, state: Mapping[str, Any]) -> None:
-    await connection.execute(update(SYSTEMS).where(SYSTEMS.c.id == system_id).values(**state))
+async def update_system(
+    connection: AsyncConnection, system_id: str, state: Mapping[str, Any], *, last_poll_at: datetime | None
+) -> bool:
+    """Write how a poll left a system. False, and nothing written, when its last poll is another than ``last_poll_at``.
+
+    Called first in a transaction: the row lock keeps two writers of one system apart.
+    """
+    same = SYSTEMS.c.last_poll_at.is_not_distinct_from(last_poll_at)
+    written = await connection.execute(update(SYSTEMS).where(SYSTEMS.c.id == system_id, same).values(**state))
+    return bool(written.rowcount)
 
 
 async def newest_jobs(connection: AsyncConnection, connector_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -103,12 +112,14 @@ async def _job_heads(connection: AsyncConnection, ids: Sequence[str]) -> dict[st
     return found
 
 
-async def placed_jobs(connection: AsyncConnection, system_id: str) -> Sequence[Any]:
-    """(sequence, created_order) of a system's numbered jobs."""
-    statement = select(JOBS.c.sequence, JOBS.c.created_order).where(
-        JOBS.c.system_id == system_id, JOBS.c.sequence.is_not(None)
-    )
-    return [tuple(row) for row in await connection.execute(statement)]
+async def placed_jobs(connection: AsyncConnection, system_id: str, first: int, last: int) -> Sequence[Any]:
+    """(sequence, created_order) of a system's jobs numbered from ``first`` to ``last``, and of the next one on each
+    side."""
+    of = select(JOBS.c.sequence, JOBS.c.created_order).where(JOBS.c.system_id == system_id)
+    between = of.where(JOBS.c.sequence.between(first, last))
+    below = of.where(JOBS.c.sequence < first).order_by(JOBS.c.sequence.desc()).limit(1)
+    above = of.where(JOBS.c.sequence > last).order_by(JOBS.c.sequence).limit(1)
+    return [tuple(row) for some in (below, between, above) for row in await connection.execute(some)]
 
 
 async def mark_history_read(connection: AsyncConnection, connector_ids: Sequence[str]) -> None:

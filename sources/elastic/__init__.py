@@ -2,7 +2,7 @@
 
 from typing import Any, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import ConfigDict, Field, SecretStr, model_validator
 
 from connectory.model import Capability
 from sources.base import SourceKind, SystemSettings
@@ -13,10 +13,17 @@ from sources.elastic.simulator import API_KEY, simulator
 class ElasticSettings(SystemSettings):
     """Exactly one of ``api_key``, ``username`` with ``password``, or ``token`` (elastic.md §1)."""
 
-    api_key: SecretStr | None = Field(None, description="the encoded API key, as shown when it was created")
-    username: str | None = Field(None, description="with password; not on serverless")
-    password: SecretStr | None = Field(None, description="with username")
-    token: SecretStr | None = Field(None, description="an OAuth2 or service-account token; an API key is not one")
+    # a complaint about several fields at once would otherwise repeat what was given, secrets included
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    api_key: SecretStr | None = Field(
+        None, min_length=1, description="the encoded API key, as shown when it was created"
+    )
+    username: str | None = Field(None, min_length=1, description="with password; not on serverless")
+    password: SecretStr | None = Field(None, min_length=1, description="with username")
+    token: SecretStr | None = Field(
+        None, min_length=1, description="an OAuth2 or service-account token; an API key is not one"
+    )
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:

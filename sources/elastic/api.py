@@ -86,11 +86,14 @@ class ElasticClient(HttpClient):
 
 
 def authorization(settings: "ElasticSettings") -> str:
-    """The Authorization header's value; the word for an API key is ApiKey, not Bearer (elastic.md §1)."""
+    """The Authorization header's value; the word for an API key is ApiKey, not Bearer (elastic.md §1).
+
+    A key that was pasted with a line end is taken without it.
+    """
     if settings.api_key is not None:
-        return f"ApiKey {secret(settings.api_key)}"
+        return f"ApiKey {settings.api_key.get_secret_value().strip()}"
     if settings.token is not None:
-        return f"Bearer {secret(settings.token)}"
+        return f"Bearer {settings.token.get_secret_value().strip()}"
     pair = f"{settings.username}:{secret(settings.password)}"
     return "Basic " + base64.b64encode(pair.encode()).decode()
 

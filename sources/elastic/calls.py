@@ -79,6 +79,19 @@ class Call:
             raise invalid(*(f'[{name}] cannot be [null] or [""]' for name in lacking))
 
 
+#: What fields of bodies must be, wherever they stand; null is left to the route.
+_FIELD_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("id", "name", "description", "index_name", "language", "service_type", "status", "error"), str),
+    **dict.fromkeys(("job_type", "trigger_method", "worker_hostname", "api_key_id", "api_key_secret_id"), str),
+    **dict.fromkeys(("scheduling", "configuration", "values", "pipeline", "features", "validation", "metadata"), dict),
+    **dict.fromkeys((f"{kind}_document_count" for kind in ("indexed", "deleted", "total")), int),
+    "indexed_document_volume": int,
+    "advanced_snippet": dict,
+    "rules": list,
+    "filtering": list,
+    "is_native": bool,
+}
+
 Handler = Callable[[Call], tuple[int, Any]]
 
 
@@ -161,9 +174,11 @@ async def _body(route: Route, request: web.Request) -> dict[str, Any]:
         raise unparsable("[1:1] malformed JSON") from None
     if not isinstance(sent, dict):
         raise unparsable("[1:1] Expected START_OBJECT")
-    for name in sent:
+    for name, value in sent.items():
         if name not in route.fields:
             raise unparsable(f"[1:2] [{route.action}] unknown field [{name}]")
+        if value is not None and not isinstance(value, _FIELD_TYPES.get(name, object)):
+            raise unparsable(f"[1:2] [{route.action}] failed to parse field [{name}]")
     return sent
 
 

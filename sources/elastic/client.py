@@ -91,6 +91,8 @@ class ElasticSource:
         The connectors read are parted in two by their service type, so that each part's count stays within the window
         and can be compared. Not to be seen are others whose type no connector that was read has.
         """
+        if read.count > RESULT_WINDOW:
+            return True
         sizes: dict[str, int] = {}
         for service_type in read.service_types.values():
             sizes[service_type] = sizes.get(service_type, 0) + 1
@@ -128,7 +130,7 @@ class _Connectors:
 
     @property
     def short(self) -> bool:
-        return self.total < self.count
+        return self.total < min(self.count, RESULT_WINDOW)
 
     def take(self, sent: object) -> None:
         try:

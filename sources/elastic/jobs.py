@@ -89,13 +89,20 @@ class JobList:
 
     async def pages(self, *, first: int = _PAGE, **filters: str) -> AsyncGenerator[Page, None]:
         """Pages up to the end of the list or of the result window; ``first`` is the size of the first one."""
-        if self.oldest_first:
+        was_oldest_first = self.oldest_first
+        if was_oldest_first:
             head = await self._client.jobs(0, 0, **filters)
             async for page in self._backwards(head.count, first, filters):
+                if _direction(page) < 0:
+                    # the server was upgraded meanwhile
+                    self.oldest_first = False
+                    break
                 yield page
-            return
+            else:
+                return
         page = await self._client.jobs(0, first, **filters)
-        if page.count > len(page.results) and _direction(page) > 0:
+        # a list that has turned round once is not turned again: one without any order must come to an end, too
+        if not was_oldest_first and page.count > len(page.results) and _direction(page) > 0:
             self.oldest_first = True
             async for older in self._backwards(page.count, first, filters):
                 yield older
@@ -111,14 +118,7 @@ class JobList:
         end, size = min(count, RESULT_WINDOW), max(first, 1)
         while end > 0:
             start = max(0, end - size)
-            page = await self._client.jobs(start, end - start, **filters)
-            if _direction(page) < 0:
-                # the server was upgraded meanwhile
-                self.oldest_first = False
-                async for older in self.pages(first=first, **filters):
-                    yield older
-                return
-            yield page
+            yield await self._client.jobs(start, end - start, **filters)
             end, size = start, _PAGE
 
     def misses_newest(self, count: int) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sources.elastic.calls import Call, Route
 from sources.elastic.documents import Document, api_time
-from sources.elastic.refusals import conflicting, illegal, invalid, wrong_transition
+from sources.elastic.refusals import conflicting, illegal, invalid, unparsable, wrong_transition
 from sources.elastic.world import CONNECTOR_MOVES
 
 Change = Callable[[Call, Document], Document]
@@ -30,6 +30,9 @@ def _error(call: Call, connector: Document) -> Document:
 
 def _scheduling(call: Call, connector: Document) -> Document:
     call.require("scheduling")
+    for name, entry in call.body["scheduling"].items():
+        if not isinstance(entry, dict) or not entry.keys() >= {"enabled", "interval"}:
+            raise unparsable(f"[1:2] [scheduling] failed to parse field [{name}]")
     return {"scheduling": {**connector["scheduling"], **call.body["scheduling"]}}
 
 
@@ -103,9 +106,9 @@ def _draft(call: Call, connector: Document) -> Document:
     """Change the draft of the first entry, which is then edited and not in force."""
     if not call.body:
         raise invalid("[rules], [advanced_snippet] or [filtering] must be given")
-    if "filtering" in call.body:
+    if call.body.get("filtering"):
         return {"filtering": call.body["filtering"]}
-    parts: Document = {key: call.body[key] for key in ("rules", "advanced_snippet") if key in call.body}
+    parts: Document = {key: call.body[key] for key in ("rules", "advanced_snippet") if call.body.get(key) is not None}
     return _with_draft(connector, {**parts, "validation": {"errors": [], "state": "edited"}})
 
 

@@ -87,7 +87,7 @@ class Worker:
             if not self._present(connector):
                 return
             queued = [job for job in self.world.open_jobs(connector["id"]) if job["job_type"] == kind]
-            if connector["scheduling"][kind]["enabled"] and connector["index_name"] and not queued:
+            if connector["scheduling"][kind]["enabled"] and _ready(connector) and not queued:
                 self.world.create_job(connector, kind, "scheduled")
                 name = "last_sync_scheduled_at" if kind == "full" else f"last_{kind}_sync_scheduled_at"
                 connector[name] = worker_time(self.world.now)
@@ -231,7 +231,8 @@ class Worker:
         def connect() -> None:
             connector.update(status="connected", error=None)
             self._at_next(connector, "full", 5, 0)
-            self.world.create_job(connector, trigger="on_demand")
+            if _ready(connector):
+                self.world.create_job(connector, trigger="on_demand")
 
         for seconds, change in ((20, attach), (40, configure), (60, fail), (90, connect)):
             later(seconds, change)
@@ -245,3 +246,8 @@ class Worker:
         leaving = self.world.connectors.get(identity)
         if leaving is not None and self._present(leaving):
             self.world.delete_connector(identity)
+
+
+def _ready(connector: Document) -> bool:
+    """Whether a sync may be asked for: somebody may have taken its index away by way of the API."""
+    return bool(connector["index_name"] and connector["service_type"])

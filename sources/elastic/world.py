@@ -123,7 +123,7 @@ class ElasticWorld(World):
         if connector is not None:
             found = self._of_connector.get(connector, [])
         elif status in _OPEN:
-            found = sorted(self._open.values(), key=lambda job: str(job["created_at"]))
+            found = self._open.values()
         else:
             found = self._by_creation
         if status is not None:

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession
 from graphql import OperationDefinitionNode, build_schema, parse, validate
-from playwright.async_api import ConsoleMessage, Page, Request, Route, WebSocket, async_playwright, expect
+from playwright.async_api import ConsoleMessage, Page, Request, Route, async_playwright, expect
 from yarl import URL
 
 from connectory import graphiql
-from tests.e2e.canned import gateway
+from connectory.config import Override
+from connectory.demo import demo
+from tests.api.gateway import served
 from tests.missing import missing
 from tests.paths import CONTRACT, ROOT
+from tests.wait import until
 
 EXAMPLES = ROOT / "web" / "src" / "examples.graphql"
 QUERY = ".graphiql-query-editor"
@@ -44,7 +47,6 @@ class Visit:
     host: str
     complaints: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
-    sockets: list[str] = field(default_factory=list)
 
     async def guard(self, route: Route, request: Request) -> None:
         if URL(request.url).authority == self.host:
@@ -57,9 +59,6 @@ class Visit:
         if message.type in ("error", "warning"):
             self.complaints.append(message.text)
 
-    def meet(self, socket: WebSocket) -> None:
-        (self.sockets if URL(socket.url).authority == self.host else self.outside).append(socket.url)
-
     async def begin(self, text: str) -> None:
         """Open a new tab and type ``text`` into it."""
         await self.page.get_by_role("button", name="New tab").click()
@@ -67,23 +66,22 @@ class Visit:
         await self.page.keyboard.type(text)
 
 
-async def serve(app: web.Application) -> AsyncIterator[str]:
-    runner = web.AppRunner(app, handler_cancellation=True)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
 @pytest.fixture
 async def gateway_url() -> AsyncIterator[str]:
-    """The address of a gateway that knows at least one system and tells of an event whenever somebody subscribes."""
+    """The address of the demo's gateway, once every system of it has answered."""
     if not graphiql.is_built():
-        missing("Node.js build", "run 'npm ci && npm run build' in web/ to build GraphiQL")
-    async for url in serve(gateway()):
-        yield url
+        missing("Node.js build", "run 'make graphiql' where Node.js and npm are installed")
+    port = Override(("server", "port"), 0, "the test")
+    async with demo([port], speed=5.0, seed=1, configured=lambda _: None) as running, ClientSession() as http:
+
+        async def all_up() -> bool:
+            body = {"query": "{ systems { health } }"}
+            async with http.post(f"{running.url}/graphql", json=body) as answer:
+                systems = (await answer.json())["data"]["systems"]
+            return bool(systems) and all(system["health"] == "UP" for system in systems)
+
+        await until(all_up, within=30)
+        yield running.url
 
 
 @pytest.fixture
@@ -100,7 +98,6 @@ async def visit(gateway_url: str, request: pytest.FixtureRequest) -> AsyncIterat
             visit = Visit(page, URL(gateway_url).authority)
             page.on("console", visit.hear)
             page.on("pageerror", lambda error: visit.complaints.append(str(error)))
-            page.on("websocket", visit.meet)
             await page.route("**/*", visit.guard)
             await page.goto(f"{gateway_url}/graphql")
             await expect(page.locator(f"{QUERY} .view-lines")).to_contain_text("query Overview")
@@ -143,19 +140,6 @@ async def test_a_person_types_a_query(visit: Visit) -> None:
     assert visit.outside == []
 
 
-async def test_a_person_follows_events(visit: Visit) -> None:
-    page = visit.page
-    await visit.begin("subscription { events { cursor } }")
-    await page.keyboard.press("Control+Enter")
-    await expect(page.locator(ANSWER)).to_contain_text('"cursor"')
-    await page.get_by_role("button", name="Stop query").click()
-    await expect(page.get_by_role("button", name="Execute query")).to_be_visible()
-
-    assert visit.sockets == [f"ws://{visit.host}/graphql"]
-    assert visit.complaints == []
-    assert visit.outside == []
-
-
 @pytest.mark.parametrize(("visit", "dark"), [("light", False), ("dark", True)], indirect=["visit"])
 async def test_colours_follow_the_system(visit: Visit, dark: bool) -> None:
     colour = await visit.page.locator(".graphiql-container").evaluate("e => getComputedStyle(e).backgroundColor")
@@ -185,10 +169,10 @@ def unbuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("unbuilt")
-async def test_without_a_build_the_page_says_what_it_needs() -> None:
-    async for url in serve(gateway()):
-        async with ClientSession(url) as http, http.get("/graphql") as answer:
-            text = await answer.text()
+async def test_without_a_build_the_page_says_what_it_needs(sqlite_url: str) -> None:
+    headers = {"Accept": "text/html"}
+    async with served(sqlite_url) as client, client.session.get(f"{client.url}/graphql", headers=headers) as answer:
+        text = await answer.text()
     assert not graphiql.is_built()
     assert f">{graphiql.NOTE}</p>" in text.partition("<body>")[2]
     assert "default-src" not in answer.headers["Content-Security-Policy"]

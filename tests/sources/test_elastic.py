@@ -13,6 +13,7 @@ from sources.base import SourceAuthFailed, SourceMismatch, SourceUnreachable
 from sources.elastic import SOURCE
 from sources.elastic.client import ElasticSource
 from sources.elastic.documents import Document, api_time, default_filtering, new_connector, new_job, snapshot
+from sources.elastic.refusals import refusal
 from sources.elastic.simulator import API_KEY, LIMITED_API_KEY, PASSWORD, TOKEN, USERNAME, simulator
 from sources.elastic.world import ElasticWorld
 from sources.simulation import FAULTS, REQUESTS, WORLD, Clock, Running, serve
@@ -134,6 +135,19 @@ def test_exactly_one_credential_is_wanted(given: dict[str, str], complaint: str)
         SOURCE.settings.model_validate({"name": "e", "kind": "elastic", "url": "http://127.0.0.1:1", **given})
 
 
+def test_a_complaint_repeats_no_secret() -> None:
+    with pytest.raises(ValidationError) as caught:
+        SOURCE.settings.model_validate(
+            {"name": "e", "kind": "elastic", "url": "http://127.0.0.1:1", "api_key": "hidden-1", "token": "hidden-2"}
+        )
+    assert "hidden" not in str(caught.value)
+
+
+async def test_a_pasted_line_end_does_no_harm(elastic: Elastic) -> None:
+    async with reading(elastic, api_key=f"{API_KEY}\n") as source:
+        assert (await source.poll(Known())).complete
+
+
 @pytest.mark.parametrize(
     "credentials", [{"username": USERNAME, "password": PASSWORD}, {"token": TOKEN}], ids=["basic", "bearer"]
 )
@@ -197,8 +211,42 @@ async def test_a_list_that_stays_short_is_not_complete(elastic: Elastic, source:
 
 
 class _Repeating(list[Document]):
+    """Serves its first entries whatever is asked for, at most ``cap`` of them."""
+
+    cap = 10_000
+
     def __getitem__(self, place: Any) -> Any:
-        return super().__getitem__(slice(0, place.stop - place.start))
+        return super().__getitem__(slice(0, min(self.cap, place.stop - place.start)))
+
+
+async def test_a_page_that_repeats_ends_the_reading(elastic: Elastic, source: ElasticSource) -> None:
+    documents = _Repeating(elastic.connector(f"c{number:04}") for number in range(2_001))
+    documents.cap = 10
+    elastic.world.connector_list = lambda **_: documents  # type: ignore[method-assign]
+    seen = await source.poll(Known())
+    assert len(seen.connectors) == 10
+    assert not seen.complete
+    assert len(elastic.asked("/_connector?")) == 4
+
+
+async def test_two_short_readings_can_make_a_whole_one(elastic: Elastic, source: ElasticSource) -> None:
+    documents = [elastic.connector(f"c{number:04}", index_name=None) for number in range(2_001)]
+    asked = 0
+
+    def swapping(*, include_deleted: bool = False) -> list[Document]:
+        nonlocal asked
+        asked += 1
+        # the first pass never shows the last one; the second shows it, and never the one before
+        missed = {2: documents[0], 4: documents[1_999]}.get(asked)
+        if asked == 3:
+            return [*documents[:1_999], documents[2_000], documents[1_999]]
+        return documents if missed is None else [*documents[:2_000], missed if asked == 2 else documents[0]]
+
+    elastic.world.connector_list = swapping  # type: ignore[method-assign]
+    seen = await source.poll(Known())
+    assert asked == 4
+    assert len(seen.connectors) == 2_001
+    assert seen.complete
 
 
 @pytest.mark.parametrize(("held", "complete"), [(10_000, True), (10_001, False)])
@@ -300,6 +348,24 @@ async def test_an_upgraded_server_turns_its_order_round(elastic: Elastic, source
     assert "j1499" in ids(await source.poll(since(30, c1="-")))
 
 
+async def test_a_list_without_order_comes_to_an_end(elastic: Elastic, source: ElasticSource) -> None:
+    elastic.connector("c1")
+    for number in range(450):
+        elastic.job(f"j{number:04}", 10 * (450 - number))
+    whole = elastic.world.job_list
+    asked = 0
+
+    def turning(**filters: Any) -> list[Document]:
+        nonlocal asked
+        asked += 1
+        return list(whole(**filters))[:: 1 if asked % 2 else -1]
+
+    elastic.world.job_list = turning  # type: ignore[method-assign]
+    for _ in range(3):
+        await source.poll(since(4_000, c1="-"))
+    assert len(elastic.requests) < 30
+
+
 @pytest.mark.parametrize("oldest_first", [False, True])
 async def test_more_new_jobs_than_the_list_tells(elastic: Elastic, source: ElasticSource, oldest_first: bool) -> None:
     for name in ("busy", "quiet", "changed"):
@@ -318,6 +384,44 @@ async def test_more_new_jobs_than_the_list_tells(elastic: Elastic, source: Elast
     assert any("more than 10,000 new jobs" in problem.message for problem in seen.problems)
     assert seen.complete
     assert not elastic.asked("connector_id=quiet")
+
+
+async def test_an_oldest_first_list_can_hide_all_that_is_new(elastic: Elastic, source: ElasticSource) -> None:
+    elastic.connector("busy")
+    elastic.connector("changed")
+    for number in range(10_050):
+        elastic.job(f"j{number:05}", 20_000 - number, of="busy")
+    elastic.job("newest", 1, of="changed")
+    newest_first = elastic.world.job_list
+    elastic.world.job_list = lambda **asked: newest_first(**asked)[::-1]  # type: ignore[method-assign]
+    for _ in range(2):
+        seen = await source.poll(since(9_000, changed="-"))
+        assert "newest" in ids(seen)
+        assert len(seen.problems) == 1
+
+
+async def test_what_was_read_before_a_gap_is_not_told(elastic: Elastic, source: ElasticSource) -> None:
+    elastic.connector("c1")
+    for number in range(1_500):
+        elastic.job(f"j{number:04}", 10 * (1_500 - number))
+    whole = elastic.world.job_list
+    asked = 0
+
+    def failing(**filters: Any) -> list[Document]:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise refusal(503, "cluster_block_exception", "no master")
+        return list(whole(**filters))
+
+    elastic.world.job_list = failing  # type: ignore[method-assign]
+    known = since(14_000, c1="-")
+    broken = await source.poll(known)
+    assert asked == 2
+    assert not broken.jobs
+    assert [problem.code for problem in broken.problems] == [SystemErrorCode.UPSTREAM_ERROR]
+    mended = await source.poll(remember(known, broken))
+    assert {f"j{number:04}" for number in range(100, 1_500)} <= ids(mended)
 
 
 async def test_few_open_jobs_are_asked_for_one_by_one(elastic: Elastic, source: ElasticSource) -> None:
@@ -468,7 +572,7 @@ async def test_one_connector_of_many_is_asked_for_alone(elastic: Elastic, source
     for number in range(1_200):
         elastic.job(f"j{number:05}", 20_000 - number, of=("c1", "c2")[number == 600])
     jobs, finished = await collect(source, Known(), frozenset({"c2"}))
-    assert ([job.external_id for job in jobs], finished) == (["j00600"], {"c2"})
+    assert ([job.external_id for job in jobs], finished) == (["j00600"], frozenset({"c2"}))
 
 
 async def test_facts_of_a_running_world(elastic: Elastic, source: ElasticSource) -> None:

@@ -13,6 +13,7 @@ from elasticsearch import (
     NotFoundError,
 )
 
+from sources.base import instant
 from sources.elastic.documents import Document
 from sources.elastic.simulator import API_KEY, LIMITED_API_KEY, PASSWORD, TOKEN, USERNAME, simulator
 from sources.elastic.world import ElasticWorld
@@ -300,7 +301,7 @@ async def test_cancel_before_and_after_a_claim(client: AsyncElasticsearch, simul
 async def test_job_lists_are_newest_first_and_filtered(client: AsyncElasticsearch, simulated: Simulated) -> None:
     simulated.hand.move(60)
     everything = (await client.connector.sync_job_list(size=1_000)).body
-    created = [job["created_at"] for job in everything["results"]]
+    created = [instant(job["created_at"]) or START for job in everything["results"]]
     assert created == sorted(created, reverse=True)
     assert everything["count"] == len(created) == len(simulated.world.jobs)
     page = await client.connector.sync_job_list(from_=100, size=1_000)
@@ -312,8 +313,8 @@ async def test_job_lists_are_newest_first_and_filtered(client: AsyncElasticsearc
     assert {(job["connector"]["id"], job["job_type"]) for job in some["results"]} == {(one, "access_control")}
     assert some["results"][0]["connector"]["index_name"] == ".search-acl-filter-search-engineering-github"
     latest = await client.connector.sync_job_list(connector_id=one, size=1)
-    assert latest["results"][0]["created_at"] == max(
-        job["created_at"] for job in simulated.world.jobs.values() if job["connector"]["id"] == one
+    assert instant(latest["results"][0]["created_at"]) == max(
+        instant(job["created_at"]) or START for job in simulated.world.jobs.values() if job["connector"]["id"] == one
     )
 
 
@@ -453,6 +454,7 @@ async def test_refusals_whose_error_is_a_string(
         ('{"name": ', "application/json", 400, "x_content_parse_exception"),
         ('["name"]', "application/json", 400, "x_content_parse_exception"),
         ('{"title": "x"}', "application/json", 400, "x_content_parse_exception"),
+        ('{"index_name": 7}', "application/json", 400, "x_content_parse_exception"),
         ('{"name": "x"}', "application/json", 201, None),
     ],
 )
@@ -461,6 +463,23 @@ async def test_bodies(simulated: Simulated, sent: str, content_type: str, status
     assert got == status
     if kind:
         assert body["error"]["type"] == kind
+
+
+@pytest.mark.parametrize("scheduling", [None, 7, {"full": None}, {"full": {"enabled": True}}], ids=str)
+async def test_a_schedule_that_is_none_is_refused(simulated: Simulated, scheduling: Any) -> None:
+    path = f"/_connector/{find(simulated, 'Data lake')['id']}/_scheduling"
+    status, _, _ = await ask(simulated, "PUT", path, json={"scheduling": scheduling})
+    assert status == 400
+
+
+async def test_the_world_goes_on_when_an_index_is_taken_away(simulated: Simulated) -> None:
+    for connector in list(simulated.world.connectors.values()):
+        if not connector["deleted"]:
+            path = f"/_connector/{connector['id']}/_index_name"
+            assert (await ask(simulated, "PUT", path, json={"index_name": None}))[0] == 200
+    for _ in range(20):
+        simulated.hand.move(60)
+        assert (await ask(simulated, "GET", "/_connector"))[0] == 200
 
 
 async def test_required_values_are_asked_for(simulated: Simulated) -> None:
