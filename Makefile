@@ -46,7 +46,7 @@ demo: setup graphiql
 	@exec $(BIN)/connectory demo $(ARGS)
 
 test: lint graphiql
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: setup $(DEV_STAMP)
 	$(BIN)/python -m ruff check .

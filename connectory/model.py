@@ -397,6 +397,16 @@ class HistoryBatch:
     finished: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, kw_only=True)
+class JobFindings:
+    """What a closer look at a job found beyond its JobFact."""
+
+    #: all documents that the upstream names as failed; None when it could not be asked
+    errors: tuple[JobErrorFact, ...] | None = None
+    #: fields of the job's details type to be set
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class KnownConnector:
     """What the engine remembers of a connector between polls."""

@@ -141,7 +141,7 @@ class Connection:
         return -(-await self.total_count() // self._listing.page.size)
 
     async def current_page(self) -> int:
-        """Counted from the start in pages of this size: the one that it begins in; read backwards, the one it ends in."""
+        """Counted from the start in pages of this size: where it begins, or ends when it was read backwards."""
         page, listing = self._listing.page, self._listing
         if page.offset is not None:
             return page.offset // page.size + 1

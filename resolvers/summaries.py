@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, and_, case, cast, func, select
+from sqlalchemy import and_, case, func, select
 
 from connectory.model import RUNNING, AccessType, ConnectorHealth, ConnectorMode, ConnectorStatus
 from connectory.store.criteria import ConnectorCriteria, connector_criteria, stale_criterion
@@ -11,6 +11,8 @@ from connectory.store.tables import CONNECTORS, JOBS
 from resolvers.context import Context
 
 _C = CONNECTORS.c
+#: Sums are taken in two halves, since SQLite fails where one outgrows 64 bits.
+_HALF = 2**32
 
 
 def _number_of(criterion: Any) -> Any:
@@ -31,7 +33,8 @@ async def source_summaries(ctx: Context, filter: ConnectorCriteria | None) -> li
             _number_of(_C.access_type == AccessType.PUBLIC),
             _number_of(_C.health == ConnectorHealth.FAILING),
             _number_of(stale_criterion(snapshot)),
-            cast(func.sum(_C.docs_indexed), BigInteger),
+            func.sum(_C.docs_indexed // _HALF),
+            func.sum(_C.docs_indexed % _HALF),
             func.max(_C.last_success_at),
         )
         .where(*criteria)
@@ -56,9 +59,9 @@ async def source_summaries(ctx: Context, filter: ConnectorCriteria | None) -> li
             failing_connectors=failing,
             stale_connectors=stale,
             running_jobs=running.get(source, 0),
-            total_docs_indexed=docs,
+            total_docs_indexed=None if low is None else int(high) * _HALF + int(low),
             last_success_at=last_success_at,
             filter=filter,
         )
-        for source, total, active, public, failing, stale, docs, last_success_at in rows
+        for source, total, active, public, failing, stale, high, low, last_success_at in rows
     ]

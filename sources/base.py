@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, field_validator
 
-from connectory.model import Capability, Details, HistoryBatch, Known, Observation, SystemErrorCode
+from connectory.model import Capability, Details, HistoryBatch, JobFindings, Known, Observation, SystemErrorCode
 from sources.simulation import Simulator
 
 
@@ -108,13 +108,28 @@ class SystemSettings(BaseModel):
 
 
 class Source(Protocol):
-    """One configured system, as the engine sees it. Raises only ``SourceError``."""
+    """One configured system, as the engine sees it. Raises only ``SourceError``.
+
+    Adapters inherit from it, and so get an answer to what their upstream cannot tell.
+    """
 
     async def poll(self, known: Known) -> Observation:
         """The present list of connectors, and the jobs that are new, open or changed since ``known``."""
 
     def history(self, known: Known, connectors: frozenset[str]) -> AsyncIterator[HistoryBatch]:
         """Every job that the upstream still serves of these connectors, newest first, in batches."""
+
+    async def look(self, known: Known, jobs: frozenset[str]) -> Observation:
+        """The live lane: the present state of these open jobs, by the cheapest requests that tell it.
+
+        Never the whole list: the answer is not ``complete``, and what it lacks has not been looked at.
+        """
+        return Observation(connectors=[], complete=False)
+
+    async def examine(self, connector: str, jobs: frozenset[str]) -> Mapping[str, JobFindings]:
+        """A closer look at jobs of one connector that have just ended or are being watched: which documents failed,
+        how long each stage took. Jobs without an entry have been looked at in vain and are not asked for again."""
+        return {}
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -130,6 +145,8 @@ class SourceKind:
     capabilities: frozenset[Capability]
     #: ConnectorFact fields that the engine fills from the connector's jobs, because the upstream does not tell them
     rolls_up: frozenset[str] = field(default_factory=frozenset)
+    #: whether ``examine`` may find something
+    examines: bool = False
     simulator: Simulator | None = None
     #: the configuration keys (url, credentials) that open its simulator, given where that one is served
     simulator_settings: Callable[[str], dict[str, Any]] | None = None

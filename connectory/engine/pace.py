@@ -8,6 +8,9 @@ from random import Random
 from connectory.model import EventKind, Problem, SystemErrorCode, SystemHealth
 from connectory.store.records import DOWN
 
+#: Seconds, a year: no calendar holds the moment that a Retry-After of 1e300 asks for.
+_LONGEST_WAIT = 365 * 86_400.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemState:
@@ -43,7 +46,7 @@ def after_answer(
     """
     fine = complete and not problems
     error = problems[0] if problems else None
-    wait = max([pace.poll_interval, *(p.retry_after for p in problems if p.retry_after is not None)])
+    wait = max(pace.poll_interval, asked_to_wait(problems))
     return SystemState(
         health=SystemHealth.UP if fine else SystemHealth.DEGRADED,
         last_poll_at=started,
@@ -63,8 +66,7 @@ def after_failure(
     failures = before.consecutive_failures + 1
     health = _failed_health(before, problem, failures)
     wait = pace.auth_probe_interval if health is SystemHealth.AUTH_FAILED else _backoff(failures, pace, chance)
-    if problem.retry_after is not None:
-        wait = max(wait, problem.retry_after)
+    wait = max(wait, asked_to_wait([problem]))
     return SystemState(
         health=health,
         last_poll_at=started,
@@ -77,6 +79,12 @@ def after_failure(
         error_message=problem.message,
         error_at=now,
     )
+
+
+def asked_to_wait(problems: Sequence[Problem]) -> float:
+    """Seconds that the system asked us to wait; 0 when it did not."""
+    asked = max((problem.retry_after for problem in problems if problem.retry_after is not None), default=0.0)
+    return min(asked, _LONGEST_WAIT)
 
 
 def transition(before: SystemHealth, after: SystemHealth) -> EventKind | None:

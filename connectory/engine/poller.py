@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from random import Random
 
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, IntegrityError, StatementError
 
 from connectory.bus import Bus
 from connectory.engine.commit import Commit, Overtaken
 from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.memory import recall
-from connectory.engine.pace import SystemState, after_answer, after_failure
+from connectory.engine.pace import SystemState, after_answer, after_failure, asked_to_wait
 from connectory.model import HistoryBatch, Known, Observation, Problem, SystemErrorCode
 from connectory.store import Store
 from connectory.store.identity import SYSTEM, global_id
@@ -21,13 +21,21 @@ from connectory.store.records import DOWN
 from sources.base import Source, SourceError
 
 _log = logging.getLogger(__name__)
-#: What the drivers raise for values that no column can hold.
-_OF_THE_FACTS = (DataError, OverflowError, ValueError, TypeError)
 
 
 def _problem(error: SourceError) -> Problem:
     code = getattr(error, "code", SystemErrorCode.MISMATCH)
     return Problem(code, str(error), getattr(error, "retry_after", None))
+
+
+def _lies_in_the_facts(error: Exception) -> bool:
+    """Whether a commit failed for what it was to store, and not because of the store."""
+    reason: BaseException | None = error
+    if isinstance(error, StatementError):
+        reason = error.orig and (error.orig.__cause__ or error.orig)
+    if isinstance(error, IntegrityError):  # a row that is there already is another writer's doing
+        return "null" in str(error.orig).lower()
+    return isinstance(error, DataError) or isinstance(reason, AttributeError | OverflowError | TypeError | ValueError)
 
 
 class Poller:
@@ -56,7 +64,7 @@ class Poller:
                 wait = self.system.poll_interval
                 try:
                     if await self._recall():
-                        wait = await self._poll()
+                        wait = self._seconds_until(self._not_before) or await self._poll()
                 except Overtaken:
                     self._known = None
                     _log.info(
@@ -66,14 +74,18 @@ class Poller:
                 except Exception:
                     self._known = None  # the store knows better than we do what it has
                     self._say_exception("the poll could not be stored; it will be made again", "store_failed")
-                await asyncio.sleep(wait)
-                while (wait := self._seconds_until(self._not_before)) > 0:
-                    await asyncio.sleep(wait)
+                await self._sleep(wait)
         finally:
             await self._stop_history()
 
     async def close(self) -> None:
         await self._source.close()
+
+    async def _sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        more = self._seconds_until(self._not_before)
+        if more > 0:  # the history, which goes on meanwhile, was asked to wait
+            await self._sleep(more)
 
     async def _recall(self) -> bool:
         """Make sure that this process is the one to poll, and that it remembers. False: another one polls."""
@@ -85,6 +97,8 @@ class Poller:
         if self._known is None:
             async with self._store.read() as connection:
                 self._known, self._state = await recall(connection, self._id)
+            if self._state.error_code is SystemErrorCode.RATE_LIMITED:
+                self._not_before = self._state.next_poll_at  # a restart does not shorten what was asked for
         return True
 
     async def _poll(self) -> float:
@@ -109,17 +123,15 @@ class Poller:
         after = after_answer(
             before, observation.problems, complete=observation.complete, started=started, now=now, pace=self.system.pace
         )
-        async with self._turn:
-            if known is not self._known:
-                return  # the memory was lost meanwhile: what was asked for rests on what is no longer sure
-            try:
+        try:
+            async with self._turn:
+                if known is not self._known:
+                    return  # the memory was lost meanwhile: what was asked for rests on what is no longer sure
                 position = await self._commit(known, now).poll(observation, before, after)
-            except _OF_THE_FACTS as error:
-                refused = error
-            else:
-                refused = None
-        if refused is not None:
-            await self._refused(refused, started)
+        except Exception as error:
+            if not _lies_in_the_facts(error):
+                raise
+            await self._refused(error, started)
             return
         self._passed(before, after, position)
         self._start_history(known)
@@ -144,9 +156,9 @@ class Poller:
 
     def _heed(self, problems: Sequence[Problem], now: datetime) -> None:
         """A Retry-After holds whatever becomes of the answer that carried it."""
-        asked = [problem.retry_after for problem in problems if problem.retry_after is not None]
+        asked = asked_to_wait(problems)
         if asked:
-            moment = now + timedelta(seconds=max(asked))
+            moment = now + timedelta(seconds=asked)
             self._not_before = max(moment, self._not_before or moment)
 
     def _commit(self, known: Known, now: datetime) -> Commit:
@@ -180,7 +192,8 @@ class Poller:
     async def _read_history(self, known: Known, connectors: frozenset[str]) -> None:
         try:
             async for batch in self._source.history(known, connectors):
-                await self._store_history(batch, known)
+                if not await self._store_history(batch, known):
+                    return  # the memory was lost meanwhile; the next poll starts again
         except SourceError as error:
             # what is unread stays so, and is asked for again after the next poll
             self._heed([_problem(error)], self._clock())
@@ -193,13 +206,14 @@ class Poller:
                 self._known = None
             self._say_exception("the history could not be read or stored; it will be read again", "history_failed")
 
-    async def _store_history(self, batch: HistoryBatch, known: Known) -> None:
+    async def _store_history(self, batch: HistoryBatch, known: Known) -> bool:
         async with self._turn:
             if known is not self._known:
-                return  # the memory was lost meanwhile; the next poll starts again
+                return False
             position = await self._commit(known, self._clock()).history(batch, self._state)
         if position is not None:
             self._bus.wake(position)
+        return True
 
     async def _stop_history(self) -> None:
         if self._history is not None:

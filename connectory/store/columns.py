@@ -18,15 +18,12 @@ class _PlainText(TypeDecorator[str]):
     impl = Text
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> Any:
-        return dialect.type_descriptor(Text(collation="C") if dialect.name == "postgresql" else Text())
-
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return value if value is None else _UNSTORABLE.sub("\ufffd", value)
 
 
 #: Keyset cursors need one order everywhere.
-Name = _PlainText()
+Name = _PlainText().with_variant(_PlainText(collation="C"), "postgresql")
 #: Counters; SQLite's INTEGER has 64 bits too.
 Long = BigInteger()
 

@@ -10,7 +10,8 @@ from connectory.model import ConnectorFact, HistoryBatch, Known, Observation, Pr
 from sources.base import SourceMismatch
 from sources.elastic.api import RESULT_WINDOW, ElasticClient
 from sources.elastic.history import read_history
-from sources.elastic.jobs import STRETCH, JobList, JobReader
+from sources.elastic.jobs import STRETCH, JobReader
+from sources.elastic.listing import JobList
 from sources.elastic.mapping import connector_fact, named
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import Any
 
 from connectory.model import HistoryBatch, JobFact, Known
 from sources.elastic.api import RESULT_WINDOW, ElasticClient
-from sources.elastic.jobs import CONCURRENCY, JobList, mapped
+from sources.elastic.jobs import CONCURRENCY, mapped
+from sources.elastic.listing import PAGE, JobList
 from sources.elastic.mapping import named
 
-_PAGE = 1_000
 _BATCH = 1_000
 
 _logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ async def read_history(
     if not connectors:
         return
     total = (await client.jobs(0, 0)).count
-    if total < RESULT_WINDOW and total <= len(connectors) * _PAGE:
+    if total < RESULT_WINDOW and total <= len(connectors) * PAGE:
         async for page in jobs.pages():
             total = page.count
             facts = await _readable(page.results)

@@ -1,7 +1,7 @@
 """Which jobs are read, in which order, and what is left for next time (elastic.md §3)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connectory.model import JobFact, Known, Problem, SystemErrorCode
-from sources.base import SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable, instant
-from sources.elastic.api import RESULT_WINDOW, ElasticClient, Page
+from sources.base import SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable
+from sources.elastic.api import RESULT_WINDOW, ElasticClient
+from sources.elastic.listing import PAGE, JobList
 from sources.elastic.mapping import OPEN_WORDS, connector_of, job_fact, named
 
 #: Requests at once where each asks for one connector or one job.
@@ -19,7 +20,6 @@ CONCURRENCY = 4
 STRETCH = 25
 
 _LOOK = 100
-_PAGE = 1_000
 #: Clocks of servers and workers differ: jobs up to this much older than the newest one known are looked at again.
 _OVERLAP = timedelta(seconds=300)
 #: Up to this many open jobs are asked for one by one; more are looked up in the lists by status.
@@ -76,67 +76,6 @@ async def mapped(entries: Iterable[Any]) -> AsyncIterator[tuple[Any, JobFact | S
             await asyncio.sleep(0)
 
 
-class JobList:
-    """The job list, newest page first whatever order the server keeps.
-
-    Since 8.13 servers sort newest first, 8.12 sorted oldest first, and no document says so: the order is told from the
-    entries. Nothing is assumed of the order within a page.
-    """
-
-    def __init__(self, client: ElasticClient) -> None:
-        self._client = client
-        self.oldest_first = False
-
-    async def pages(self, *, first: int = _PAGE, **filters: str) -> AsyncGenerator[Page, None]:
-        """Pages up to the end of the list or of the result window; ``first`` is the size of the first one."""
-        was_oldest_first = self.oldest_first
-        if was_oldest_first:
-            head = await self._client.jobs(0, 0, **filters)
-            async for page in self._backwards(head.count, first, filters):
-                if _direction(page) < 0:
-                    # the server was upgraded meanwhile
-                    self.oldest_first = False
-                    break
-                yield page
-            else:
-                return
-        page = await self._client.jobs(0, first, **filters)
-        # a list that has turned round once is not turned again: one without any order must come to an end, too
-        if not was_oldest_first and page.count > len(page.results) and _direction(page) > 0:
-            self.oldest_first = True
-            async for older in self._backwards(page.count, first, filters):
-                yield older
-            return
-        yield page
-        offset = len(page.results)
-        while page.results and offset < min(page.count, RESULT_WINDOW):
-            page = await self._client.jobs(offset, _PAGE, **filters)
-            yield page
-            offset += len(page.results)
-
-    async def _backwards(self, count: int, first: int, filters: Mapping[str, str]) -> AsyncIterator[Page]:
-        end, size = min(count, RESULT_WINDOW), max(first, 1)
-        while end > 0:
-            start = max(0, end - size)
-            yield await self._client.jobs(start, end - start, **filters)
-            end, size = start, _PAGE
-
-    def misses_newest(self, count: int) -> bool:
-        """Whether the newest jobs lie beyond the result window."""
-        return self.oldest_first and count >= RESULT_WINDOW
-
-
-def _direction(page: Page) -> int:
-    """1 when the page's last entry is newer than its first one, -1 when older, 0 when that cannot be told."""
-    try:
-        first, last = (instant(page.results[index]["created_at"]) for index in (0, -1))
-    except (IndexError, KeyError, TypeError, SourceMismatch):
-        return 0
-    if first is None or last is None or first == last:
-        return 0
-    return 1 if last > first else -1
-
-
 class JobReader:
     """Reads, in one poll, the jobs that are new, open or owed."""
 
@@ -173,7 +112,7 @@ class JobReader:
     async def _new(self, known: Known, changed: AbstractSet[str], reading: Reading) -> None:
         since = None if known.newest_job_at is None else known.newest_job_at - _OVERLAP
         total, complete = 0, False
-        async with aclosing(self._list.pages(first=_PAGE if since is None else _LOOK)) as pages:
+        async with aclosing(self._list.pages(first=PAGE if since is None else _LOOK)) as pages:
             async for page in pages:
                 total = page.count
                 facts = await reading.take(page.results)
@@ -195,7 +134,7 @@ class JobReader:
         await self._each(sorted(changed), lambda connector: self._latest(connector, since, reading), reading)
 
     async def _latest(self, connector: str, since: datetime | None, reading: Reading) -> None:
-        async with aclosing(self._list.pages(first=_LOOK if since else _PAGE, connector_id=connector)) as pages:
+        async with aclosing(self._list.pages(first=_LOOK if since else PAGE, connector_id=connector)) as pages:
             async for page in pages:
                 facts = await reading.take(page.results)
                 if since is None or _older(facts, since):

@@ -1,0 +1,70 @@
+"""The job list, read page by page whatever order the server keeps (elastic.md §3)."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+
+from sources.base import SourceMismatch, instant
+from sources.elastic.api import RESULT_WINDOW, ElasticClient, Page
+
+#: Jobs in one answer, where all are wanted.
+PAGE = 1_000
+
+
+class JobList:
+    """The job list, newest page first whatever order the server keeps.
+
+    Since 8.13 servers sort newest first, 8.12 sorted oldest first, and no document says so: the order is told from the
+    entries. Nothing is assumed of the order within a page.
+    """
+
+    def __init__(self, client: ElasticClient) -> None:
+        self._client = client
+        self.oldest_first = False
+
+    async def pages(self, *, first: int = PAGE, **filters: str) -> AsyncGenerator[Page, None]:
+        """Pages up to the end of the list or of the result window; ``first`` is the size of the first one."""
+        was_oldest_first = self.oldest_first
+        if was_oldest_first:
+            head = await self._client.jobs(0, 0, **filters)
+            async for page in self._backwards(head.count, first, filters):
+                if _direction(page) < 0:
+                    # the server was upgraded meanwhile
+                    self.oldest_first = False
+                    break
+                yield page
+            else:
+                return
+        page = await self._client.jobs(0, first, **filters)
+        # a list that has turned round once is not turned again: one without any order must come to an end, too
+        if not was_oldest_first and page.count > len(page.results) and _direction(page) > 0:
+            self.oldest_first = True
+            async for older in self._backwards(page.count, first, filters):
+                yield older
+            return
+        yield page
+        offset = len(page.results)
+        while page.results and offset < min(page.count, RESULT_WINDOW):
+            page = await self._client.jobs(offset, PAGE, **filters)
+            yield page
+            offset += len(page.results)
+
+    async def _backwards(self, count: int, first: int, filters: Mapping[str, str]) -> AsyncIterator[Page]:
+        end, size = min(count, RESULT_WINDOW), max(first, 1)
+        while end > 0:
+            start = max(0, end - size)
+            yield await self._client.jobs(start, end - start, **filters)
+            end, size = start, PAGE
+
+    def misses_newest(self, count: int) -> bool:
+        """Whether the newest jobs lie beyond the result window."""
+        return self.oldest_first and count >= RESULT_WINDOW
+
+
+def _direction(page: Page) -> int:
+    """1 when the page's last entry is newer than its first one, -1 when older, 0 when that cannot be told."""
+    try:
+        first, last = (instant(page.results[index]["created_at"]) for index in (0, -1))
+    except (IndexError, KeyError, TypeError, SourceMismatch):
+        return 0
+    if first is None or last is None or first == last:
+        return 0
+    return 1 if last > first else -1

@@ -1,0 +1,107 @@
+"""One system whose answers are committed as the poller does it, at the times that the test tells."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from connectory.engine.commit import Commit
+from connectory.engine.memory import recall
+from connectory.engine.pace import Pace, SystemState, after_answer
+from connectory.model import ConnectorFact, EventKind, HistoryBatch, JobFact, Known, Observation, Problem
+from connectory.store import Store
+from connectory.store.identity import CONNECTOR, JOB, SYSTEM, global_id
+from connectory.store.registration import Registration, register_systems
+from connectory.store.tables import CONNECTORS, EVENTS, JOBS, SYSTEMS
+from sources.base import ROLLED_UP
+from tests.facts import at
+
+PACE = Pace(15.0, 60.0, 300.0)
+
+
+class Stage:
+    """Use ``await Stage.open(store)``. Seconds are counted from tests.facts.T0; every poll comes 15 seconds later."""
+
+    def __init__(self, store: Store, name: str, rolls_up: frozenset[str]) -> None:
+        self.store, self.name, self.rolls_up = store, name, rolls_up
+        self.id = global_id(SYSTEM, name)
+        self.known = Known()
+        self.state = SystemState()
+        self.seconds = 0.0
+
+    @classmethod
+    async def open(cls, store: Store, name: str = "scripted", rolls_up: frozenset[str] = ROLLED_UP) -> "Stage":
+        stage = cls(store, name, rolls_up)
+        await register_systems(store, [Registration(name, "scripted", (), 90.0)])
+        await stage.restart()
+        return stage
+
+    async def restart(self) -> None:
+        """Forget everything and read it back."""
+        async with self.store.read() as connection:
+            self.known, self.state = await recall(connection, self.id)
+
+    @property
+    def now(self) -> datetime:
+        return at(self.seconds)
+
+    async def poll(
+        self,
+        connectors: Sequence[ConnectorFact],
+        jobs: Sequence[JobFact] = (),
+        *,
+        complete: bool = True,
+        owed: Iterable[str] = (),
+        gone: Iterable[str] = (),
+        problems: Sequence[Problem] = (),
+    ) -> int | None:
+        self.seconds += 15
+        observation = Observation(
+            connectors=connectors,
+            jobs=jobs,
+            complete=complete,
+            owed=frozenset(owed),
+            gone_jobs=frozenset(gone),
+            problems=problems,
+        )
+        after = after_answer(self.state, problems, complete=complete, started=self.now, now=self.now, pace=PACE)
+        position = await self._commit().poll(observation, self.state, after)
+        self.state = after
+        return position
+
+    async def history(self, jobs: Sequence[JobFact], *finished: str) -> int | None:
+        self.seconds += 1
+        return await self._commit().history(HistoryBatch(jobs=jobs, finished=frozenset(finished)), self.state)
+
+    def _commit(self) -> Commit:
+        return Commit(self.store, self.id, self.name, self.rolls_up, self.known, self.now)
+
+    async def connector(self, id: str = "a") -> dict[str, Any]:
+        return await self._row(CONNECTORS, global_id(CONNECTOR, self.name, id))
+
+    async def job(self, id: str) -> dict[str, Any]:
+        return await self._row(JOBS, global_id(JOB, self.name, id))
+
+    async def system(self) -> dict[str, Any]:
+        return await self._row(SYSTEMS, self.id)
+
+    async def _row(self, table: Any, id: str) -> dict[str, Any]:
+        async with self.store.read() as connection:
+            return dict((await connection.execute(select(table).where(table.c.id == id))).mappings().one())
+
+    async def events(self, beyond: int = 0) -> list[dict[str, Any]]:
+        """Rows of the log, in order."""
+        async with self.store.read() as connection:
+            statement = select(EVENTS).where(EVENTS.c.position > beyond).order_by(EVENTS.c.position)
+            return [dict(row) for row in (await connection.execute(statement)).mappings()]
+
+    async def kinds(self, beyond: int = 0) -> list[EventKind]:
+        return [event["kind"] for event in await self.events(beyond)]
+
+
+async def rows(store: Store, table: Any) -> list[dict[str, Any]]:
+    """A whole table."""
+    async with store.read() as connection:
+        statement = select(table).order_by(*table.primary_key.columns)
+        return [dict(row) for row in (await connection.execute(statement)).mappings()]
