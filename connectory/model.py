@@ -232,6 +232,30 @@ class Role(DescribedEnum):
     ADMIN = "Also creates, updates, deletes and authorises."
 
 
+class ActionFailureCode(DescribedEnum):
+    """Why an action was not carried out."""
+
+    NOT_FOUND = "There is nothing of that name or id."
+    FORBIDDEN = "The viewer's role does not allow it."
+    NOT_SUPPORTED = "The upstream has no such action."
+    INVALID_INPUT = "The input does not make sense; the message says what."
+    CONFLICT = "The present state does not allow it."
+    UPSTREAM_REJECTED = "The upstream refused it."
+    UPSTREAM_UNAVAILABLE = "The upstream cannot be asked now; see retryAfterSeconds."
+    NO_EFFECT = "The upstream accepted it, and nothing happened."
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRefusal:
+    """The one shape in which an action says no."""
+
+    code: ActionFailureCode
+    message: str
+    #: the upstream's HTTP status, where it gave one
+    upstream_status: int | None = None
+    retry_after_seconds: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Details:
     """What the common fields do not hold: the name of the GraphQL type that shows it, and its fields as JSON text.
@@ -386,6 +410,8 @@ class Observation:
     owed: frozenset[str] = frozenset()
     #: open jobs that the upstream no longer serves
     gone_jobs: frozenset[str] = frozenset()
+    #: jobs known to be open whose run ended without a word: there is no fact of how far it came
+    canceled_jobs: frozenset[str] = frozenset()
     problems: Sequence[Problem] = ()
 
 

@@ -38,15 +38,22 @@ class Context:
         self._clock = clock
         self._stack = AsyncExitStack()
         self._snapshot: Snapshot | None = None
-        self._turn = asyncio.Lock()
+        self._opening: asyncio.Task[Snapshot] | None = None
         self._loaders: dict[Hashable, DataLoader[Any, Any]] = {}
 
     async def snapshot(self) -> Snapshot:
-        """The operation's one view of the store, taken when it is first needed."""
-        if self._snapshot is None:
-            async with self._turn:
-                if self._snapshot is None:
-                    self._snapshot = await self._stack.enter_async_context(open_snapshot(self._store, self._clock()))
+        """The operation's one view of the store, taken when it is first needed.
+
+        All who wait for it go on in the same turn of the loop, so that what they load next is one batch.
+        """
+        if self._snapshot is not None:
+            return self._snapshot
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> Snapshot:
+        self._snapshot = await self._stack.enter_async_context(open_snapshot(self._store, self._clock()))
         return self._snapshot
 
     def loader(self, name: Hashable, batch: BatchFunction) -> DataLoader[Any, Any]:
@@ -58,4 +65,7 @@ class Context:
 
     async def close(self) -> None:
         """Give the snapshot back."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
         await self._stack.aclose()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import BigInteger, ColumnElement, Select, func, select
 
 from connectory.model import DescribedEnum
 from connectory.store.columns import Instant, Ranked
@@ -97,11 +97,13 @@ def _restore(value: Any, column: Any, argument: str) -> Any:
     try:
         if value is None and column.nullable:
             return None
-        if isinstance(type_, Instant) and (moment := datetime.fromisoformat(value)).tzinfo is not None:
-            return moment.astimezone(UTC)
-        if isinstance(type_, Ranked):
+        if isinstance(type_, Instant):
+            moment = datetime.fromisoformat(value)
+            if moment.tzinfo is not None:
+                return moment.astimezone(UTC)
+        elif isinstance(type_, Ranked):
             return type_.of(value)
-        if isinstance(value, str) if type_.python_type is str else type_.python_type is int and is_long(value):
+        elif is_long(value) if isinstance(type_, BigInteger) else isinstance(value, str):
             return value
     except (ValueError, TypeError, OverflowError):
         pass

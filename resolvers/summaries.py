@@ -15,10 +15,16 @@ _C = CONNECTORS.c
 _HALF = 2**32
 
 
+#: Federated entries are counted in the total only: they have no status, no runs and no documents of their own.
+_INDEXED = _C.mode != ConnectorMode.FEDERATED
+
+
 def _number_of(criterion: Any) -> Any:
-    # federated entries are counted in the total only: they have no status, no runs and no documents of their own
-    indexed = _C.mode != ConnectorMode.FEDERATED
-    return func.coalesce(func.sum(case((and_(indexed, criterion), 1), else_=0)), 0)
+    return func.coalesce(func.sum(case((and_(_INDEXED, criterion), 1), else_=0)), 0)
+
+
+def _indexed(column: Any) -> Any:
+    return case((_INDEXED, column))
 
 
 async def source_summaries(ctx: Context, filter: ConnectorCriteria | None) -> list[SummaryRecord]:
@@ -33,9 +39,9 @@ async def source_summaries(ctx: Context, filter: ConnectorCriteria | None) -> li
             _number_of(_C.access_type == AccessType.PUBLIC),
             _number_of(_C.health == ConnectorHealth.FAILING),
             _number_of(stale_criterion(snapshot)),
-            func.sum(_C.docs_indexed // _HALF),
-            func.sum(_C.docs_indexed % _HALF),
-            func.max(_C.last_success_at),
+            func.sum(_indexed(_C.docs_indexed // _HALF)),
+            func.sum(_indexed(_C.docs_indexed % _HALF)),
+            func.max(_indexed(_C.last_success_at)),
         )
         .where(*criteria)
         .group_by(_C.source)
@@ -46,7 +52,7 @@ async def source_summaries(ctx: Context, filter: ConnectorCriteria | None) -> li
         for row in await snapshot.fetch(
             select(_C.source, func.count())
             .join_from(JOBS, CONNECTORS, JOBS.c.connector_id == _C.id)
-            .where(JOBS.c.status.in_(list(RUNNING)), *criteria)
+            .where(JOBS.c.status.in_(list(RUNNING)), _INDEXED, *criteria)
             .group_by(_C.source)
         )
     }

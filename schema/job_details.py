@@ -38,6 +38,12 @@ class OnyxJobDetails:
     stage_metrics: JSON | None = strawberry.field(
         description="Counts and durations in milliseconds per pipeline stage; null when not read or not served."
     )
+    document_errors: JSON | None = strawberry.field(
+        description=(
+            "What Onyx says of each document or entity that failed, newest first, with its error_type and time range; "
+            "null when not read. Job.errors tells the common part."
+        )
+    )
     extra: JSON | None = strawberry.field(description=EXTRA)
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, field_validator
@@ -223,13 +224,16 @@ def slug(value: str | None) -> str:
 
 def details(type_name: str, values: Mapping[str, Any]) -> Details:
     """``values`` as compact JSON text with sorted keys, so that equal values are equal text. Times become ISO text."""
-    return Details(type_name, json.dumps(values, sort_keys=True, separators=(",", ":"), default=_encode))
+    return Details(type_name, _ENCODER.encode(values))
 
 
 def _encode(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_encode)
 
 
 def extra(sent: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any] | None:
@@ -245,13 +249,22 @@ SECRET_KEY = re.compile(
     re.IGNORECASE,
 )
 REDACTED = "[redacted]"
+_PLAIN = (str, int, float, type(None))
+
+
+@lru_cache(maxsize=4096)
+def _names_a_secret(key: str) -> bool:
+    """Keys are few and come again and again."""
+    return SECRET_KEY.search(key) is not None
 
 
 def without_secrets(value: Any, key: str = "") -> Any:
     """A copy of a JSON value in which whatever stands under a secret-looking key is replaced."""
-    if key and SECRET_KEY.search(key) and value not in (None, "", [], {}) and not isinstance(value, bool):
+    if key and _names_a_secret(key) and value not in (None, "", [], {}) and not isinstance(value, bool):
         return REDACTED
-    if isinstance(value, Mapping):
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, dict | Mapping):
         return {k: without_secrets(v, k) for k, v in value.items()}
     if isinstance(value, list):
         return [without_secrets(item) for item in value]

@@ -5,8 +5,9 @@ Every failure leaves here as one of the errors of ``sources.base``; no secret le
 
 import asyncio
 import json
+import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -24,8 +25,8 @@ from sources.base import (
     without_secrets,
 )
 
-#: Answers larger than this are decoded in a thread, so that the event loop is held less.
-_DECODE_IN_THREAD = 1 << 20
+#: Characters of an answer that are decoded between two turns of the event loop: some milliseconds with mapping.
+_STRETCH = 1 << 15
 #: Connections at once to one system.
 _CONNECTIONS = 4
 
@@ -101,9 +102,18 @@ class HttpClient:
         return answer.body
 
     async def request(
-        self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: Any = None
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
+        each: Callable[[Any], Any] | None = None,
     ) -> Answer:
-        """One request. Answers of 2xx and 404 are returned when they are JSON; other statuses go to ``refusal``."""
+        """One request. Answers of 2xx and 404 are returned when they are JSON; other statuses go to ``refusal``.
+
+        ``each`` is for the entries of a large 2xx answer, see ``decode``; it should not raise.
+        """
         what = f"{method} {path}"
         self.requests += 1
         try:
@@ -121,7 +131,7 @@ class HttpClient:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise SourceUnreachable(f"{what}: {_reason(error)}") from None
         try:
-            decoded = await _decode(raw)
+            decoded = await decode(raw, each if 200 <= status < 300 else None)
         except ValueError:
             if 200 <= status < 300:
                 kind = headers.get("Content-Type", "no content type")
@@ -156,22 +166,109 @@ class HttpClient:
         return body[:300] if isinstance(body, str) else ""
 
 
-async def _decode(raw: bytes) -> Any:
-    if len(raw) > _DECODE_IN_THREAD:
-        return await asyncio.to_thread(_loads, raw)
-    return _loads(raw)
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
-def _loads(raw: bytes) -> Any:
-    """JSON as RFC 8259 has it: NaN and Infinity are refused. Raises ValueError."""
+_scan = json.JSONDecoder(parse_constant=_refuse).raw_decode
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+async def decode(raw: bytes, each: Callable[[Any], Any] | None = None) -> Any:
+    """The value of a JSON text as RFC 8259 has it: NaN and Infinity are refused. Raises ValueError.
+
+    A large text gives the event loop its turns. ``each`` takes every entry of a list within an object as soon as it is
+    decoded, and what it returns stands in the entry's place: so the entries of a large answer are never in memory all
+    at once, where they would cost a full garbage collection, which holds the event loop longer than the decoding does.
+    """
     try:
-        return json.loads(raw, parse_constant=_refuse)
+        return await _Pieces(raw.decode(json.detect_encoding(raw), "surrogatepass"), each).read()
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
+class _Pieces:
+    """Reads a JSON text piece by piece, to the same value as ``json.loads``.
+
+    A thread would be no help: the parser is one call that keeps the interpreter to itself. So the outer objects and
+    lists are walked here, and the entries of the lists in them, small and many, are left to the parser one by one.
+    """
+
+    def __init__(self, text: str, each: Callable[[Any], Any] | None) -> None:
+        self._text = text
+        self._each = each
+        self._at = 0
+        self._turn = _STRETCH
+
+    async def read(self) -> Any:
+        if len(self._text) <= _STRETCH and self._each is None:
+            value = self._piece()
+        else:
+            value = await self._value(0)
+        if self._next():
+            raise ValueError("more than one value")
+        return value
+
+    def _next(self) -> str:
+        """The next character that is no space, which stays unread; "" at the end."""
+        space = _SPACE.match(self._text, self._at)
+        assert space is not None
+        self._at = space.end()
+        return self._text[self._at : self._at + 1]
+
+    def _take(self, *expected: str) -> str:
+        found = self._next()
+        if found not in expected:
+            raise ValueError(f"expected {' or '.join(expected)}")
+        self._at += 1
+        return found
+
+    def _piece(self) -> Any:
+        self._next()
+        value, self._at = _scan(self._text, self._at)
+        return value
+
+    async def _value(self, depth: int) -> Any:
+        opening = self._next()
+        if opening == "{" and depth < 3:
+            return await self._object(depth)
+        if opening == "[" and depth < 3:
+            return await self._list(depth)
+        return self._piece()
+
+    async def _object(self, depth: int) -> dict[str, Any]:
+        read: dict[str, Any] = {}
+        self._take("{")
+        if self._next() == "}":
+            self._take("}")
+            return read
+        while True:
+            if self._next() != '"':
+                raise ValueError("expected a name")
+            name = self._piece()
+            self._take(":")
+            read[name] = await self._value(depth + 1)
+            if self._take(",", "}") == "}":
+                return read
+
+    async def _list(self, depth: int) -> list[Any]:
+        read: list[Any] = []
+        self._take("[")
+        if self._next() == "]":
+            self._take("]")
+            return read
+        while True:
+            # entries of the outermost list are taken for objects that hold the lists
+            read.append(self._entry() if depth else await self._value(1))
+            if self._take(",", "]") == "]":
+                return read
+            if self._at >= self._turn:
+                self._turn = self._at + _STRETCH
+                await asyncio.sleep(0)
+
+    def _entry(self) -> Any:
+        value = self._piece()
+        return value if self._each is None else self._each(value)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

@@ -1,6 +1,6 @@
 """One poll = one transaction = one batch of upserts and log rows. An unchanged poll writes the system's row alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -74,18 +74,19 @@ class Commit:
             await self._write_system(connection, before, after)
             rows = self._changed_rows(facts, observation.owed)
             absent = self._absent_rows(facts, observation, before)
-            gone = set(observation.gone_jobs) | self._left_behind(facts, absent)
-            touched = await self._write_jobs(connection, observation.jobs, gone, before)
+            lost = dict.fromkeys(observation.gone_jobs | self._left_behind(facts, absent), JobStatus.UNKNOWN)
+            lost |= dict.fromkeys(observation.canceled_jobs, JobStatus.CANCELED)
+            touched = await self._write_jobs(connection, observation.jobs, lost, before)
             await self._write_connectors(connection, rows, absent, touched)
             self._system_event(before, after)
             position = await append_events(connection, self._events) if self._events else None
-        self._remember(facts, observation, absent, gone)
+        self._remember(facts, observation, absent, lost)
         return position
 
     async def history(self, batch: HistoryBatch, state: SystemState) -> int | None:
         """Store a stretch of past jobs. Returns the log's new position, None when the log has not grown."""
         async with self._store.write() as connection:
-            touched = await self._write_jobs(connection, batch.jobs, set(), state, past=True)
+            touched = await self._write_jobs(connection, batch.jobs, {}, state, past=True)
             await self._write_connectors(connection, {}, {}, touched)
             ids = [global_id(CONNECTOR, self._system, name) for name in batch.finished]
             await mark_history_read(connection, ids)
@@ -202,18 +203,19 @@ class Commit:
         self,
         connection: AsyncConnection,
         facts: Sequence[JobFact],
-        gone: set[str],
+        lost: Mapping[str, JobStatus],
         state: SystemState,
         *,
         past: bool = False,
     ) -> set[str]:
-        """Write jobs that are new, changed or gone; returns the global ids of the connectors whose jobs changed.
+        """Write jobs that are new, changed or lost; returns the global ids of the connectors whose jobs changed.
 
+        ``lost``: jobs of which there is no fact any more, and the status that is left to them.
         ``past``: the facts are of the history, which may have read a job before the polls that went on meanwhile did.
         """
         rows = {row["id"]: (row, fact) for fact in facts for row in [job_row(self._id, self._system, fact)]}
-        gone_ids = {global_id(JOB, self._system, name) for name in gone} - rows.keys()
-        stored = await rows_by_id(connection, JOBS, [*rows, *gone_ids])
+        left = {global_id(JOB, self._system, name): status for name, status in lost.items()}
+        stored = await rows_by_id(connection, JOBS, [*{**rows, **left}])
         fresh = [(row, fact) for id, (row, fact) in rows.items() if id not in stored]
         await self._place(connection, fresh)
         inserts, updates, touched = [], [], set()
@@ -222,10 +224,10 @@ class Commit:
             inserts.append(row)
             self._log(job_event(None, row, self._now))
         for id, before in stored.items():
-            if id in gone_ids:
+            if id not in rows:
                 if not before["is_open"]:
                     continue
-                after = self._gone(before, state)
+                after = self._lost(before, left[id], state)
             elif before["fingerprint"] == rows[id][0]["fingerprint"]:
                 continue
             elif past and rows[id][0]["is_open"]:
@@ -243,11 +245,11 @@ class Commit:
         touched |= {row["connector_id"] for row in (*inserts, *updates)}
         return touched - {None}
 
-    def _gone(self, before: Mapping[str, Any], state: SystemState) -> Row:
-        """A job that was open and is no longer served: nobody knows how it ended, so nothing is claimed."""
+    def _lost(self, before: Mapping[str, Any], status: JobStatus, state: SystemState) -> Row:
+        """A job that was open and of which there is no fact any more: nothing is claimed but its status."""
         return {
             **before,
-            "status": JobStatus.UNKNOWN,
+            "status": status,
             "is_open": False,
             "observed_at": state.observed_at or self._now,
             "fingerprint": None,
@@ -295,7 +297,11 @@ class Commit:
         )
 
     def _remember(
-        self, facts: Mapping[str, ConnectorFact], observation: Observation, absent: Mapping[str, Row], gone: set[str]
+        self,
+        facts: Mapping[str, ConnectorFact],
+        observation: Observation,
+        absent: Mapping[str, Row],
+        lost: Iterable[str],
     ) -> None:
         for name, fact in facts.items():
             memory = self._known.connectors.setdefault(name, KnownConnector())
@@ -306,7 +312,7 @@ class Commit:
             memory.is_missing = True
             memory.missed_polls = row.get("missed_polls", memory.missed_polls)
             memory.is_removed = memory.is_removed or "removed_at" in row
-        for job in gone:
+        for job in lost:
             self._known.open_jobs.pop(job, None)
         self._remember_jobs()
 

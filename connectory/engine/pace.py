@@ -65,7 +65,7 @@ def after_failure(
     """The state after a poll that read nothing."""
     failures = before.consecutive_failures + 1
     health = _failed_health(before, problem, failures)
-    wait = pace.auth_probe_interval if health is SystemHealth.AUTH_FAILED else _backoff(failures, pace, chance)
+    wait = pace.auth_probe_interval if health is SystemHealth.AUTH_FAILED else backoff(failures, pace, chance)
     wait = max(wait, asked_to_wait([problem]))
     return SystemState(
         health=health,
@@ -98,6 +98,12 @@ def transition(before: SystemHealth, after: SystemHealth) -> EventKind | None:
     return EventKind.SYSTEM_CHANGED
 
 
+def backoff(failures: int, pace: Pace, chance: Random) -> float:
+    """Seconds to wait after so many failures in a row: exponential, with jitter, from poll_interval to max_backoff."""
+    ceiling = min(pace.max_backoff, pace.poll_interval * 2.0 ** min(failures, 32))
+    return chance.uniform(pace.poll_interval, max(pace.poll_interval, ceiling))
+
+
 def _failed_health(before: SystemState, problem: Problem, failures: int) -> SystemHealth:
     if problem.code is SystemErrorCode.AUTH_FAILED:
         return SystemHealth.AUTH_FAILED
@@ -106,12 +112,6 @@ def _failed_health(before: SystemState, problem: Problem, failures: int) -> Syst
     if failures >= 2 or before.observed_at is None:
         return SystemHealth.DOWN
     return SystemHealth.DEGRADED
-
-
-def _backoff(failures: int, pace: Pace, chance: Random) -> float:
-    """Exponential with jitter, from the poll interval to max_backoff."""
-    ceiling = min(pace.max_backoff, pace.poll_interval * 2.0 ** min(failures, 32))
-    return chance.uniform(pace.poll_interval, max(pace.poll_interval, ceiling))
 
 
 def _together(problems: Sequence[Problem]) -> str | None:

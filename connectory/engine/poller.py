@@ -3,17 +3,18 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
 from random import Random
+from typing import Any
 
-from sqlalchemy.exc import DataError, IntegrityError, StatementError
+from sqlalchemy.exc import IntegrityError, StatementError
 
 from connectory.bus import Bus
 from connectory.engine.commit import Commit, Overtaken
 from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.memory import recall
-from connectory.engine.pace import SystemState, after_answer, after_failure, asked_to_wait
+from connectory.engine.pace import SystemState, after_answer, after_failure, asked_to_wait, backoff
 from connectory.model import HistoryBatch, Known, Observation, Problem, SystemErrorCode
 from connectory.store import Store
 from connectory.store.identity import SYSTEM, global_id
@@ -30,12 +31,22 @@ def _problem(error: SourceError) -> Problem:
 
 def _lies_in_the_facts(error: Exception) -> bool:
     """Whether a commit failed for what it was to store, and not because of the store."""
-    reason: BaseException | None = error
-    if isinstance(error, StatementError):
-        reason = error.orig and (error.orig.__cause__ or error.orig)
     if isinstance(error, IntegrityError):  # a row that is there already is another writer's doing
         return "null" in str(error.orig).lower()
-    return isinstance(error, DataError) or isinstance(reason, AttributeError | OverflowError | TypeError | ValueError)
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(reason, AttributeError | OverflowError | TypeError | ValueError):
+        reason = reason.orig if isinstance(reason, StatementError) else reason.__cause__
+    return reason is not None
+
+
+async def _whole(commit: Coroutine[Any, Any, int | None]) -> int | None:
+    """A commit comes to its end even if we are to stop: a driver that is cut short may keep its locks."""
+    task = asyncio.ensure_future(commit)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 class Poller:
@@ -53,14 +64,18 @@ class Poller:
         #: one commit at a time: polls and history share the memory
         self._turn = asyncio.Lock()
         self._history: asyncio.Task[None] | None = None
+        #: how often in a row the history broke off, and until when it is left alone for that
+        self._history_failures = 0
+        self._history_from: datetime | None = None
         #: the term of the lease under which the memory was read
         self._term: int | None = None
+        self._is_closed = False
         #: what a Retry-After forbids to ask before
         self._not_before: datetime | None = None
 
     async def run(self) -> None:
         try:
-            while True:
+            while not self._is_closed:
                 wait = self.system.poll_interval
                 try:
                     if await self._recall():
@@ -79,6 +94,8 @@ class Poller:
             await self._stop_history()
 
     async def close(self) -> None:
+        """Give the connections back; a poll that does not end is the last one."""
+        self._is_closed = True
         await self._source.close()
 
     async def _sleep(self, seconds: float) -> None:
@@ -127,7 +144,7 @@ class Poller:
             async with self._turn:
                 if known is not self._known:
                     return  # the memory was lost meanwhile: what was asked for rests on what is no longer sure
-                position = await self._commit(known, now).poll(observation, before, after)
+                position = await _whole(self._commit(known, now).poll(observation, before, after))
         except Exception as error:
             if not _lies_in_the_facts(error):
                 raise
@@ -151,7 +168,7 @@ class Poller:
         self._heed([problem], now)
         after = after_failure(before, problem, started=started, now=now, pace=self.system.pace, chance=self._chance)
         async with self._turn:
-            position = await self._commit(Known(), now).failure(before, after)
+            position = await _whole(self._commit(Known(), now).failure(before, after))
         self._passed(before, after, position)
 
     def _heed(self, problems: Sequence[Problem], now: datetime) -> None:
@@ -185,6 +202,8 @@ class Poller:
     def _start_history(self, known: Known) -> None:
         if self._history is not None and not self._history.done():
             return
+        if self._seconds_until(self._history_from) > 0:
+            return
         unread = frozenset(name for name, memory in known.connectors.items() if not memory.history_read)
         if unread:
             self._history = asyncio.create_task(self._read_history(known, unread), name=f"history {self.system.name}")
@@ -194,9 +213,11 @@ class Poller:
             async for batch in self._source.history(known, connectors):
                 if not await self._store_history(batch, known):
                     return  # the memory was lost meanwhile; the next poll starts again
+            self._history_failures, self._history_from = 0, None
         except SourceError as error:
-            # what is unread stays so, and is asked for again after the next poll
+            # what is unread stays so, and is asked for again after a later poll
             self._heed([_problem(error)], self._clock())
+            self._leave_history_alone()
             _log.info(
                 f"the history of {self.system.name} is not complete yet: {error}",
                 extra={"action": "history_paused", "system": self.system.name},
@@ -204,13 +225,20 @@ class Poller:
         except Exception:
             if known is self._known:
                 self._known = None
+            self._leave_history_alone()
             self._say_exception("the history could not be read or stored; it will be read again", "history_failed")
+
+    def _leave_history_alone(self) -> None:
+        """It may have asked for a great deal: it backs off like a poll that fails."""
+        self._history_failures += 1
+        wait = backoff(self._history_failures, self.system.pace, self._chance)
+        self._history_from = self._clock() + timedelta(seconds=wait)
 
     async def _store_history(self, batch: HistoryBatch, known: Known) -> bool:
         async with self._turn:
             if known is not self._known:
                 return False
-            position = await self._commit(known, self._clock()).history(batch, self._state)
+            position = await _whole(self._commit(known, self._clock()).history(batch, self._state))
         if position is not None:
             self._bus.wake(position)
         return True

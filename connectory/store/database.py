@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
@@ -49,10 +49,8 @@ class Store:
             self._writer = _sqlite_engine(self.url, begin="BEGIN IMMEDIATE", size=1)
             self._reader = _sqlite_engine(self.url, begin="BEGIN", size=_READERS)
         else:
-            self._writer = create_async_engine(self.url, pool_size=4, pool_pre_ping=True)
-            self._reader = create_async_engine(
-                self.url, pool_size=_READERS, pool_pre_ping=True, isolation_level="REPEATABLE READ"
-            )
+            self._writer = _postgres_engine(self.url, size=4)
+            self._reader = _postgres_engine(self.url, size=_READERS, isolation_level="REPEATABLE READ")
 
     def __str__(self) -> str:
         return self.url.render_as_string(hide_password=True)
@@ -157,7 +155,7 @@ class _Leases:
         assert self._connection is not None
         try:
             await self._connection.execute(text("SELECT 1"))
-        except (DBAPIError, OSError):
+        except (SQLAlchemyError, OSError):  # also the library's own, of a connection that broke before
             return False
         return True
 
@@ -197,6 +195,14 @@ def _driver_url(url: str) -> URL:
     raise StoreError(f"the store cannot be a {backend} database; use sqlite:///FILE or postgresql://USER@HOST/DATABASE")
 
 
+def _postgres_engine(url: URL, *, size: int, **more: Any) -> AsyncEngine:
+    # a plan that was made when the tables were empty would be kept long after they are full
+    settings = {"plan_cache_mode": "force_custom_plan"}
+    return create_async_engine(
+        url, pool_size=size, pool_pre_ping=True, connect_args={"server_settings": settings}, **more
+    )
+
+
 def _sqlite_engine(url: URL, *, begin: str, size: int) -> AsyncEngine:
     engine = create_async_engine(
         url,
@@ -209,11 +215,11 @@ def _sqlite_engine(url: URL, *, begin: str, size: int) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _: object) -> None:
-        cursor = connection.cursor()
-        # NORMAL with WAL survives a kill; only a power cut may take the last commits, never the file's integrity
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-32000", "temp_store=MEMORY"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+        try:
+            _set_pragmas(connection)
+        except BaseException:
+            connection.close()  # or its thread would outlive us
+            raise
 
     # the driver's own transaction handling is off (isolation_level None), so that BEGIN is said as we mean it
     @event.listens_for(engine.sync_engine, "begin")
@@ -221,6 +227,14 @@ def _sqlite_engine(url: URL, *, begin: str, size: int) -> AsyncEngine:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _set_pragmas(connection: Any) -> None:
+    cursor = connection.cursor()
+    # NORMAL with WAL survives a kill; only a power cut may take the last commits, never the file's integrity
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-32000", "temp_store=MEMORY"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
 
 
 def _lock_key(name: str) -> int:

@@ -1,12 +1,14 @@
 """How Elasticsearch is asked: credentials, lists, errors (elastic.md §1, §3, §9)."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote
 
+from connectory.model import JobFact
 from sources.base import SourceMismatch, secret, text
+from sources.elastic.mapping import Unreadable, read_job
 from sources.http import Answer, HttpClient
 
 if TYPE_CHECKING:
@@ -18,13 +20,15 @@ RESULT_WINDOW = 10_000
 _NOT_ELASTICSEARCH = "the answer does not come from Elasticsearch (no X-Elastic-Product header); check the url"
 _PRODUCT_HEADER = "X-Elastic-Product"
 
+_Entry = TypeVar("_Entry")
+
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Page(Generic[_Entry]):
     """A stretch of a list; ``count`` is the number of all matches, 10,000 at most."""
 
     count: int
-    results: list[Any]
+    results: list[_Entry]
 
 
 class ElasticClient(HttpClient):
@@ -33,10 +37,13 @@ class ElasticClient(HttpClient):
     def __init__(self, settings: "ElasticSettings") -> None:
         super().__init__(settings, headers={"Authorization": authorization(settings)})
 
-    async def page(self, path: str, offset: int, size: int, **filters: str) -> Page:
-        """``size`` entries of a list from ``offset`` on, clipped to the result window."""
+    async def page(
+        self, path: str, offset: int, size: int, read: Callable[[Any], _Entry], **filters: str
+    ) -> Page[_Entry]:
+        """``size`` entries of a list from ``offset`` on, clipped to the result window, each as ``read`` makes it."""
         size = max(0, min(size, RESULT_WINDOW - offset))
-        answer = await self.request("GET", path, params={"from": str(offset), "size": str(size), **filters})
+        params = {"from": str(offset), "size": str(size), **filters}
+        answer = await self.request("GET", path, params=params, each=read)
         if answer.status != 200:
             raise self.refusal(answer, f"GET {path}")
         body = answer.body
@@ -49,18 +56,19 @@ class ElasticClient(HttpClient):
             message += f"; {_NOT_ELASTICSEARCH}"
         raise SourceMismatch(message, status=answer.status)
 
-    async def connectors(self, offset: int, size: int, **filters: str) -> Page:
-        return await self.page("/_connector", offset, size, **filters)
+    async def connectors(self, offset: int, size: int, take: Callable[[Any], None], **filters: str) -> Page[None]:
+        """A stretch of the list of connectors, whose entries go to ``take``."""
+        return await self.page("/_connector", offset, size, take, **filters)
 
-    async def jobs(self, offset: int, size: int, **filters: str) -> Page:
-        return await self.page("/_connector/_sync_job", offset, size, **filters)
+    async def jobs(self, offset: int, size: int, **filters: str) -> Page[JobFact | Unreadable]:
+        return await self.page("/_connector/_sync_job", offset, size, read_job, **filters)
 
-    async def job(self, identity: str) -> Any:
-        """One job's document; None when Elasticsearch itself says that there is none (elastic.md §9)."""
+    async def job(self, identity: str) -> JobFact | Unreadable | None:
+        """One job; None when Elasticsearch itself says that there is none (elastic.md §9)."""
         path = f"/_connector/_sync_job/{quote(identity, safe='')}"
         answer = await self.request("GET", path)
         if answer.status == 200:
-            return answer.body
+            return read_job(answer.body)
         if answer.status == 404 and error_type(answer.body) == "resource_not_found_exception":
             return None
         raise self.refusal(answer, f"GET {path}")

@@ -1,16 +1,15 @@
 """The adapter that the engine polls: connectors first, then the jobs that are new or open (elastic.md §3)."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from connectory.model import ConnectorFact, HistoryBatch, Known, Observation, Problem, SystemErrorCode
-from sources.base import SourceMismatch
+from sources.base import Source, SourceMismatch
 from sources.elastic.api import RESULT_WINDOW, ElasticClient
 from sources.elastic.history import read_history
-from sources.elastic.jobs import STRETCH, JobReader
+from sources.elastic.jobs import JobReader
 from sources.elastic.listing import JobList
 from sources.elastic.mapping import connector_fact, named
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 _PAGE = 2_000
 
 
-class ElasticSource:
+class ElasticSource(Source):
     """One Elasticsearch, in the engine's words. Raises only SourceError."""
 
     def __init__(self, settings: "ElasticSettings") -> None:
@@ -51,6 +50,17 @@ class ElasticSource:
             async for batch in batches:
                 yield batch
 
+    async def look(self, known: Known, jobs: frozenset[str]) -> Observation:
+        """These open jobs as they are now, and others that the same requests tell of."""
+        read = await self._reader.look(known, jobs)
+        return Observation(
+            connectors=[],
+            jobs=list(read.jobs.values()),
+            complete=False,
+            gone_jobs=frozenset(read.gone),
+            problems=read.problems,
+        )
+
     async def close(self) -> None:
         await self.client.close()
 
@@ -74,13 +84,9 @@ class ElasticSource:
         read = _Connectors(known)
         offset = 0
         while True:
-            page = await self.client.connectors(offset, _PAGE)
-            read.count = page.count
             before = read.total
-            for number, sent in enumerate(page.results, 1):
-                read.take(sent)
-                if number % STRETCH == 0:
-                    await asyncio.sleep(0)
+            page = await self.client.connectors(offset, _PAGE, read.take)
+            read.count = page.count
             offset += len(page.results)
             # a page without anything new would come again and again
             if read.total == before or offset >= min(page.count, RESULT_WINDOW):
@@ -106,7 +112,7 @@ class ElasticSource:
         for part, number in zip(parts, seen, strict=True):
             if number >= RESULT_WINDOW:
                 return True
-            if part and (await self.client.connectors(0, 0, service_type=",".join(part))).count > number:
+            if part and (await self.client.connectors(0, 0, read.take, service_type=",".join(part))).count > number:
                 return True
         return False
 
@@ -145,7 +151,7 @@ class _Connectors:
             self.mismatch(f"connector {name or 'without id'}: {mismatch}")
             return
         self.facts[fact.external_id] = fact
-        # asked here, between the turns of the event loop: a fingerprint costs as much as a tenth of the mapping
+        # asked here, between the turns of the event loop: a fingerprint costs a tenth of the mapping
         if not self.known.unchanged(fact):
             self.changed.add(fact.external_id)
         if isinstance(sent, dict) and isinstance(service_type := sent.get("service_type"), str):

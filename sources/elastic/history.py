@@ -8,13 +8,12 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from typing import Any
 
 from connectory.model import HistoryBatch, JobFact, Known
 from sources.elastic.api import RESULT_WINDOW, ElasticClient
-from sources.elastic.jobs import CONCURRENCY, mapped
+from sources.elastic.jobs import CONCURRENCY
 from sources.elastic.listing import PAGE, JobList
-from sources.elastic.mapping import named
+from sources.elastic.mapping import Unreadable
 
 _BATCH = 1_000
 
@@ -34,7 +33,7 @@ async def read_history(
     if total < RESULT_WINDOW and total <= len(connectors) * PAGE:
         async for page in jobs.pages():
             total = page.count
-            facts = await _readable(page.results)
+            facts = _readable(page.results)
             # another connector's jobs are not asked for; an orphan's are nowhere else to be had
             asked = [job for job in facts if job.connector in connectors or job.connector not in known.connectors]
             yield HistoryBatch(jobs=asked)
@@ -82,24 +81,24 @@ async def _read(jobs: JobList, names: Iterable[str], stretches: "asyncio.Queue[_
     try:
         for name in names:
             async for page in jobs.pages(connector_id=name):
-                await stretches.put((await _readable(page.results), None))
+                await stretches.put((_readable(page.results), None))
             await stretches.put(([], name))
     except Exception as error:
         await stretches.put(error)
     await stretches.put(None)
 
 
-async def _readable(entries: Iterable[Any]) -> list[JobFact]:
+def _readable(entries: Iterable[JobFact | Unreadable]) -> list[JobFact]:
     """The facts of past jobs, newest first; those that cannot be read are logged and left out."""
     facts = []
-    async for sent, fact in mapped(entries):
+    for fact in entries:
         if isinstance(fact, JobFact):
             facts.append(fact)
         else:
             _logger.warning(
                 "A past job is left out, because it cannot be read: %s",
-                fact,
-                extra={"action": "history_job_skipped", "job": named(sent)},
+                fact.reason,
+                extra={"action": "history_job_skipped", "job": fact.name},
             )
     facts.sort(key=lambda job: job.order_at, reverse=True)
     return facts

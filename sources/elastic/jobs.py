@@ -1,79 +1,28 @@
 """Which jobs are read, in which order, and what is left for next time (elastic.md §3)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from connectory.model import JobFact, Known, Problem, SystemErrorCode
-from sources.base import SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable
+from sources.base import SourceAuthFailed, SourceError, SourceMismatch
 from sources.elastic.api import RESULT_WINDOW, ElasticClient
 from sources.elastic.listing import PAGE, JobList
-from sources.elastic.mapping import OPEN_WORDS, connector_of, job_fact, named
+from sources.elastic.mapping import OPEN_WORDS
+from sources.elastic.reading import Reading
 
 #: Requests at once where each asks for one connector or one job.
 CONCURRENCY = 4
-#: Entries mapped before the event loop gets a turn: some milliseconds.
-STRETCH = 25
 
 _LOOK = 100
 #: Clocks of servers and workers differ: jobs up to this much older than the newest one known are looked at again.
 _OVERLAP = timedelta(seconds=300)
 #: Up to this many open jobs are asked for one by one; more are looked up in the lists by status.
 _FEW = 4
-#: Connectors whose jobs are still owed, read again in one poll.
-_OWED_AT_ONCE = 100
-
-
-@dataclass
-class Reading:
-    """What was read of jobs so far, and what went wrong."""
-
-    jobs: dict[str, JobFact] = field(default_factory=dict)
-    owed: set[str] = field(default_factory=set)
-    gone: set[str] = field(default_factory=set)
-    problems: list[Problem] = field(default_factory=list)
-    #: ids of jobs that were served but not understood
-    unreadable: set[str] = field(default_factory=set)
-    #: new jobs may lie where the lists do not reach
-    beyond_window: bool = False
-
-    async def take(self, entries: Iterable[Any]) -> list[JobFact]:
-        """Map ``entries`` and keep them; an unreadable one becomes a problem and its connector is owed."""
-        taken = []
-        async for sent, fact in mapped(entries):
-            if isinstance(fact, JobFact):
-                taken.append(fact)
-                self.jobs[fact.external_id] = fact
-                continue
-            connector, name = connector_of(sent), named(sent) or "without id"
-            self.owed.update(() if connector is None else (connector,))
-            if name not in self.unreadable:
-                self.unreadable.add(name)
-                self.problems.append(Problem(SystemErrorCode.MISMATCH, f"job {name}: {fact}"))
-        return taken
-
-    def failed(self, error: SourceError, what: str) -> None:
-        self.problems.append(problem(error, what))
-
-
-def problem(error: SourceError, what: str) -> Problem:
-    wait = error.retry_after if isinstance(error, SourceRateLimited | SourceUnreachable) else None
-    return Problem(error.code, f"{what}: {error}", retry_after=wait)
-
-
-async def mapped(entries: Iterable[Any]) -> AsyncIterator[tuple[Any, JobFact | SourceMismatch]]:
-    """Each entry with its fact, or with the reason why there is none; the event loop gets its turns."""
-    for number, sent in enumerate(entries, 1):
-        try:
-            yield sent, job_fact(sent)
-        except SourceMismatch as mismatch:
-            yield sent, mismatch
-        if number % STRETCH == 0:
-            await asyncio.sleep(0)
+#: Connectors whose jobs are still owed, read again in one poll; and jobs that have left the lists, read in one look.
+_OWED_AT_ONCE = _ENDED_AT_ONCE = 100
 
 
 class JobReader:
@@ -82,6 +31,8 @@ class JobReader:
     def __init__(self, client: ElasticClient, jobs: JobList) -> None:
         self._client = client
         self._list = jobs
+        #: up to which moment the polls with this memory have read all that is new
+        self._read_until: tuple[Known, datetime] | None = None
 
     async def read(self, known: Known, changed: AbstractSet[str]) -> Reading:
         """``changed`` names the connectors whose facts are not what was stored.
@@ -105,21 +56,60 @@ class JobReader:
         except SourceAuthFailed:
             raise
         except SourceError as error:
-            reading.owed.update(filter(None, (known.open_jobs[job] for job in _unread(known, reading))))
+            missing = reading.missing(known.open_jobs)
+            reading.owed.update(filter(None, (known.open_jobs[job] for job in missing)))
             reading.failed(error, "open jobs were not all read")
         return reading
 
+    async def look(self, known: Known, jobs: AbstractSet[str]) -> Reading:
+        """Only these jobs, and others that come along. Raises SourceError when nothing could be read.
+
+        Few are asked for one by one. Many are looked up in the lists by status, those at work first, and what is in
+        none of them has ended; of these at most a hundred are read at once.
+        """
+        reading = Reading()
+        failures: list[SourceError] = []
+        try:
+            for word in OPEN_WORDS:
+                if len(reading.missing(jobs)) <= _FEW:
+                    break
+                async with aclosing(self._list.pages(status=word)) as pages:
+                    async for page in pages:
+                        reading.take(page.results)
+        except SourceError as error:
+            failures.append(error)
+        else:
+            rest = reading.missing(jobs)[:_ENDED_AT_ONCE]
+            await self._try_each(rest, lambda job: self._one(job, known, reading), failures)
+        if failures and not (reading.jobs or reading.gone or reading.unreadable):
+            raise failures[0]
+        if failures:
+            reading.failed(failures[0], "open jobs were not all read")
+        return reading
+
+    def _since(self, known: Known) -> datetime | None:
+        """From which moment on jobs may be new. A look may have seen newer jobs than the last poll that got through:
+        what lies between the two has not been read, so the poll's own mark counts."""
+        newest = known.newest_job_at
+        if newest is None:
+            return None
+        if self._read_until is not None and self._read_until[0] is known:
+            newest = min(newest, self._read_until[1])
+        return newest - _OVERLAP
+
     async def _new(self, known: Known, changed: AbstractSet[str], reading: Reading) -> None:
-        since = None if known.newest_job_at is None else known.newest_job_at - _OVERLAP
+        since = self._since(known)
         total, complete = 0, False
         async with aclosing(self._list.pages(first=PAGE if since is None else _LOOK)) as pages:
             async for page in pages:
                 total = page.count
-                facts = await reading.take(page.results)
+                facts = reading.take(page.results)
                 # a first poll is content with one page: the rest is history
                 complete = since is None or _older(facts, since)
                 if complete:
                     break
+        newest = max((job.order_at for job in reading.jobs.values()), default=known.newest_job_at)
+        self._read_until = None if newest is None else (known, newest)
         complete = (complete or total < RESULT_WINDOW) and not self._list.misses_newest(total)
         if complete or since is None:
             return
@@ -136,7 +126,7 @@ class JobReader:
     async def _latest(self, connector: str, since: datetime | None, reading: Reading) -> None:
         async with aclosing(self._list.pages(first=_LOOK if since else PAGE, connector_id=connector)) as pages:
             async for page in pages:
-                facts = await reading.take(page.results)
+                facts = reading.take(page.results)
                 if since is None or _older(facts, since):
                     return
 
@@ -147,52 +137,54 @@ class JobReader:
         await self._each(owed[:_OWED_AT_ONCE], lambda connector: self._latest(connector, None, reading), reading)
 
     async def _each(self, connectors: list[str], read: Callable[[str], Awaitable[None]], reading: Reading) -> None:
-        """Read each connector's jobs; those that fail are owed, and one problem tells the first reason.
-
-        A server that is down or asks for patience is not asked for the rest.
-        """
+        """Read each connector's jobs; those that fail are owed, and one problem tells the first reason."""
         failures: list[SourceError] = []
-
-        async def attempt(connector: str) -> None:
-            if any(not isinstance(failure, SourceMismatch) for failure in failures):
-                reading.owed.add(connector)
-                return
-            try:
-                await read(connector)
-            except SourceAuthFailed:
-                raise
-            except SourceError as error:
-                reading.owed.add(connector)
-                failures.append(error)
-
-        await _gather(connectors, attempt)
+        reading.owed.update(await self._try_each(connectors, read, failures))
+        for failure in failures:
+            if isinstance(failure, SourceAuthFailed):
+                raise failure
         if failures:
             reading.failed(failures[0], "jobs of some connectors were not read")
 
+    async def _try_each(
+        self, names: list[str], read: Callable[[str], Awaitable[None]], failures: list[SourceError]
+    ) -> set[str]:
+        """Read each; returns those that were not read. A server that is down, asks for patience or refuses our
+        credentials is not asked for the rest."""
+        unread: set[str] = set()
+
+        async def attempt(name: str) -> None:
+            if any(not isinstance(failure, SourceMismatch) for failure in failures):
+                unread.add(name)
+                return
+            try:
+                await read(name)
+            except SourceError as error:
+                unread.add(name)
+                failures.append(error)
+
+        await _gather(names, attempt)
+        return unread
+
     async def _open(self, known: Known, reading: Reading) -> None:
         """See every open job again: by the lists of each open status, and one by one where a list does not help."""
-        if known.newest_job_at is None or reading.beyond_window or len(_unread(known, reading)) > _FEW:
+        if known.newest_job_at is None or reading.beyond_window or len(reading.missing(known.open_jobs)) > _FEW:
             for word in OPEN_WORDS:
                 async for page in self._list.pages(status=word):
-                    await reading.take(page.results)
-        await _gather(_unread(known, reading), lambda job: self._one(job, known, reading))
+                    reading.take(page.results)
+        await _gather(reading.missing(known.open_jobs), lambda job: self._one(job, known, reading))
 
     async def _one(self, job: str, known: Known, reading: Reading) -> None:
         sent = await self._client.job(job)
         if sent is None:
             reading.gone.add(job)
             return
-        if not await reading.take([sent]):
-            reading.owed.update(filter(None, [known.open_jobs[job]]))
+        if not reading.take([sent]):
+            reading.owed.update(filter(None, [known.open_jobs.get(job)]))
 
 
 def _owed_before(known: Known) -> list[str]:
     return [name for name, connector in known.connectors.items() if connector.fingerprint is None]
-
-
-def _unread(known: Known, reading: Reading) -> list[str]:
-    seen = reading.jobs.keys() | reading.gone | reading.unreadable
-    return [job for job in known.open_jobs if job not in seen]
 
 
 def _older(facts: list[JobFact], since: datetime) -> bool:

@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
-from sources.base import SourceMismatch, instant
+from connectory.model import JobFact
 from sources.elastic.api import RESULT_WINDOW, ElasticClient, Page
+from sources.elastic.mapping import Unreadable
 
 #: Jobs in one answer, where all are wanted.
 PAGE = 1_000
+
+JobPage = Page[JobFact | Unreadable]
 
 
 class JobList:
@@ -20,7 +23,7 @@ class JobList:
         self._client = client
         self.oldest_first = False
 
-    async def pages(self, *, first: int = PAGE, **filters: str) -> AsyncGenerator[Page, None]:
+    async def pages(self, *, first: int = PAGE, **filters: str) -> AsyncGenerator[JobPage, None]:
         """Pages up to the end of the list or of the result window; ``first`` is the size of the first one."""
         was_oldest_first = self.oldest_first
         if was_oldest_first:
@@ -47,7 +50,7 @@ class JobList:
             yield page
             offset += len(page.results)
 
-    async def _backwards(self, count: int, first: int, filters: Mapping[str, str]) -> AsyncIterator[Page]:
+    async def _backwards(self, count: int, first: int, filters: Mapping[str, str]) -> AsyncIterator[JobPage]:
         end, size = min(count, RESULT_WINDOW), max(first, 1)
         while end > 0:
             start = max(0, end - size)
@@ -59,12 +62,11 @@ class JobList:
         return self.oldest_first and count >= RESULT_WINDOW
 
 
-def _direction(page: Page) -> int:
+def _direction(page: JobPage) -> int:
     """1 when the page's last entry is newer than its first one, -1 when older, 0 when that cannot be told."""
-    try:
-        first, last = (instant(page.results[index]["created_at"]) for index in (0, -1))
-    except (IndexError, KeyError, TypeError, SourceMismatch):
+    if not page.results:
         return 0
+    first, last = (getattr(page.results[place], "created_at", None) for place in (0, -1))
     if first is None or last is None or first == last:
         return 0
     return 1 if last > first else -1

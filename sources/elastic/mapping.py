@@ -6,6 +6,7 @@ Secrets are taken out here and go no further.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,7 +56,8 @@ JOB_TYPE = {
 }
 JOB_TRIGGER = {"on_demand": JobTrigger.ON_DEMAND, "scheduled": JobTrigger.SCHEDULED}
 #: The words for a job that may still change, as the ``status`` filter takes them: one per request (elastic.md §3).
-OPEN_WORDS = ("pending", "in_progress", "canceling", "suspended")
+#: Those of jobs at work come first.
+OPEN_WORDS = ("in_progress", "canceling", "pending", "suspended")
 
 _MEBIBYTE = 1 << 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -210,17 +212,29 @@ def job_fact(sent: object) -> JobFact:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A job that was served and not understood, with what stood where it should."""
+
+    #: its id, cut to 80 characters
+    name: str | None
+    connector: str | None
+    reason: str
+
+
+def read_job(sent: object) -> JobFact | Unreadable:
+    try:
+        return job_fact(sent)
+    except SourceMismatch as mismatch:
+        snapshot = sent.get("connector") if isinstance(sent, Mapping) else None
+        identity = snapshot.get("id") if isinstance(snapshot, Mapping) else None
+        return Unreadable(named(sent), identity if isinstance(identity, str) else None, str(mismatch))
+
+
 def named(sent: object) -> str | None:
     """The id of an entry that could not be read, cut to 80 characters; None when even that is missing."""
     identity = sent.get("id") if isinstance(sent, Mapping) else None
-    return text(identity)[:80] if isinstance(identity, str) and identity else None  # type: ignore[index]
-
-
-def connector_of(sent: object) -> str | None:
-    """The connector's id of a job that could not be read, where at least that stands where it should."""
-    snapshot = sent.get("connector") if isinstance(sent, Mapping) else None
-    identity = snapshot.get("id") if isinstance(snapshot, Mapping) else None
-    return identity if isinstance(identity, str) else None
+    return (text(identity) or "")[:80] if isinstance(identity, str) and identity else None
 
 
 def _object(value: object) -> JsonObject:

@@ -31,8 +31,9 @@ SOURCE = SourceKind(
     "onyx",
     settings=OnyxSettings,
     open=OnyxSource,
-    capabilities=frozenset({Capability.JOB_HISTORY, Capability.JOB_PROGRESS}),
+    capabilities=frozenset({Capability.JOB_HISTORY, Capability.JOB_PROGRESS, Capability.DOCUMENT_ERRORS}),
     rolls_up=frozenset({"last_sync_at"}),
+    examines=True,
     simulator=simulator,
     simulator_settings=lambda url: {"url": f"{url}/api", "token": TOKEN},
 )

@@ -6,12 +6,14 @@ that the server does not know makes the whole request a 422 (§8.4).
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from connectory.model import ConnectorFact, HistoryBatch, JobFact, Known, Observation, Problem
-from sources.base import SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable
+from connectory.model import ConnectorFact, HistoryBatch, JobFact, JobFindings, Known, Observation, Problem
+from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable
+from sources.onyx import findings, live
+from sources.onyx.live import CONCURRENCY, PATIENCE
 from sources.onyx.wire import OnyxClient, PairUnknown, read_attempts, read_list
 
 if TYPE_CHECKING:
@@ -19,10 +21,6 @@ if TYPE_CHECKING:
 
 #: Attempts on one page of a poll, and of history; the server allows 1,000.
 POLL_PAGE, HISTORY_PAGE = 20, 100
-#: cc-pairs whose attempts are read at once.
-CONCURRENCY = 4
-#: After so many pairs could not be reached, the rest of them wait for the next poll.
-PATIENCE = 3
 
 
 @dataclass
@@ -58,7 +56,7 @@ class _Poll:
                 self.open_jobs.setdefault(pair, set()).add(job)
 
 
-class OnyxSource:
+class OnyxSource(Source):
     """One Onyx deployment. With ``secondary_index`` the list tells of the index being built, while attempts are still
     those of the present one: the upstream serves no others (onyx.md §5)."""
 
@@ -73,7 +71,7 @@ class OnyxSource:
         """Raises when the list itself cannot be read or the credentials are refused; trouble with single entries and
         with the attempts of single pairs is reported in ``problems``."""
         groups = await self.http.connectors(secondary_index=self._secondary)
-        connectors, problems = read_list(groups)
+        connectors, problems = await read_list(groups)
         complete = not problems
         poll = _Poll(known, connectors, problems)
         poll.waiting.extend(self._to_read(poll))
@@ -152,6 +150,12 @@ class OnyxSource:
             if first_page_only or reached or not fresh or len(items) < POLL_PAGE:
                 return read
             page += 1
+
+    async def look(self, known: Known, jobs: frozenset[str]) -> Observation:
+        return await live.look(self.http, known, jobs)
+
+    async def examine(self, connector: str, jobs: frozenset[str]) -> Mapping[str, JobFindings]:
+        return await findings.examine(self.http, connector, jobs)
 
     async def history(self, known: Known, connectors: frozenset[str]) -> AsyncIterator[HistoryBatch]:
         """A page of each of a few pairs at a time. A pair whose attempts cannot be read is left out; an upstream that

@@ -236,7 +236,6 @@ def job(item: object, pair: str) -> JobFact:
                 "poll_range_start": _read(item, "poll_range_start", instant),
                 "poll_range_end": _read(item, "poll_range_end", instant),
                 "time_updated": updated,
-                "stage_metrics": None,
                 "extra": extra(item, _ATTEMPT_KEYS),
             },
         ),

@@ -1,5 +1,6 @@
 """What goes over the wire to an Onyx deployment: paths, the bearer token, error bodies, and entries read one by one."""
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from connectory.model import ConnectorFact, JobFact, Problem, SystemErrorCode
-from sources.base import SourceMismatch, SourceUnreachable, without_secrets
+from sources.base import SourceAuthFailed, SourceMismatch, SourceUnreachable, without_secrets
 from sources.http import Answer, HttpClient, retry_after
 from sources.onyx import mapping
 
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from sources.onyx import OnyxSettings
 
 LIST = "/manage/admin/connector/indexing-status"
+#: Entries mapped before the event loop gets a turn: some milliseconds.
+STRETCH = 50
+#: Errors on a page; the server allows no more.
+ERRORS_PAGE = 100
+
+_ABOUT_CREDENTIALS = re.compile(r"not authenticated|session|token", re.IGNORECASE)
 
 
 class PairUnknown(SourceMismatch):
@@ -27,6 +34,8 @@ class OnyxClient(HttpClient):
     def __init__(self, settings: "OnyxSettings") -> None:
         super().__init__(settings, headers={"Authorization": f"Bearer {settings.token.get_secret_value()}"})
         self._without_api = "/api" not in (urlsplit(settings.base_url).path or "")
+        #: whether the server tells the stages of an attempt, as far as we know
+        self._tells_stages = True
 
     async def connectors(self, *, secondary_index: bool) -> list[Any]:
         """All groups of the list, undivided. Raises SourceMismatch when the answer is no list."""
@@ -44,12 +53,44 @@ class OnyxClient(HttpClient):
 
     async def attempts(self, pair: str, page: int, size: int) -> tuple[list[Any], int | None]:
         """One page (0-based) of a pair's attempts, and how many there are in all."""
-        path = f"/manage/admin/cc-pair/{pair}/index-attempts"
-        body = await self.get(path, {"page_num": page, "page_size": size})
+        return await self._page(f"/manage/admin/cc-pair/{pair}/index-attempts", page_num=page, page_size=size)
+
+    async def errors(self, pair: str, page: int) -> list[Any]:
+        """One page (0-based) of a pair's errors, newest first, resolved ones included."""
+        path = f"/manage/admin/cc-pair/{pair}/errors"
+        items, _ = await self._page(path, include_resolved="true", page_num=page, page_size=ERRORS_PAGE)
+        return items
+
+    async def stages(self, attempt: int) -> list[Any] | None:
+        """What an attempt spent its time on; None when that is not to be had.
+
+        Servers before v3.3 have no such route, and credentials may not be enough for it: neither is asked again.
+        """
+        if not self._tells_stages:
+            return None
+        path = f"/manage/admin/index-attempt/{attempt}/stage-metrics"
+        try:
+            answer = await self.request("GET", path)
+        except PairUnknown:
+            return None
+        except (SourceAuthFailed, SourceMismatch) as error:
+            if error.status not in (400, 403) or _ABOUT_CREDENTIALS.search(str(error)):
+                raise
+            self._tells_stages = False
+            return None
+        if answer.status == 404:
+            # a server without the route does not speak of an attempt; one that has it no longer has this attempt
+            self._tells_stages = "attempt" in self.said(answer.body).lower()
+            return None
+        stages = answer.body.get("stages") if isinstance(answer.body, Mapping) else None
+        return stages if isinstance(stages, list) else None
+
+    async def _page(self, path: str, **query: int | str) -> tuple[list[Any], int | None]:
+        body = await self.get(path, query)
         items = body.get("items") if isinstance(body, Mapping) else None
         if not isinstance(items, list):
             raise SourceMismatch(
-                f"GET {path}: expected a page of attempts", sample=json.dumps(without_secrets(body))[:200]
+                f"GET {path}: expected a page of items", sample=json.dumps(without_secrets(body))[:200]
             )
         total = body["total_items"] if isinstance(body.get("total_items"), int) else None
         return items, total
@@ -78,7 +119,7 @@ class OnyxClient(HttpClient):
         return (mapping.discreet(": ".join(words)) or "")[:300]
 
 
-def read_list(groups: list[Any]) -> tuple[dict[str, ConnectorFact], list[Problem]]:
+async def read_list(groups: list[Any]) -> tuple[dict[str, ConnectorFact], list[Problem]]:
     """All readable entries by external id, and a problem for each unreadable one.
 
     Up to v4.6 a curator sees a pair twice; the editable row is kept (onyx.md §8.8).
@@ -91,7 +132,9 @@ def read_list(groups: list[Any]) -> tuple[dict[str, ConnectorFact], list[Problem
             problems.append(Problem(SystemErrorCode.MISMATCH, "a group of the list has no indexing_statuses"))
             continue
         source = group["source"] if isinstance(group.get("source"), str) else None
-        for entry in entries:
+        for number, entry in enumerate(entries, 1):
+            if number % STRETCH == 0:
+                await asyncio.sleep(0)
             try:
                 fact = mapping.connector(entry, group_source=source)
             except SourceMismatch as error:

@@ -41,8 +41,8 @@ SCHEMA = build_schema()
 SOURCES = ("web", "slack", "s3", "kafka", "mysql")
 NAMES = (
     "Straße", "STRASSE zwei", "İstanbul", "istanbul", "ısı", "ISI", "Éclair", "éclair", "E\u0301clair", "100 %", "100x",
-    "a_b", "axb", "back\\slash", "slash/ed", "Rocket 🚀", "rocket", "", " ", "quote's \"q\"", "Ω ohm", "ω", "ﬁ ligature",
-    "FI", "\ufffd", "日本語",
+    "a_b", "axb", "back\\slash", "slash/ed", "Rocket 🚀", "rocket", "", " ", "quote's \"q\"", "Ω ohm", "ω",
+    "ﬁ ligature", "FI", "\ufffd", "日本語",
 )  # fmt: skip
 #: What a ConnectorFact field or a JobFact field is drawn from.
 DOCS = (None, None, 0, 1, 5, 5, 100, 2**31, 2**40, 2**53 + 1)
@@ -255,7 +255,7 @@ async def _populate(writer: Writer, chance: Random) -> tuple[list[ConnectorModel
     elif system.name in ("delta", "beta"):
         last = NOW - timedelta(seconds=90)  # the limit itself is still fresh
     await writer.poll(first, facts, jobs)
-    removed, missing = {"c0", "c1"}, {"c2", "c3"}
+    removed, missing = {"c0", "c1"}, {"c2", "c3", "c4"}
     kept = [fact for fact in facts if fact.external_id not in removed]
     middle = NOW - timedelta(seconds=200)
     await writer.poll(middle, kept)

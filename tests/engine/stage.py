@@ -54,6 +54,7 @@ class Stage:
         complete: bool = True,
         owed: Iterable[str] = (),
         gone: Iterable[str] = (),
+        canceled: Iterable[str] = (),
         problems: Sequence[Problem] = (),
     ) -> int | None:
         self.seconds += 15
@@ -63,6 +64,7 @@ class Stage:
             complete=complete,
             owed=frozenset(owed),
             gone_jobs=frozenset(gone),
+            canceled_jobs=frozenset(canceled),
             problems=problems,
         )
         after = after_answer(self.state, problems, complete=complete, started=self.now, now=self.now, pace=PACE)

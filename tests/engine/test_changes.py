@@ -108,7 +108,7 @@ J = job("1", status=JobStatus.RUNNING, processed=1, counts=CountsFact(indexed=1)
     ],
 )
 def test_job_events(before: JobFact | None, after: JobFact, kind: EventKind | None, fields: str | None) -> None:
-    event = job_event(before and seen(before), seen(after), T0)
+    event = job_event(seen(before) if before else None, seen(after), T0)
     if kind is None:
         assert event is None
         return

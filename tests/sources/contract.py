@@ -13,6 +13,7 @@ still unless a test moves ``upstream.hand``.
 """
 
 import asyncio
+import copy
 import json
 import re
 import time
@@ -24,11 +25,14 @@ from typing import Any, ClassVar
 import pytest
 
 from connectory.model import (
+    Capability,
     ConnectorFact,
     ConnectorStatus,
     CountsFact,
     Details,
+    JobErrorFact,
     JobFact,
+    JobFindings,
     JobStatus,
     JobType,
     Known,
@@ -66,7 +70,7 @@ class Memory(Known):
 def remember(known: Known, observation: Observation) -> Memory:
     """What the engine knows after ``observation``, as a new object: it keeps fingerprints, open jobs, the newest job
     that moves content of each connector, and the order of the newest job of all. Nothing is ever forgotten but jobs
-    that ended or are gone."""
+    that ended, were canceled without a word, or are gone."""
     memory = Memory(
         connectors={external_id: replace(connector) for external_id, connector in known.connectors.items()},
         open_jobs=dict(known.open_jobs),
@@ -78,16 +82,16 @@ def remember(known: Known, observation: Observation) -> Memory:
         row.fingerprint = None if fact.external_id in observation.owed else fact.fingerprint
     for job in observation.jobs:
         _remember_job(memory, job)
-    for gone in observation.gone_jobs:
-        memory.open_jobs.pop(gone, None)
+    for lost in observation.gone_jobs | observation.canceled_jobs:
+        memory.open_jobs.pop(lost, None)
     return memory
 
 
 def _remember_job(memory: Memory, job: JobFact) -> None:
-    if job.ended:
-        memory.open_jobs.pop(job.external_id, None)
-    else:
+    if job.status.open and not job.ended:
         memory.open_jobs[job.external_id] = job.connector
+    else:
+        memory.open_jobs.pop(job.external_id, None)
     memory.newest_job_at = max(filter(None, (memory.newest_job_at, job.order_at)))
     row = memory.connectors.get(job.connector or "")
     if row is None or job.connector is None or job.type is JobType.ACCESS_CONTROL:
@@ -338,6 +342,130 @@ class SourceContract:
     async def test_history_of_nothing_is_nothing(self, source: Source) -> None:
         assert await collect(source, Known(), frozenset()) == ([], frozenset())
 
+    # ---- the live lane
+
+    async def knowing_open_jobs(self, source: Source, upstream: Upstream) -> Known:
+        """What is known once the simulated world has open jobs. Override where no poll finds one by itself."""
+        known: Known = Known()
+        for _ in range(60):
+            known = remember(known, await source.poll(known))
+            if known.open_jobs:
+                return known
+            upstream.hand.move(10.0)
+        raise AssertionError(
+            "in ten minutes no poll told an open job: override knowing_open_jobs() in this kind's test"
+        )
+
+    async def test_a_look_tells_open_jobs_as_they_are(self, source: Source, upstream: Upstream) -> None:
+        """Whatever a poll says of an open job at the same moment, the look before it has said too."""
+        known, ended = await self.knowing_open_jobs(source, upstream), set[str]()
+        compared = 0
+        for _ in range(90):
+            upstream.hand.move(10.0)
+            asked, before = frozenset(known.open_jobs), copy.deepcopy(known)
+            seen = await source.look(known, asked)
+            assert known == before, "look() has changed what is known: adapters read it and never write it"
+            assert not seen.complete, "a look does not see the whole list: its answer must say complete=False"
+            assert not seen.problems
+            looked = {job.external_id: job for job in seen.jobs}
+            for job in looked.values():
+                check_job(job)
+            lost = seen.gone_jobs | seen.canceled_jobs
+            assert not lost - asked, "look() lost jobs that it was not asked for"
+            polled = await source.poll(known)
+            told = {job.external_id: job for job in polled.jobs}
+            silent = asked - looked.keys() - lost - polled.gone_jobs - polled.canceled_jobs
+            assert not silent, f"look() said nothing of {sorted(silent)}, which were asked for"
+            assert not seen.gone_jobs & told.keys(), "look() called jobs gone that are still served"
+            for name in asked & looked.keys() & told.keys():
+                assert _state(looked[name]) == _state(told[name]), f"look() and poll() differ on {name} at one moment"
+                compared += 1
+            ended |= {name for name in asked & looked.keys() if looked[name].ended} | (asked & seen.canceled_jobs)
+            known = remember(known, polled)
+            if ended and compared > 10:
+                return
+        assert compared, "no job that was looked at was told by the poll at the same moment"
+        raise AssertionError("in fifteen minutes look() told no job's end: those that ended must be told once as ended")
+
+    async def test_a_look_at_one_job_costs_less_than_a_poll(self, source: Source, upstream: Upstream) -> None:
+        known = await self.knowing_open_jobs(source, upstream)
+        known = remember(known, await source.poll(known))
+        start = len(upstream.requests)
+        await source.look(known, frozenset(sorted(known.open_jobs)[:1]))
+        look = len(upstream.requests) - start
+        await source.poll(known)
+        poll = len(upstream.requests) - start - look
+        assert look < poll, f"a look at one open job took {look} requests, a whole poll takes {poll}"
+
+    async def test_a_look_at_nothing_asks_nothing(self, source: Source, upstream: Upstream) -> None:
+        known = remember(Known(), await source.poll(Known()))
+        start = len(upstream.requests)
+        seen = await source.look(known, frozenset())
+        assert not upstream.requests[start:], "look() without jobs needs no request"
+        assert not [*seen.jobs, *seen.gone_jobs, *seen.canceled_jobs]
+        assert not seen.complete
+
+    async def test_a_look_that_reads_nothing_raises(self, source: Source, upstream: Upstream) -> None:
+        known = await self.knowing_open_jobs(source, upstream)
+        asked = frozenset(known.open_jobs)
+        for switches, expected, _ in FAILURES:
+            upstream.fail(**switches)
+            with pytest.raises(SourceError) as caught:
+                await source.look(known, asked)
+            assert type(caught.value) is expected, f"look() under {switches}"
+            self._assert_discreet(upstream, caught.value)
+        upstream.fail()
+        assert not (await source.look(known, asked)).problems
+
+    # ---- the closer look
+
+    async def jobs_to_examine(self, source: Source) -> dict[str, frozenset[str]]:
+        """The jobs of each connector that the simulated upstream tells of now."""
+        seen = await source.poll(Known())
+        known = remember(Known(), seen)
+        past, _ = await collect(source, known, frozenset(known.connectors))
+        jobs: dict[str, set[str]] = {}
+        for job in (*seen.jobs, *past):
+            if job.connector in known.connectors:
+                jobs.setdefault(job.connector, set()).add(job.external_id)
+        return {connector: frozenset(names) for connector, names in jobs.items()}
+
+    async def test_a_closer_look_finds_what_the_kind_promises(self, source: Source, upstream: Upstream) -> None:
+        jobs = await self.jobs_to_examine(source)
+        assert jobs
+        found: dict[str, JobFindings] = {}
+        for connector, asked in jobs.items():
+            findings = await source.examine(connector, asked)
+            assert findings.keys() <= asked, "examine() tells only of the jobs that it was asked for"
+            assert findings == await source.examine(connector, asked), "the same world gives the same findings"
+            found |= findings
+        if not self.kind.examines:
+            assert not found, "examine() finds something: the kind must say examines=True, or nobody will ask"
+            return
+        assert found, "the kind says that it examines, and nothing was found in its simulated world"
+        for job in found.values():
+            check_findings(job)
+        if Capability.DOCUMENT_ERRORS in self.kind.capabilities:
+            assert any(job.errors for job in found.values()), "DOCUMENT_ERRORS is promised, and no document is named"
+        for secret in self.secrets(upstream.running.url):
+            assert secret not in repr(found)
+
+    async def test_a_closer_look_at_nothing_finds_nothing(self, source: Source) -> None:
+        connector = min(fact.external_id for fact in (await source.poll(Known())).connectors)
+        assert await source.examine(connector, frozenset()) == {}
+
+    async def test_a_closer_look_raises_only_source_errors(self, source: Source, upstream: Upstream) -> None:
+        connector, asked = max((await self.jobs_to_examine(source)).items(), key=lambda item: len(item[1]))
+        for switches, expected, _ in FAILURES:
+            upstream.fail(**switches)
+            if not self.kind.examines:
+                assert await source.examine(connector, asked) == {}
+                continue
+            with pytest.raises(SourceError) as caught:
+                await source.examine(connector, asked)
+            assert type(caught.value) is expected, f"examine() under {switches}"
+            self._assert_discreet(upstream, caught.value)
+
     # ---- failures
 
     @pytest.mark.parametrize(("fault", "error", "code"), FAILURES, ids=[str(switches) for switches, *_ in FAILURES])
@@ -426,6 +554,20 @@ def _fingerprints(observation: Observation) -> tuple[dict[str, str], dict[str, s
         {fact.external_id: fact.fingerprint for fact in observation.connectors},
         {job.external_id: job.fingerprint for job in observation.jobs},
     )
+
+
+def _state(job: JobFact) -> tuple[JobStatus, int | None, bool]:
+    return job.status, job.processed, job.ended
+
+
+def check_findings(found: JobFindings) -> None:
+    assert found.errors is None or isinstance(found.errors, tuple)
+    for error in found.errors or ():
+        assert isinstance(error, JobErrorFact)
+        assert isinstance(error.message, str)
+        assert error.document_id is None or error.document_id
+        check_moment(error.at)
+    json.dumps(found.details, allow_nan=False)  # what is found joins the job's details, which are JSON
 
 
 def check_connector(fact: ConnectorFact) -> None:

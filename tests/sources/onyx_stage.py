@@ -87,11 +87,27 @@ def configured(url: str, **changes: Any) -> OnyxSettings:
     return OnyxSettings.model_validate({"name": "sim", "kind": "onyx", "url": url, "token": "on_x", **changes})
 
 
+def errors_path(number: int) -> str:
+    return f"/api/manage/admin/cc-pair/{number}/errors"
+
+
+def stages_path(attempt: int) -> str:
+    return f"/api/manage/admin/index-attempt/{attempt}/stage-metrics"
+
+
 @asynccontextmanager
 async def onyx(
-    listed: Answer, attempts: Mapping[int, Answer] | None = None, **settings: Any
+    listed: Answer,
+    attempts: Mapping[int, Answer] | None = None,
+    *,
+    errors: Mapping[int, Answer] | None = None,
+    stages: Mapping[int, Answer] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[tuple[OnyxSource, Canned]]:
+    """``attempts`` and ``errors`` by pair, ``stages`` by attempt."""
     answers = {f"GET {attempts_path(number)}": answer for number, answer in (attempts or {}).items()}
+    answers |= {f"GET {errors_path(number)}": answer for number, answer in (errors or {}).items()}
+    answers |= {f"GET {stages_path(number)}": answer for number, answer in (stages or {}).items()}
     async with canned({f"POST {LIST}": listed, **answers}) as upstream:
         source = OnyxSource(configured(f"{upstream.url}/api", **settings))
         try:

@@ -497,7 +497,7 @@ async def test_counts_without_entries_are_understood() -> None:
     async with scripted() as (server, source):
         for name, number in (("size_0", 7), ("count_saturated.size_0", 10_000)):
             server.lists("/_connector", load(f"connector/list.{name}.response.json"))
-            page = await source.client.connectors(0, 0)
+            page = await source.client.connectors(0, 0, lambda _: None)
             assert (page.count, page.results) == (number, [])
 
 

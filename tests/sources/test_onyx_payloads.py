@@ -303,7 +303,6 @@ def test_a_job_in_full() -> None:
         "poll_range_start": "1970-01-01T00:00:00+00:00",
         "poll_range_end": "2026-08-21T15:30:00+00:00",
         "time_updated": "2026-08-21T15:50:00+00:00",
-        "stage_metrics": None,
         "extra": None,
     }
 

@@ -1,0 +1,61 @@
+"""Actions: who may, the port that the engine implements, and what the viewer is then shown."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from connectory.model import ActionFailureCode, ActionRefusal, Role
+from connectory.store.records import SystemRecord
+from resolvers.context import Context
+from resolvers.systems import system_by_name
+
+
+class Actions(Protocol):
+    """What can be asked of the engine. Each answers once it is done or failed, with None or the refusal."""
+
+    async def refresh(self, system: str) -> ActionRefusal | None:
+        """Poll ``system`` now: skips a back-off and an authentication hold, never a Retry-After."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A refusal as GraphQL shows it."""
+
+    typename: ClassVar[str] = "ActionFailed"
+
+    code: ActionFailureCode
+    message: str
+    upstream_status: int | None = None
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SystemRefreshed:
+    typename: ClassVar[str] = "SystemRefreshed"
+
+    system: SystemRecord
+
+
+async def refresh_system(ctx: Context, name: str) -> SystemRefreshed | Failed:
+    """The system as it is after a fresh poll, whether that poll succeeded or failed."""
+    refusal = _forbidden(ctx, Role.OPERATOR) or await ctx.actions.refresh(name)
+    if refusal is not None:
+        return _failed(refusal)
+    await ctx.renew()
+    found = await system_by_name(ctx, name)
+    return SystemRefreshed(found) if found else _failed(_unknown(name))
+
+
+def _forbidden(ctx: Context, needed: Role) -> ActionRefusal | None:
+    """None when the viewer's role reaches ``needed``."""
+    if ctx.viewer.role.value >= needed.value:
+        return None
+    message = f"This needs the role {needed}; {ctx.viewer.name} has {ctx.viewer.role}."
+    return ActionRefusal(ActionFailureCode.FORBIDDEN, message)
+
+
+def _unknown(name: str) -> ActionRefusal:
+    return ActionRefusal(ActionFailureCode.NOT_FOUND, f"No system is configured by the name {name!r}.")
+
+
+def _failed(refusal: ActionRefusal) -> Failed:
+    return Failed(refusal.code, refusal.message, refusal.upstream_status, refusal.retry_after_seconds)

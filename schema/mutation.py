@@ -1,0 +1,25 @@
+"""What may be done: one field for each action, each answered once it is done or failed."""
+
+from typing import Annotated, Any
+
+import strawberry
+
+from resolvers import actions
+from schema.actions import RefreshSystemResult
+from schema.fields import resolved
+from schema.info import Info
+
+
+@strawberry.type(description="What may be done. Expected failures are answers, of type ActionFailed.")
+class Mutation:
+    @resolved(
+        RefreshSystemResult | None,
+        "Ask for a fresh poll of one system now. Needs the role OPERATOR. Skips a back-off and a hold for refused "
+        "credentials, never a Retry-After.",
+    )
+    async def refresh_system(
+        self,
+        info: Info,
+        name: Annotated[str, strawberry.argument(description="The system's name in the configuration.")],
+    ) -> Any:
+        return await actions.refresh_system(info.context, name)

@@ -1,0 +1,120 @@
+"""The way of a store to this version."""
+
+import asyncio
+import sys
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, select, text
+from sqlmodel import SQLModel
+
+from connectory.store import Store, StoreTooNew, migration
+from connectory.store.tables import LOG_HEAD, SYSTEMS
+from tests.engine.stage import Stage, rows
+from tests.facts import connector, job
+
+
+def differences(connection: Connection) -> list[Any]:
+    return list(compare_metadata(MigrationContext.configure(connection), SQLModel.metadata))
+
+
+async def test_a_fresh_store_has_the_tables_of_the_models(store: Store) -> None:
+    async with store.read() as connection:
+        assert await connection.run_sync(differences) == []
+        assert (await connection.execute(select(LOG_HEAD.c.id, LOG_HEAD.c.position))).all() == [(1, 0)]
+        assert await connection.run_sync(migration.current) == migration.head()
+    assert await store.problems() == []
+
+
+async def test_the_comparison_would_find_a_difference(store: Store) -> None:
+    async with store.write() as connection:
+        await connection.execute(text("ALTER TABLE systems DROP COLUMN kind"))
+        await connection.execute(text("DROP INDEX ix_jobs_order"))
+    async with store.read() as connection:
+        found = await connection.run_sync(differences)
+    assert {difference[0] for difference in found} == {"add_column", "add_index"}
+
+
+async def test_indexes_are_those_of_the_models(store: Store) -> None:
+    """Partial ones too, whose criterion the comparison above does not look at."""
+    catalog = (
+        "SELECT sql FROM sqlite_master WHERE name = 'ix_jobs_open'"
+        if store.is_sqlite
+        else "SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_jobs_open'"
+    )
+    async with store.read() as connection:
+        assert "WHERE is_open" in str((await connection.execute(text(catalog))).scalar_one())
+
+
+async def test_upgrading_again_changes_nothing(store: Store) -> None:
+    stage = await Stage.open(store)
+    await stage.poll([connector()], [job("1")])
+    tables = SQLModel.metadata.sorted_tables
+    before = [await rows(store, table) for table in tables]
+    await store.upgrade()
+    assert [await rows(store, table) for table in tables] == before
+
+
+_UPGRADE = """
+import asyncio, sys
+from connectory.store import Store
+
+async def main():
+    store = Store(sys.argv[1])
+    await store.open()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    await store.upgrade()
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_processes_that_upgrade_at_once(store_url: str) -> None:
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
+    started = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", _UPGRADE, store_url, **pipes) for _ in range(3)
+    ]
+    try:
+        async with asyncio.timeout(60):
+            for process in started:
+                assert process.stdout is not None
+                line = await process.stdout.readline()
+                assert line == b"ready\n", (await process.communicate())[1].decode()
+            said = await asyncio.gather(*(process.communicate(b"go\n") for process in started))
+    finally:
+        for process in started:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    assert [(process.returncode, error) for process, (_, error) in zip(started, said, strict=True)] == [(0, b"")] * 3
+    store = Store(store_url)
+    try:
+        assert await store.problems() == []
+        assert len(await rows(store, LOG_HEAD)) == 1
+    finally:
+        await store.close()
+
+
+async def test_a_store_that_a_newer_version_has_written(store: Store) -> None:
+    async with store.write() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreTooNew, match=r"revision 9999.*newer version") as caught:
+        await store.upgrade()
+    assert migration.head() in str(caught.value)
+    assert len(await store.problems()) == 1
+
+
+async def test_a_store_that_was_never_upgraded_says_what_to_do(store_url: str) -> None:
+    store = Store(store_url)
+    try:
+        await store.open()
+        (problem,) = await store.problems()
+        assert "connectory db upgrade" in problem
+        async with store.read() as connection:
+            assert await connection.run_sync(lambda c: c.dialect.has_table(c, SYSTEMS.name)) is False
+    finally:
+        await store.close()
