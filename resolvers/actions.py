@@ -1,19 +1,12 @@
-"""Actions: who may, the port that the engine implements, and what the viewer is then shown."""
+"""Actions: who may, and what the viewer is shown of the outcome."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from connectory.model import ActionFailureCode, ActionRefusal, Role
 from connectory.store.records import SystemRecord
 from resolvers.context import Context
 from resolvers.systems import system_by_name
-
-
-class Actions(Protocol):
-    """What can be asked of the engine. Each answers once it is done or failed, with None or the refusal."""
-
-    async def refresh(self, system: str) -> ActionRefusal | None:
-        """Poll ``system`` now: skips a back-off and an authentication hold, never a Retry-After."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +30,7 @@ class SystemRefreshed:
 
 async def refresh_system(ctx: Context, name: str) -> SystemRefreshed | Failed:
     """The system as it is after a fresh poll, whether that poll succeeded or failed."""
+    assert ctx.actions is not None
     refusal = _forbidden(ctx, Role.OPERATOR) or await ctx.actions.refresh(name)
     if refusal is not None:
         return _failed(refusal)

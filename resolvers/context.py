@@ -5,11 +5,11 @@ from collections.abc import Callable, Coroutine, Hashable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from aiodataloader import DataLoader
 
-from connectory.model import Role
+from connectory.model import ActionRefusal, Role
 from connectory.store import Store
 from connectory.store.snapshot import Snapshot, open_snapshot
 
@@ -27,13 +27,26 @@ class Viewer:
     role: Role
 
 
+class Actions(Protocol):
+    """The port to the engine. Each action answers once it is done or failed: with None, or with why not."""
+
+    async def refresh(self, system: str) -> ActionRefusal | None:
+        """Poll ``system`` now: skips a back-off and an authentication hold, never a Retry-After."""
+
+
 class Context:
     """One per operation, never shared between two: loaders remember what they loaded."""
 
     def __init__(
-        self, store: Store, viewer: Viewer, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        store: Store,
+        viewer: Viewer,
+        actions: Actions | None = None,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.viewer = viewer
+        self.actions = actions
         self._store = store
         self._clock = clock
         self._stack = AsyncExitStack()
@@ -62,6 +75,11 @@ class Context:
         if found is None:
             found = self._loaders[name] = DataLoader(batch, max_batch_size=_BATCH)
         return found
+
+    async def renew(self) -> None:
+        """Let the rest of the operation see what an action has changed."""
+        await self.close()
+        self._stack, self._snapshot, self._opening, self._loaders = AsyncExitStack(), None, None, {}
 
     async def close(self) -> None:
         """Give the snapshot back."""

@@ -9,6 +9,7 @@ from strawberry.schema.config import StrawberryConfig
 from schema.bindings import bind
 from schema.documents import DocumentCache, VerdictCache
 from schema.events import EVENTS
+from schema.mutation import Mutation
 from schema.query import Query
 from schema.scalars import SCALARS
 
@@ -22,6 +23,7 @@ def build_schema(extensions: Sequence[Extension] = ()) -> strawberry.Schema:
     """
     schema = strawberry.Schema(
         query=Query,
+        mutation=Mutation,
         types=EVENTS,
         extensions=(*extensions, DocumentCache, VerdictCache),
         config=StrawberryConfig(scalar_map=SCALARS),

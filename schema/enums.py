@@ -37,6 +37,7 @@ ENUMS: tuple[type[DescribedEnum], ...] = (
     model.ConditionCode,
     model.EventKind,
     model.Role,
+    model.ActionFailureCode,
     vocabulary.SortDirection,
     vocabulary.ConnectorOrderField,
     vocabulary.JobOrderField,

@@ -106,6 +106,11 @@ class ZenSearchJobDetails:
     collected: Long | None = strawberry.field(description="Documents fetched from the source so far.")
     parsed: Long | None = strawberry.field(description="Of these, those through text extraction.")
     indexed: Long | None = strawberry.field(description="Of these, those that can be searched.")
+    error_code: str | None = strawberry.field(description="ZenSearch's code for the error that ended the job.")
+    inferred_from: datetime | None = strawberry.field(
+        description="The connector's lastSync that this job was inferred from; whether it is a start or an end, "
+        "ZenSearch does not say. Null for jobs that it told of itself."
+    )
     extra: JSON | None = strawberry.field(description=EXTRA)
 
 

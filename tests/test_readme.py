@@ -7,8 +7,6 @@ from pathlib import Path
 from graphql import build_schema, parse, validate
 
 from connectory.config import load
-from connectory.model import Capability
-from sources.registry import kinds
 from tests.paths import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -32,20 +30,6 @@ def test_the_configuration_is_accepted(tmp_path: Path) -> None:
         file = tmp_path / "connectory.toml"
         file.write_text(block)
         assert len(load(file, environ=environ).systems) == len(tomllib.loads(block)["systems"])
-
-
-def test_the_capability_table_is_what_the_adapters_declare() -> None:
-    rows = [
-        line.strip("| ").split(" | ") for line in README.splitlines() if re.match(r"\| (capability|[A-Z_]+) \|", line)
-    ]
-    header, *told = rows
-    table = {name: dict(zip(header[1:], cells, strict=True)) for name, *cells in told}
-    built_in = {name: kind for name, kind in kinds().items() if kind.open.__module__.startswith("sources.")}
-    assert set(header[1:]) == set(built_in)
-    for capability in Capability:
-        declared = {name: "yes" if capability in kind.capabilities else "no" for name, kind in built_in.items()}
-        if "yes" in declared.values() or capability.name in table:
-            assert table[capability.name] == declared
 
 
 def test_every_linked_file_is_there() -> None:

@@ -1,7 +1,7 @@
 """The printed schema: a superset of the contract, described throughout, in Relay's shapes, serving plain records."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
 from types import SimpleNamespace
@@ -19,6 +19,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLSchema,
     GraphQLUnionType,
+    ObjectTypeDefinitionNode,
     build_ast_schema,
     find_breaking_changes,
     get_named_type,
@@ -49,8 +50,14 @@ from schema import build_schema
 from schema.enums import ENUMS
 from tests.paths import CONTRACT, ROOT
 
-#: Root types whose fields are still to come; whoever adds one takes it out of here.
-TO_COME = ("Mutation", "Subscription")
+#: Root fields that are still to come; whoever adds one takes it out of here.
+TO_COME = {
+    "Mutation": {
+        "triggerSync", "cancelJob", "pauseConnector", "resumeConnector", "createConnector", "updateConnector",
+        "deleteConnector", "startAuthorization", "completeAuthorization",
+    },
+    "Subscription": {"jobProgress", "events", "sourceSummaryChanged"},
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +97,10 @@ def neighbours(schema: GraphQLSchema, type_: GraphQLNamedType) -> Iterator[Graph
         yield from schema.get_possible_types(type_)
 
 
-def reached(schema: GraphQLSchema, root: str) -> set[str]:
+def reached(schema: GraphQLSchema) -> set[str]:
+    """What can be got to from the roots."""
     found: set[str] = set()
-    waiting = [schema.type_map[root]]
+    waiting = [type_ for name in ("Query", *TO_COME) if (type_ := schema.type_map.get(name))]
     while waiting:
         type_ = waiting.pop()
         if type_.name not in found:
@@ -101,29 +109,37 @@ def reached(schema: GraphQLSchema, root: str) -> set[str]:
     return found
 
 
-def without(document: DocumentNode, names: set[str]) -> GraphQLSchema:
-    kept = [
-        node
-        for node in document.definitions
-        if node.kind != "schema_definition" and node.name.value not in names  # type: ignore[attr-defined]
-    ]
+def promised() -> GraphQLSchema:
+    """The contract without the root fields that are still to come, and without what only they reach."""
+    nodes = []
+    for node in parse(CONTRACT.read_text()).definitions:
+        if node.kind == "schema_definition":
+            continue
+        if isinstance(node, ObjectTypeDefinitionNode) and node.name.value in TO_COME:
+            kept_fields = tuple(f for f in node.fields or () if f.name.value not in TO_COME[node.name.value])
+            if not kept_fields:
+                continue
+            node = replace(node, fields=kept_fields)
+        nodes.append(node)
+    whole = build_ast_schema(DocumentNode(definitions=tuple(nodes)))
+    within = reached(whole)
+    kept = [node for node in nodes if node.name.value in within]  # type: ignore[attr-defined]
     return build_ast_schema(DocumentNode(definitions=tuple(kept)))
 
 
 # ---- the contract
 
 
-def test_only_what_the_missing_roots_reach_is_left_out(contract: GraphQLSchema, printed: GraphQLSchema) -> None:
-    left_out = set(own_types(contract)) - reached(contract, "Query")
-    assert left_out >= set(TO_COME)
-    assert left_out == set(own_types(contract)) - set(own_types(printed))
+def test_only_what_is_still_to_come_is_left_out(contract: GraphQLSchema, printed: GraphQLSchema) -> None:
+    for root in ("Query", *TO_COME):
+        there = getattr(printed.type_map.get(root), "fields", {})
+        assert set(getattr(contract.type_map[root], "fields", {})) - set(there) == TO_COME.get(root, set()), root
+    assert set(own_types(promised())) <= set(own_types(printed))
 
 
-def test_the_rest_of_the_contract_is_kept(contract: GraphQLSchema, printed: GraphQLSchema) -> None:
-    left_out = set(own_types(contract)) - reached(contract, "Query")
-    promised = without(parse(CONTRACT.read_text()), left_out)
-    assert len(own_types(promised)) > 60
-    assert find_breaking_changes(promised, printed) == []
+def test_the_contract_is_kept(printed: GraphQLSchema) -> None:
+    assert len(own_types(promised())) > 60
+    assert find_breaking_changes(promised(), printed) == []
 
 
 def test_the_committed_schema_is_the_printed_one(schema: strawberry.Schema) -> None:
@@ -157,12 +173,13 @@ def test_everything_is_described(printed: GraphQLSchema) -> None:
 
 
 def test_no_type_is_out_of_reach(printed: GraphQLSchema) -> None:
-    assert set(own_types(printed)) - reached(printed, "Query") == set()
+    assert set(own_types(printed)) - reached(printed) == set()
 
 
 def test_root_fields_are_nullable(printed: GraphQLSchema) -> None:
-    assert printed.query_type is not None
-    assert [name for name, field in printed.query_type.fields.items() if is_non_null_type(field.type)] == []
+    roots = [root for root in (printed.query_type, printed.mutation_type) if root is not None]
+    assert roots
+    assert [name for root in roots for name, field in root.fields.items() if is_non_null_type(field.type)] == []
 
 
 def connections(schema: GraphQLSchema) -> list[GraphQLObjectType]:

@@ -1,0 +1,47 @@
+"""Lucidworks: the data sources and crawls of LucidWorks Search 2.x, and of Fusion by its job API (lucidworks.md)."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from connectory.model import Capability
+from sources.base import ROLLED_UP, SourceKind, SystemSettings
+from sources.lucidworks.client import LucidworksSource
+from sources.lucidworks.simulator import PASSWORD, USERNAME, simulator
+
+
+class LucidworksSettings(SystemSettings):
+    """``url`` up to ``/api``, with or without it. The API itself asks for no credentials; a proxy in front may."""
+
+    username: str | None = Field(
+        None, min_length=1, pattern=r"^[^:]+$", description="with password; a proxy's, or Fusion's"
+    )
+    password: SecretStr | None = Field(None, min_length=1, description="with username")
+    collections: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="the collections to look at; default: all"
+    )
+    dialect: Literal["search", "fusion"] = Field(
+        "search", description="search for LucidWorks Search 2.x, fusion for Fusion's job API"
+    )
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together; one of them is missing")
+        return self
+
+
+def _simulator_settings(url: str) -> dict[str, Any]:
+    return {"url": url, "username": USERNAME, "password": PASSWORD}
+
+
+SOURCE = SourceKind(
+    "lucidworks",
+    settings=LucidworksSettings,
+    open=LucidworksSource,
+    capabilities=frozenset({Capability.JOB_HISTORY, Capability.JOB_PROGRESS}),
+    # a data source tells nothing but its settings: all of this stands in its crawls
+    rolls_up=ROLLED_UP,
+    simulator=simulator,
+    simulator_settings=_simulator_settings,
+)

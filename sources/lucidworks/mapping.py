@@ -1,0 +1,177 @@
+"""LucidWorks Search 2.x in our words: pure functions from decoded JSON to facts and runs.
+
+A value of the wrong kind is left out and noted in the entry's complaints; an unknown word is no error: it maps to
+UNKNOWN and stays readable as ``upstream_status``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from connectory.model import ConnectorFact, ConnectorStatus, CountsFact, JobStatus
+from sources.base import SourceMismatch, details, slug
+from sources.lucidworks.reading import Entry
+from sources.lucidworks.runs import Run
+
+#: crawl_state (lucidworks.md §5); FINISHED becomes SUCCEEDED_WITH_ERRORS when documents failed (§12.3)
+JOB_STATUS: Mapping[str, JobStatus] = {
+    "STARTING": JobStatus.PENDING,
+    "RUNNING": JobStatus.RUNNING,
+    "FINISHING": JobStatus.RUNNING,
+    "STOPPING": JobStatus.CANCELING,
+    "ABORTING": JobStatus.CANCELING,
+    "FINISHED": JobStatus.SUCCEEDED,
+    "STOPPED": JobStatus.CANCELED,
+    "ABORTED": JobStatus.CANCELED,
+    "EXCEPTION": JobStatus.FAILED,
+    "IDLE": JobStatus.UNKNOWN,
+    "UNKNOWN": JobStatus.UNKNOWN,
+}
+
+#: The crawl's state decides the data source's: it has no other.
+CONNECTOR_STATUS: Mapping[str | None, ConnectorStatus] = {
+    None: ConnectorStatus.INACTIVE,
+    "IDLE": ConnectorStatus.INACTIVE,
+    "EXCEPTION": ConnectorStatus.ERROR,
+    "UNKNOWN": ConnectorStatus.UNKNOWN,
+    **dict.fromkeys(
+        ("STARTING", "RUNNING", "FINISHING", "STOPPING", "ABORTING", "FINISHED", "STOPPED", "ABORTED"),
+        ConnectorStatus.ACTIVE,
+    ),
+}
+
+TROUBLED = frozenset({ConnectorStatus.ERROR, ConnectorStatus.UNKNOWN})
+
+#: counter → its place among the counts (§4)
+COUNTERS: Mapping[str, str] = {
+    "num_new": "added",
+    "num_updated": "updated",
+    "num_deleted": "deleted",
+    "num_unchanged": "unchanged",
+    "num_failed": "failed",
+    "num_access_denied": "access_denied",
+    "num_filter_denied": "filter_denied",
+    "num_robots_denied": "robots_denied",
+    "num_not_found": "not_found",
+    "num_total": "total",
+}
+
+_SOURCE_KEYS = frozenset({"id", "name", "type"})
+_STATUS_KEYS = frozenset({"id", "batch_job", "crawl_state", "crawl_started", "crawl_stopped", "message", *COUNTERS})
+
+
+def source_id(collection: str, number: str) -> str:
+    """A data source's external id; ids alone tell nothing of the collection that their paths need."""
+    return f"{collection}/{number}"
+
+
+def place_of(source: str) -> tuple[str, str]:
+    """Collection and id of an external id."""
+    collection, _, number = source.rpartition("/")
+    return collection, number
+
+
+def connector(entry: Entry, collection: str, status: Entry | None) -> ConnectorFact:
+    """A data source (§3) with its status (§4), None when it never ran. Raises SourceMismatch without a readable id."""
+    number = entry.identifier("id")
+    if number is None:
+        raise SourceMismatch("id: missing or not readable")
+    kind = entry.text("type")
+    word = status.text("crawl_state") if status else None
+    known = CONNECTOR_STATUS.get(word, ConnectorStatus.UNKNOWN)
+    extra = entry.rest(_SOURCE_KEYS)
+    if extra.get("collection") == collection:
+        del extra["collection"]
+    return ConnectorFact(
+        external_id=source_id(collection, number),
+        name=(entry.text("name") or "").strip() or f"{kind or 'data source'} {number}",
+        source=slug(kind),
+        status=known,
+        upstream_status=word,
+        error_message=_failure(status) if status and known in TROUBLED else None,
+        details=details(
+            "LucidworksDataSourceDetails",
+            {
+                "collection": collection,
+                "data_source_id": number,
+                "batch_job": status.flag("batch_job") if status else None,
+                "crawl_state": word,
+                "job_id": status.identifier("job_id") if status else None,
+                "extra": {"type": kind, **extra},
+            },
+        ),
+    )
+
+
+def unread(fact: ConnectorFact) -> ConnectorFact:
+    """The same data source when its state could not be read."""
+    return replace(fact, status=ConnectorStatus.UNKNOWN, upstream_status=None)
+
+
+def run(entry: Entry) -> Run | None:
+    """The crawl that a status or a history entry tells of; None when there was none.
+
+    Raises SourceMismatch when there was one and its state or its start cannot be read.
+    """
+    word = entry.text("crawl_state")
+    started = entry.instant("crawl_started")
+    if entry.complaints:
+        raise SourceMismatch("; ".join(entry.complaints))
+    if started is None:
+        return None
+    if word is None:
+        raise SourceMismatch("crawl_state: missing")
+    counts = _counts(entry)
+    status = JOB_STATUS.get(word, JobStatus.UNKNOWN)
+    if status is JobStatus.SUCCEEDED and counts.failed:
+        status = JobStatus.SUCCEEDED_WITH_ERRORS
+    stopped = None if status.open else entry.instant("crawl_stopped")
+    if stopped is not None and stopped < started:
+        entry.complaints.append("crawl_stopped: earlier than crawl_started")
+        stopped = None
+    ended = status.ended or stopped is not None
+    return Run(
+        word=word,
+        status=status,
+        started=started,
+        stopped=stopped,
+        counts=counts,
+        docs_in_index=_sum(entry, counts.added, counts.updated, counts.unchanged) if ended else None,
+        message=_failure(entry),
+        batch_job=entry.flag("batch_job"),
+        extra=_job_extra(entry),
+    )
+
+
+def _job_extra(entry: Entry) -> dict[str, Any]:
+    extra = entry.rest(_STATUS_KEYS)
+    if "job_id" in extra:
+        extra["job_id"] = entry.identifier("job_id")  # text on one page, a number on another
+    return extra
+
+
+def _counts(entry: Entry) -> CountsFact:
+    """A counter that is absent is None, not 0."""
+    counts = {place: entry.count(key) for key, place in COUNTERS.items()}
+    return CountsFact(indexed=_sum(entry, counts["added"], counts["updated"]), **counts)
+
+
+def _sum(entry: Entry, *numbers: int | None) -> int | None:
+    """None when a part is unknown, or when the sum is beyond 64 bits."""
+    parts = [number for number in numbers if number is not None]
+    if len(parts) < len(numbers):
+        return None
+    total = sum(parts)
+    if total >= 2**63:
+        entry.complaints.append("the counters of documents make more than 64 bits together")
+        return None
+    return total
+
+
+def _failure(entry: Entry) -> str | None:
+    """``message``, or the first one under ``exception``."""
+    if message := entry.text("message"):
+        return message
+    listed = entry.sent.get("exception")
+    first = listed[0] if isinstance(listed, list) and listed else None
+    return Entry(first).text("message") if isinstance(first, Mapping) else None

@@ -1,0 +1,95 @@
+"""What goes over the wire to a LucidWorks or Fusion deployment: the base path, Basic credentials, error bodies."""
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from sources.base import SourceAuthFailed, SourceError, SourceMismatch, secret
+from sources.http import Answer, HttpClient
+from sources.lucidworks.reading import discreet
+from sources.lucidworks.rounds import CONCURRENCY
+
+if TYPE_CHECKING:
+    from sources.lucidworks import LucidworksSettings
+
+
+class LucidworksClient(HttpClient):
+    """Requests below ``/api``, which is added where the configured URL lacks it (lucidworks.md §1)."""
+
+    def __init__(self, settings: "LucidworksSettings") -> None:
+        headers = {}
+        if settings.username is not None:
+            pair = f"{settings.username}:{secret(settings.password)}".encode()
+            headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        super().__init__(settings, headers=headers)
+        if "api" not in urlsplit(self._base).path.split("/"):
+            self._base += "/api"
+        self._has_credentials = bool(headers)
+        self._gate = asyncio.Semaphore(CONCURRENCY)
+
+    async def _fetch(self, path: str, params: Mapping[str, Any] | None, *, missing_ok: bool = False) -> Any:
+        # the time limit of a request includes its wait for a connection, so nobody waits for one
+        async with self._gate:
+            return await self.get(path, params, missing_ok=missing_ok)
+
+    async def find(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        """The decoded body; None for a 404, ``null`` and an empty body."""
+        try:
+            return await self._fetch(path, params, missing_ok=True)
+        except SourceMismatch as error:
+            if error.status is not None and 200 <= error.status < 300 and error.sample == "":
+                return None
+            raise
+
+    async def find_list(self, path: str, params: Mapping[str, Any] | None = None) -> list[Any] | None:
+        """The list that a route answers; None when the server does not have the route. Raises SourceMismatch when the
+        answer is no list."""
+        try:
+            body = await self.find(path, params)
+        except SourceError as error:
+            if error.status == 405:
+                return None
+            raise
+        return None if body is None else _list(path, body)
+
+    async def list_at(self, path: str, params: Mapping[str, Any] | None = None) -> list[Any]:
+        """The list that a route answers. Raises SourceMismatch when the answer is none."""
+        return _list(path, await self._fetch(path, params))
+
+    def refusal(self, answer: Answer, what: str) -> Exception:
+        error = super().refusal(answer, what)
+        if isinstance(error, SourceAuthFailed) and not self._has_credentials:
+            return SourceAuthFailed(
+                f"{error}. The server asks for credentials: set username and password", status=error.status
+            )
+        return error
+
+    def said(self, body: Any) -> str:
+        """Both forms of errors, the envelope and the bare array (§10), and Fusion's object with a message."""
+        listed = body.get("errors") if isinstance(body, Mapping) else body
+        if isinstance(listed, list):
+            return "; ".join(filter(None, map(_sentence, listed)))[:300]
+        if isinstance(body, Mapping):
+            return _sentence(body)[:300]
+        return discreet(super().said(body))
+
+
+def _list(path: str, body: Any) -> list[Any]:
+    if not isinstance(body, list):
+        raise SourceMismatch(f"GET {path}: expected a list, got {type(body).__name__}")
+    return body
+
+
+def _sentence(error: object) -> str:
+    if not isinstance(error, Mapping):
+        return ""
+    message, key = error.get("message"), error.get("key")
+    said = discreet(message) if isinstance(message, str) else ""
+    return f"{key}: {said}" if key and isinstance(key, str) and said else said
+
+
+def segment(value: str) -> str:
+    """A name as one segment of a path."""
+    return quote(value, safe="")
