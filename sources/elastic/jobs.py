@@ -71,7 +71,7 @@ class JobReader:
         failures: list[SourceError] = []
         try:
             for word in OPEN_WORDS:
-                if False:
+                if len(reading.missing(jobs)) <= _FEW:
                     break
                 async with aclosing(self._list.pages(status=word)) as pages:
                     async for page in pages:
