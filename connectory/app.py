@@ -41,7 +41,7 @@ def build_app(store: Store, engine: Engine, server: ServerSettings, *, schema: S
     app[STORE] = store
     app[METRICS] = metrics
     who = viewer(server)
-    view = GraphQLView(schema or build_schema([NamedOperation]), lambda: Context(store, who), metrics)
+    view = GraphQLView(schema or build_schema([NamedOperation]), lambda: Context(store, who, engine), metrics)
     app.router.add_get("/", _front)
     app.router.add_route("*", "/graphql", view.handle)
     app.router.add_get("/healthz", _healthz)

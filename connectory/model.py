@@ -459,6 +459,8 @@ class Known:
     connectors: dict[str, KnownConnector] = field(default_factory=dict)
     #: external id of each job not known to have ended → its connector's external id
     open_jobs: dict[str, str | None] = field(default_factory=dict)
+    #: those of the open jobs that are at work
+    running_jobs: set[str] = field(default_factory=set)
     #: order_at of the newest job stored
     newest_job_at: datetime | None = None
 

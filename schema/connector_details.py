@@ -180,6 +180,7 @@ class FelderaEndpointDetails:
     transport_errors: list[FelderaConnectorError] | None = strawberry.field(
         description="The most recent transport errors; null while they are not known, [] only when there are none."
     )
+    pipeline: JSON | None = strawberry.field(description="The pipeline's entry in the list, secrets taken out.")
     extra: JSON | None = strawberry.field(description=EXTRA)
 
 

@@ -98,6 +98,10 @@ class FelderaJobDetails:
     metrics: JSON | None = strawberry.field(
         description="The endpoint's counters, which begin at 0 with each incarnation; null when not known."
     )
+    run: JSON | None = strawberry.field(
+        description="What holds for the pipeline's run as a whole: incarnation, start, state, transaction, checkpoint "
+        "and suspend reasons; gauges that move with every answer are left out."
+    )
     extra: JSON | None = strawberry.field(description=EXTRA)
 
 

@@ -10,12 +10,30 @@ import heapq
 import itertools
 import json
 import random
+import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, fields
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from aiohttp import web
+
+from sources.faults import Edit, Faults, edited
+
+__all__ = [
+    "CLOCK",
+    "FAULTS",
+    "REQUESTS",
+    "WORLD",
+    "Clock",
+    "Edit",
+    "Faults",
+    "Running",
+    "Simulator",
+    "World",
+    "serve",
+    "simulator_app",
+]
 
 
 class Clock:
@@ -48,41 +66,29 @@ class World:
         self.now = start
         self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
         self._order = itertools.count()
+        self._skew = 0.0
 
     def after(self, seconds: float, happening: Callable[[], None]) -> None:
         """Let ``happening`` run ``seconds`` of simulated time from the world's present."""
         moment = self.now + timedelta(seconds=seconds)
         heapq.heappush(self._agenda, (moment, next(self._order), happening))
 
-    def advance(self, now: datetime) -> None:
-        """Run everything that is due until ``now``, in order, each at its own moment."""
+    def advance(self, now: datetime, *, skew: float = 0.0) -> None:
+        """Run everything that is due until ``now``, in order, each at its own moment.
+
+        ``skew``: so many seconds the world's clock is wrong by now. What it has written down stays as it is, and what
+        is due comes no sooner and no later for it.
+        """
+        step = timedelta(seconds=skew - self._skew)
+        if step:
+            self._skew = skew
+            self._agenda = [(moment + step, order, happening) for moment, order, happening in self._agenda]
+            self.now += step
+        now += timedelta(seconds=skew)
         while self._agenda and self._agenda[0][0] <= now:
             self.now, _, happening = heapq.heappop(self._agenda)
             happening()
         self.now = max(self.now, now)
-
-
-@dataclass
-class Faults:
-    """What goes wrong with the answers of a simulator. Switch with ``POST /_simulator/faults`` or by hand in tests."""
-
-    #: answer nothing at all until the client gives up
-    hang: bool = False
-    #: seconds before every answer
-    delay: float = 0.0
-    #: answer with this HTTP status and an HTML page, as a proxy in front would
-    html_status: int | None = None
-    #: answer 401 (or what the upstream says instead)
-    reject_credentials: bool = False
-    #: answer 429; ``retry_after`` seconds in the header, none when None
-    rate_limited: bool = False
-    retry_after: float | None = None
-    #: send only the first half of each JSON body, with a matching length
-    truncate: bool = False
-    #: close the connection in the middle of the body
-    disconnect: bool = False
-    #: apply to paths that contain this text only
-    path: str = ""
 
 
 FAULTS = web.AppKey("FAULTS", Faults)
@@ -111,8 +117,8 @@ def simulator_app(
         if request.path.startswith("/_simulator/"):
             return await handler(request)
         request.app[REQUESTS].append(f"{request.method} {request.path_qs}")
-        world.advance(clock.now())
         faults = request.app[FAULTS]
+        world.advance(clock.now(), skew=faults.skew)
         if faults.path not in request.path:
             return await handler(request)
         if faults.hang:
@@ -129,13 +135,12 @@ def simulator_app(
             if faults.retry_after is not None:
                 refusal.headers["Retry-After"] = f"{faults.retry_after:g}"
             return refusal
+        if faults.deaf_to:
+            query = {name: value for name, value in request.query.items() if name not in faults.deaf_to}
+            request = request.clone(rel_url=request.rel_url.with_query(query))
         response = await handler(request)
-        if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
-            return response
-        if faults.truncate:
-            response.body = response.body[: len(response.body) // 2]
-        if faults.disconnect:
-            return await _disconnect(request, response, response.body)
+        if isinstance(response, web.Response) and isinstance(response.body, bytes):
+            return await _spoil(request, response, response.body, faults)
         return response
 
     app = web.Application(middlewares=[faulty])
@@ -145,6 +150,30 @@ def simulator_app(
     app[REQUESTS] = []
     app.router.add_post("/_simulator/faults", _switch)
     return app
+
+
+async def _spoil(
+    request: web.Request, response: web.Response, body: bytes, faults: Faults
+) -> web.Response | web.StreamResponse:
+    if response.content_type == "application/json" and (edits := faults.edits_of(request.path)):
+        response.body = body = edited(body, edits)
+    if faults.truncate:
+        response.body = body = body[: len(body) // 2]
+    if faults.drip:
+        return await _drip(request, response, body, faults.drip)
+    if faults.disconnect:
+        return await _disconnect(request, response, body)
+    return response
+
+
+async def _drip(request: web.Request, response: web.Response, body: bytes, pause: float) -> web.StreamResponse:
+    slow = web.StreamResponse(status=response.status, headers={"Content-Type": "application/json"})
+    slow.content_length = len(body)
+    await slow.prepare(request)
+    for at in range(len(body)):
+        await slow.write(body[at : at + 1])
+        await asyncio.sleep(pause)
+    return slow
 
 
 async def _disconnect(request: web.Request, response: web.StreamResponse, body: bytes) -> web.StreamResponse:
@@ -166,24 +195,27 @@ async def _switch(request: web.Request) -> web.Response:
     faults = request.app[FAULTS]
     for name, value in vars(wanted).items():
         setattr(faults, name, value)
-    return web.json_response({f.name: getattr(wanted, f.name) for f in fields(Faults)})
+    return web.json_response(asdict(wanted))
 
 
 class Running:
-    """A simulator being served; ``stop`` and ``start`` again keep the port: ``async with serve(app) as running: …``."""
+    """A simulator being served; ``stop`` and ``start`` again keep the port: ``async with serve(app) as running: …``.
 
-    def __init__(self, app: web.Application, host: str, port: int) -> None:
-        self.app, self.host, self.port = app, host, port
+    With ``tls`` it is served by https; another context counts from the next ``start``.
+    """
+
+    def __init__(self, app: web.Application, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        self.app, self.host, self.port, self.tls = app, host, port, tls
         self._runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"http{'s' if self.tls else ''}://{self.host}:{self.port}"
 
     async def start(self) -> None:
         self._runner = web.AppRunner(self.app, handle_signals=False, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self.port, reuse_address=True)
+        site = web.TCPSite(self._runner, self.host, self.port, reuse_address=True, ssl_context=self.tls)
         await site.start()
         self.port = self._runner.addresses[0][1]
 
@@ -200,5 +232,7 @@ class Running:
         await self.stop()
 
 
-def serve(app: web.Application, host: str = "127.0.0.1", port: int = 0) -> Running:
-    return Running(app, host, port)
+def serve(
+    app: web.Application, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None
+) -> Running:
+    return Running(app, host, port, tls)

@@ -304,7 +304,7 @@ async def test_check_tells_of_each_system_what_failed(tmp_path: Path) -> None:
 async def test_an_unknown_simulator_ends_with_2(tmp_path: Path) -> None:
     status, _, err = await run("simulate", "onix", cwd=tmp_path)
     assert status == 2
-    assert "valid: elastic, onyx" in err
+    assert "valid: elastic, feldera, lucidworks, onyx, zensearch" in err
 
 
 async def test_the_demo_shows_all_its_systems_and_leaves_nothing(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from random import Random
 from connectory.bus import Bus
 from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.poller import Poller
+from connectory.model import ActionFailureCode, ActionRefusal
 from connectory.store import Store
 from connectory.store.registration import register_systems
 
@@ -48,6 +49,13 @@ class Engine:
         """Make the store know the configured systems, and start polling them. Returns at once, whoever answers."""
         await register_systems(self._store, [system.registration for system in self._systems])
         self._tasks = [asyncio.create_task(poller.run(), name=f"poll {name}") for name, poller in self.pollers.items()]
+
+    async def refresh(self, system: str) -> ActionRefusal | None:
+        """Poll ``system`` now; see ``Poller.refresh``. Part of the port that resolvers call."""
+        poller = self.pollers.get(system)
+        if poller is None:
+            return ActionRefusal(ActionFailureCode.NOT_FOUND, f"No system is configured by the name {system!r}.")
+        return await poller.refresh()
 
     async def stop(self) -> None:
         """End all polling within five seconds. A commit that has begun is finished or rolled back as a whole."""

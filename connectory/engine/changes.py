@@ -9,6 +9,7 @@ from typing import Any
 from connectory.engine.health import connector_health
 from connectory.model import ConnectorFact, ConnectorStatus, EventKind, JobFact, JobStatus
 from connectory.store.identity import CONNECTOR, JOB, global_id
+from sources.base import details
 
 Row = dict[str, Any]
 
@@ -90,6 +91,11 @@ def job_row(system_id: str, system: str, fact: JobFact) -> Row:
     return row
 
 
+def with_details(text: str | None, found: Mapping[str, Any]) -> str:
+    """Details with these fields set; the text is as ``sources.base.details`` writes it."""
+    return details("", {**json.loads(text or "{}"), **found}).json
+
+
 def changed(before: Mapping[str, Any], after: Mapping[str, Any], named: Mapping[str, str]) -> list[str]:
     """GraphQL names of the fields that differ, in order, each once."""
     found = {named[name]: None for name, value in after.items() if name in named and before[name] != value}
@@ -128,9 +134,16 @@ def connector_event(before: Mapping[str, Any] | None, after: Row, now: datetime)
     }
 
 
-def job_event(before: Mapping[str, Any] | None, after: Row, now: datetime) -> Row | None:
-    """What the log says of a job's row; None when nothing that GraphQL shows has changed."""
+def job_event(
+    before: Mapping[str, Any] | None, after: Row, now: datetime, *, errors_changed: bool = False
+) -> Row | None:
+    """What the log says of a job's row; None when nothing that GraphQL shows has changed.
+
+    Failed documents stand beside the row: ``errors_changed`` tells of them.
+    """
     fields = [] if before is None else changed(before, after, JOB_CHANGES)
+    if before is not None and errors_changed:
+        fields = sorted([*fields, "errors"])
     if before is not None and not fields:
         return None
     if before is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.engine.changes import Row, connector_event, connector_row, job_event, job_row, judge
+from connectory.engine.changes import Row, connector_event, connector_row, job_event, job_row, judge, with_details
 from connectory.engine.order import Sequenced, microseconds
 from connectory.engine.pace import SystemState, transition
 from connectory.model import (
@@ -16,6 +16,7 @@ from connectory.model import (
     EventKind,
     HistoryBatch,
     JobFact,
+    JobFindings,
     JobStatus,
     Known,
     KnownConnector,
@@ -31,6 +32,7 @@ from connectory.store.writes import (
     mark_history_read,
     newest_jobs,
     placed_jobs,
+    replace_job_errors,
     rows_by_id,
     update_rows,
     update_system,
@@ -57,9 +59,18 @@ class Commit:
     """The writing of what was seen of one system. Memory follows only after the transaction has been committed."""
 
     def __init__(
-        self, store: Store, system_id: str, system: str, rolls_up: frozenset[str], known: Known, now: datetime
+        self,
+        store: Store,
+        system_id: str,
+        system: str,
+        rolls_up: frozenset[str],
+        known: Known,
+        now: datetime,
+        *,
+        examines: bool = False,
     ) -> None:
         self._store, self._id, self._system, self._rolls_up = store, system_id, system, rolls_up
+        self._examines = examines
         self._known, self._now = known, now
         self._events: list[Row] = []
         #: connector → its newest content job, as this commit found them
@@ -82,6 +93,36 @@ class Commit:
             position = await append_events(connection, self._events) if self._events else None
         self._remember(facts, observation, absent, lost)
         return position
+
+    async def look(self, observation: Observation, state: SystemState) -> int | None:
+        """Store what a look at running jobs saw; what it lacks was not looked at. Returns as ``poll`` does."""
+        facts = {fact.external_id: fact for fact in observation.connectors}
+        lost = dict.fromkeys(observation.gone_jobs, JobStatus.UNKNOWN)
+        lost |= dict.fromkeys(observation.canceled_jobs, JobStatus.CANCELED)
+        async with self._store.write() as connection:
+            rows = self._changed_rows(facts, observation.owed)
+            touched = await self._write_jobs(connection, observation.jobs, lost, state)
+            await self._write_connectors(connection, rows, {}, touched)
+            position = await append_events(connection, self._events) if self._events else None
+        self._remember(facts, observation, {}, lost)
+        return position
+
+    async def findings(self, findings: Mapping[str, JobFindings | None]) -> int | None:
+        """Store what a closer look found, by the jobs' global ids; None: nothing. Returns as ``poll`` does."""
+        async with self._store.write() as connection:
+            stored = await rows_by_id(connection, JOBS, list(findings))
+            told = {id: found for id, found in findings.items() if found is not None and id in stored}
+            errors = {id: found.errors for id, found in told.items() if found.errors is not None}
+            changed = await replace_job_errors(connection, errors)
+            updates = []
+            for id, before in stored.items():
+                after = {**before, "examine_due": False}
+                if id in told and told[id].details:
+                    after["details"] = with_details(before["details"], told[id].details)
+                updates.append(after)
+                self._log(job_event(before, after, self._now, errors_changed=id in changed))
+            await update_rows(connection, JOBS, updates)
+            return await append_events(connection, self._events) if self._events else None
 
     async def history(self, batch: HistoryBatch, state: SystemState) -> int | None:
         """Store a stretch of past jobs. Returns the log's new position, None when the log has not grown."""
@@ -219,10 +260,14 @@ class Commit:
         fresh = [(row, fact) for id, (row, fact) in rows.items() if id not in stored]
         await self._place(connection, fresh)
         inserts, updates, touched = [], [], set()
+        errors = {row["id"]: fact.errors for row, fact in rows.values() if fact.errors is not None}
+        wanted = set() if past else self._to_examine(fresh)
         for row, _ in fresh:
             row["observed_at"] = None if row["is_open"] else self._now
+            row["examine_due"] = row["id"] in wanted
             inserts.append(row)
             self._log(job_event(None, row, self._now))
+        changed_errors = await replace_job_errors(connection, errors)
         for id, before in stored.items():
             if id not in rows:
                 if not before["is_open"]:
@@ -236,14 +281,31 @@ class Commit:
             else:
                 after = {**before, **rows[id][0]}
                 after["observed_at"] = None if after["is_open"] else self._now
+                # what an earlier look found does not stand in the fact, so it has to be looked for again
+                after["examine_due"] = self._examines and not after["is_open"]
                 touched.add(before["connector_id"])
             updates.append(after)
-            self._log(job_event(before, after, self._now))
+            self._log(job_event(before, after, self._now, errors_changed=id in changed_errors))
         await insert_rows(connection, JOBS, inserts)
         await update_rows(connection, JOBS, updates)
         self._jobs = [fact for _, fact in rows.values()]
         touched |= {row["connector_id"] for row in (*inserts, *updates)}
         return touched - {None}
+
+    def _to_examine(self, fresh: Sequence[tuple[Row, JobFact]]) -> set[str]:
+        """New jobs that have ended already: all of a connector that was known, the newest of one that was not."""
+        if not self._examines:
+            return set()
+        newest: dict[str | None, Row] = {}
+        wanted = set()
+        for row, fact in fresh:
+            if row["is_open"]:
+                continue
+            if fact.connector in self._known.connectors:
+                wanted.add(row["id"])
+            elif row["created_order"] > newest.get(fact.connector, {"created_order": -(2**63)})["created_order"]:
+                newest[fact.connector] = row
+        return wanted | {row["id"] for row in newest.values()}
 
     def _lost(self, before: Mapping[str, Any], status: JobStatus, state: SystemState) -> Row:
         """A job that was open and of which there is no fact any more: nothing is claimed but its status."""
@@ -314,6 +376,7 @@ class Commit:
             memory.is_removed = memory.is_removed or "removed_at" in row
         for job in lost:
             self._known.open_jobs.pop(job, None)
+            self._known.running_jobs.discard(job)
         self._remember_jobs()
 
     def _remember_jobs(self) -> None:
@@ -326,5 +389,9 @@ class Commit:
                 known.open_jobs[fact.external_id] = fact.connector
             else:
                 known.open_jobs.pop(fact.external_id, None)
+            if fact.external_id in known.open_jobs and fact.status in RUNNING:
+                known.running_jobs.add(fact.external_id)
+            else:
+                known.running_jobs.discard(fact.external_id)
             if known.newest_job_at is None or fact.order_at > known.newest_job_at:
                 known.newest_job_at = fact.order_at

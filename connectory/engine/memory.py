@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.engine.pace import SystemState
-from connectory.model import Known, KnownConnector
+from connectory.model import RUNNING, Known, KnownConnector
 from connectory.store.identity import external_id
 from connectory.store.tables import CONNECTORS, JOBS, SYSTEMS
 
@@ -40,9 +40,11 @@ async def _known(connection: AsyncConnection, system_id: str) -> Known:
             is_missing=row.observed_at is not None,
             is_removed=row.removed_at is not None,
         )
-    open_jobs = select(j.id, j.connector_id).where(j.system_id == system_id, j.is_open)
-    for job, connector_id in await connection.execute(open_jobs):
+    open_jobs = select(j.id, j.connector_id, j.status).where(j.system_id == system_id, j.is_open)
+    for job, connector_id, status in await connection.execute(open_jobs):
         known.open_jobs[external_id(job)] = None if connector_id is None else external_id(connector_id)
+        if status in RUNNING:
+            known.running_jobs.add(external_id(job))
     newest = (await connection.execute(select(func.max(j.created_order)).where(j.system_id == system_id))).scalar()
     known.newest_job_at = None if newest is None else _EPOCH + timedelta(microseconds=newest)
     return known

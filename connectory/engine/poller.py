@@ -1,8 +1,10 @@
-"""The loop of one system: poll, diff, commit, wake; and its history, read in the background."""
+"""The loop of one system: poll, diff, commit, wake; between polls it looks at what runs, and in the background it reads
+the history and takes a closer look at what has ended."""
 
 import asyncio
 import contextlib
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
 from random import Random
@@ -15,13 +17,24 @@ from connectory.engine.commit import Commit, Overtaken
 from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.memory import recall
 from connectory.engine.pace import SystemState, after_answer, after_failure, asked_to_wait, backoff
-from connectory.model import HistoryBatch, Known, Observation, Problem, SystemErrorCode
+from connectory.model import (
+    ActionFailureCode,
+    ActionRefusal,
+    JobFindings,
+    Known,
+    Observation,
+    Problem,
+    SystemErrorCode,
+)
 from connectory.store import Store
-from connectory.store.identity import SYSTEM, global_id
+from connectory.store.identity import SYSTEM, external_id, global_id
 from connectory.store.records import DOWN
-from sources.base import Source, SourceError
+from connectory.store.writes import jobs_to_examine
+from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch
 
 _log = logging.getLogger(__name__)
+#: Jobs that the closer look takes at once.
+_EXAMINED_AT_ONCE = 50
 
 
 def _problem(error: SourceError) -> Problem:
@@ -56,7 +69,7 @@ class Poller:
         self, store: Store, system: ConfiguredSystem, bus: Bus, *, clock: Callable[[], datetime], chance: Random
     ) -> None:
         self.system = system
-        self._store, self._bus, self._clock, self._chance = store, bus, clock, chance
+        self._database, self._bus, self._clock, self._chance = store, bus, clock, chance
         self._id = global_id(SYSTEM, system.name)
         self._source: Source = system.kind.open(system.settings)
         self._known: Known | None = None
@@ -64,9 +77,13 @@ class Poller:
         #: one commit at a time: polls and history share the memory
         self._turn = asyncio.Lock()
         self._history: asyncio.Task[None] | None = None
-        #: how often in a row the history broke off, and until when it is left alone for that
-        self._history_failures = 0
-        self._history_from: datetime | None = None
+        self._examination: asyncio.Task[None] | None = None
+        #: how often in a row work in the background broke off, and until when it is left alone for that
+        self._background_failures = 0
+        self._background_from: datetime | None = None
+        #: those who wait for a poll that begins after they asked
+        self._waiting: list[asyncio.Future[ActionRefusal | None]] = []
+        self._asked = asyncio.Event()
         #: the term of the lease under which the memory was read
         self._term: int | None = None
         self._is_closed = False
@@ -77,9 +94,14 @@ class Poller:
         try:
             while not self._is_closed:
                 wait = self.system.poll_interval
+                waiting, self._waiting = self._waiting, []
+                self._asked.clear()
+                outcome = None
                 try:
                     if await self._recall():
                         wait = self._seconds_until(self._not_before) or await self._poll()
+                    else:
+                        outcome = _refusal(f"another gateway polls {self.system.name}; ask that one")
                 except Overtaken:
                     self._known = None
                     _log.info(
@@ -89,30 +111,102 @@ class Poller:
                 except Exception:
                     self._known = None  # the store knows better than we do what it has
                     self._say_exception("the poll could not be stored; it will be made again", "store_failed")
-                await self._sleep(wait)
+                finally:
+                    _answer(waiting, outcome)
+                await self._idle(wait)
         finally:
-            await self._stop_history()
+            _answer(self._waiting, _refusal("the gateway is being stopped"))
+            for task in (self._history, self._examination):
+                await _end(task)
 
     async def close(self) -> None:
         """Give the connections back; a poll that does not end is the last one."""
         self._is_closed = True
         await self._source.close()
 
-    async def _sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+    async def refresh(self) -> ActionRefusal | None:
+        """Poll now: a back-off and an authentication hold are skipped, a Retry-After never.
+
+        Answers once a poll that began after the call is done or failed: with None, or with why there was none.
+        """
+        held = self._seconds_until(self._not_before)
+        if held > 0:
+            return _refusal(f"{self.system.name} asked us to wait", held)
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        self._asked.set()
+        refusal: ActionRefusal | None = await waiter
+        return refusal
+
+    async def _idle(self, seconds: float) -> None:
+        """Until the next poll is due or somebody asks for one; meanwhile look at what runs, every live_interval."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        live = self._state.health not in DOWN
+        while (left := end - loop.time()) > 0:
+            live = live and self._may_look()
+            pause = min(left, self.system.live_interval) if live else left
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._asked.wait()
+                    return
+            left = end - loop.time()
+            if live and left > 0:
+                live = await self._look(left)
         more = self._seconds_until(self._not_before)
-        if more > 0:  # the history, which goes on meanwhile, was asked to wait
-            await self._sleep(more)
+        if more > 0:  # what goes on beside the polls was asked to wait
+            await self._idle(more)
+
+    # ---- the live lane
+
+    def _may_look(self) -> bool:
+        return bool(self._known and self._known.running_jobs) and self._seconds_until(self._not_before) == 0
+
+    async def _look(self, seconds: float) -> bool:
+        """One look at the running jobs, within so many seconds. False: no more before the next poll."""
+        known = self._known
+        if known is None:
+            return False
+        try:
+            async with asyncio.timeout(seconds):
+                observation = await self._source.look(known, frozenset(known.running_jobs))
+            self._heed(observation.problems, self._clock())
+            await self._keep(known, lambda commit: commit.look(observation, self._state))
+        except SourceError as error:
+            self._heed([_problem(error)], self._clock())  # the next poll tells everybody
+            return False
+        except TimeoutError:
+            return False
+        except Exception:
+            self._forget(known)
+            self._say_exception("what runs could not be looked at", "look_failed")
+            return False
+        self._start_examination(known)
+        return True
+
+    async def _keep(self, known: Known, write: Callable[[Commit], Coroutine[Any, Any, int | None]]) -> bool:
+        """Commit what was seen beside the polls, and wake. False: the memory that it rests on was lost meanwhile."""
+        async with self._turn:
+            if known is not self._known:
+                return False
+            position = await _whole(write(self._commit(known, self._clock())))
+        if position is not None:
+            self._bus.wake(position)
+        return True
+
+    def _forget(self, known: Known) -> None:
+        if known is self._known:
+            self._known = None  # the store knows better than we do what it has
 
     async def _recall(self) -> bool:
         """Make sure that this process is the one to poll, and that it remembers. False: another one polls."""
-        term = await self._store.leases.hold(self.system.name)
+        term = await self._database.leases.hold(self.system.name)
         if term != self._term:
             self._known, self._term = None, term
         if term is None:
             return False
         if self._known is None:
-            async with self._store.read() as connection:
+            async with self._database.read() as connection:
                 self._known, self._state = await recall(connection, self._id)
             if self._state.error_code is SystemErrorCode.RATE_LIMITED:
                 self._not_before = self._state.next_poll_at  # a restart does not shorten what was asked for
@@ -152,6 +246,7 @@ class Poller:
             return
         self._passed(before, after, position)
         self._start_history(known)
+        self._start_examination(known)
 
     async def _refused(self, error: Exception, started: datetime) -> None:
         """The store does not take what the adapter gave: it would not do so next time either, so everybody is told."""
@@ -180,7 +275,7 @@ class Poller:
 
     def _commit(self, known: Known, now: datetime) -> Commit:
         kind = self.system.kind
-        return Commit(self._store, self._id, self.system.name, kind.rolls_up, known, now)
+        return Commit(self._database, self._id, self.system.name, kind.rolls_up, known, now, examines=kind.examines)
 
     def _passed(self, before: SystemState, after: SystemState, position: int | None) -> None:
         self._state = after
@@ -197,57 +292,93 @@ class Poller:
     def _seconds_until(self, moment: datetime | None) -> float:
         return 0.0 if moment is None else max(0.0, (moment - self._clock()) / timedelta(seconds=1))
 
-    # ---- history
+    # ---- in the background
+
+    def _may_start(self, task: asyncio.Task[None] | None) -> bool:
+        return (task is None or task.done()) and self._seconds_until(self._background_from) == 0
 
     def _start_history(self, known: Known) -> None:
-        if self._history is not None and not self._history.done():
-            return
-        if self._seconds_until(self._history_from) > 0:
-            return
         unread = frozenset(name for name, memory in known.connectors.items() if not memory.history_read)
-        if unread:
-            self._history = asyncio.create_task(self._read_history(known, unread), name=f"history {self.system.name}")
+        if unread and self._may_start(self._history):
+            work = self._in_background(known, self._read_history(known, unread), "history")
+            self._history = asyncio.create_task(work, name=f"history {self.system.name}")
 
-    async def _read_history(self, known: Known, connectors: frozenset[str]) -> None:
+    def _start_examination(self, known: Known) -> None:
+        if self.system.kind.examines and self._may_start(self._examination):
+            work = self._in_background(known, self._examine(known), "examination")
+            self._examination = asyncio.create_task(work, name=f"examine {self.system.name}")
+
+    async def _in_background(self, known: Known, work: Coroutine[Any, Any, None], what: str) -> None:
+        """What is not done stays so, and is taken up again after a later poll."""
         try:
-            async for batch in self._source.history(known, connectors):
-                if not await self._store_history(batch, known):
-                    return  # the memory was lost meanwhile; the next poll starts again
-            self._history_failures, self._history_from = 0, None
+            await work
+            self._background_failures, self._background_from = 0, None
         except SourceError as error:
-            # what is unread stays so, and is asked for again after a later poll
             self._heed([_problem(error)], self._clock())
-            self._leave_history_alone()
+            self._leave_alone()
             _log.info(
-                f"the history of {self.system.name} is not complete yet: {error}",
-                extra={"action": "history_paused", "system": self.system.name},
+                f"the {what} of {self.system.name} is not complete yet: {error}",
+                extra={"action": f"{what}_paused", "system": self.system.name},
             )
         except Exception:
-            if known is self._known:
-                self._known = None
-            self._leave_history_alone()
-            self._say_exception("the history could not be read or stored; it will be read again", "history_failed")
+            self._forget(known)
+            self._leave_alone()
+            self._say_exception(f"the {what} could not be read or stored; it will be read again", f"{what}_failed")
 
-    def _leave_history_alone(self) -> None:
+    def _leave_alone(self) -> None:
         """It may have asked for a great deal: it backs off like a poll that fails."""
-        self._history_failures += 1
-        wait = backoff(self._history_failures, self.system.pace, self._chance)
-        self._history_from = self._clock() + timedelta(seconds=wait)
+        self._background_failures += 1
+        wait = backoff(self._background_failures, self.system.pace, self._chance)
+        self._background_from = self._clock() + timedelta(seconds=wait)
 
-    async def _store_history(self, batch: HistoryBatch, known: Known) -> bool:
-        async with self._turn:
-            if known is not self._known:
-                return False
-            position = await _whole(self._commit(known, self._clock()).history(batch, self._state))
-        if position is not None:
-            self._bus.wake(position)
-        return True
+    async def _read_history(self, known: Known, connectors: frozenset[str]) -> None:
+        async for batch in self._source.history(known, connectors):
+            if not await self._keep(known, lambda commit, batch=batch: commit.history(batch, self._state)):  # type: ignore[misc]
+                return  # the next poll starts again
 
-    async def _stop_history(self) -> None:
-        if self._history is not None:
-            self._history.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._history
+    async def _examine(self, known: Known) -> None:
+        """Take the closer look at jobs that want it, connector by connector, until none is left."""
+        while True:
+            async with self._database.read() as connection:
+                due = await jobs_to_examine(connection, self._id, _EXAMINED_AT_ONCE)
+            if not due:
+                return
+            by_connector: dict[str, list[str]] = defaultdict(list)
+            for job, connector in due:
+                by_connector[connector].append(job)
+            for connector, jobs in by_connector.items():
+                found = await self._examined(external_id(connector), jobs)
+                if not await self._keep(known, lambda commit, found=found: commit.findings(found)):  # type: ignore[misc]
+                    return
+
+    async def _examined(self, connector: str, jobs: Sequence[str]) -> dict[str, JobFindings | None]:
+        try:
+            found = await self._source.examine(connector, frozenset(external_id(job) for job in jobs))
+        except (SourceAuthFailed, SourceMismatch) as error:
+            # the list is ours to read and this is not: asking again would not help
+            _log.info(
+                f"{self.system.name} does not let us look closer at {connector}: {error}",
+                extra={"action": "examination_refused", "system": self.system.name},
+            )
+            found = {}
+        return {job: found.get(external_id(job)) for job in jobs}
 
     def _say_exception(self, sentence: str, action: str) -> None:
         _log.exception(f"{self.system.name}: {sentence}", extra={"action": action, "system": self.system.name})
+
+
+async def _end(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _refusal(message: str, seconds: float | None = None) -> ActionRefusal:
+    return ActionRefusal(ActionFailureCode.UPSTREAM_UNAVAILABLE, f"{message}.", retry_after_seconds=seconds)
+
+
+def _answer(waiting: Sequence[asyncio.Future[ActionRefusal | None]], outcome: ActionRefusal | None) -> None:
+    for waiter in waiting:
+        if not waiter.done():
+            waiter.set_result(outcome)

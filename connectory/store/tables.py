@@ -153,6 +153,7 @@ class JobRow(SQLModel, table=True):
         Index("ix_jobs_source", "source"),
         Index("ix_jobs_type", "type"),
         Index("ix_jobs_trigger", "trigger"),
+        Index("ix_jobs_due", "system_id", sqlite_where=text("examine_due"), postgresql_where=text("examine_due")),
         Index(
             "ix_jobs_open", "system_id", "external_id", sqlite_where=text("is_open"), postgresql_where=text("is_open")
         ),
@@ -200,6 +201,8 @@ class JobRow(SQLModel, table=True):
     #: set once it is no longer read: when it was last seen; otherwise the system's own time holds
     observed_at: datetime | None = _instant()
     fingerprint: str | None = _name(null=True)
+    #: it has ended and nobody has taken the closer look yet
+    examine_due: bool = False
 
 
 class JobErrorRow(SQLModel, table=True):

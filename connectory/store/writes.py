@@ -1,15 +1,16 @@
 """What the engine writes: rows in batches, and the log. Every function runs within the caller's transaction."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, column, insert, select, update, values
+from sqlalchemy import bindparam, column, delete, insert, select, update, values
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.model import ENDED, SUCCEEDED, JobType
+from connectory.model import ENDED, SUCCEEDED, JobErrorFact, JobType
 from connectory.store.columns import Name
-from connectory.store.tables import CONNECTORS, EVENTS, JOBS, LOG_HEAD, SYSTEMS
+from connectory.store.tables import CONNECTORS, EVENTS, JOB_ERRORS, JOBS, LOG_HEAD, SYSTEMS
 
 #: Rows per statement.
 BATCH = 500
@@ -125,3 +126,30 @@ async def placed_jobs(connection: AsyncConnection, system_id: str, first: int, l
 async def mark_history_read(connection: AsyncConnection, connector_ids: Sequence[str]) -> None:
     for some in batches(connector_ids):
         await connection.execute(update(CONNECTORS).where(CONNECTORS.c.id.in_(some)).values(history_read=True))
+
+
+async def replace_job_errors(connection: AsyncConnection, errors: Mapping[str, Sequence[JobErrorFact]]) -> set[str]:
+    """Make these the failed documents of these jobs (global ids). Returns the jobs for which that changed anything."""
+    stored: dict[str, list[JobErrorFact]] = {}
+    for some in batches(list(errors)):
+        statement = select(JOB_ERRORS).where(JOB_ERRORS.c.job_id.in_(some)).order_by(JOB_ERRORS.c.position)
+        for row in await connection.execute(statement):
+            fact = JobErrorFact(row.message, row.document_id, row.url, row.at, row.is_resolved)
+            stored.setdefault(row.job_id, []).append(fact)
+    changed = {job for job, facts in errors.items() if list(facts) != stored.get(job, [])}
+    for some in batches(sorted(changed)):
+        await connection.execute(delete(JOB_ERRORS).where(JOB_ERRORS.c.job_id.in_(some)))
+    rows = [
+        {"job_id": job, "position": position, **asdict(fact)}
+        for job in sorted(changed)
+        for position, fact in enumerate(errors[job])
+    ]
+    await insert_rows(connection, JOB_ERRORS, rows)
+    return changed
+
+
+async def jobs_to_examine(connection: AsyncConnection, system_id: str, limit: int) -> Sequence[Any]:
+    """(id, connector_id) of jobs that want the closer look, newest first."""
+    j = JOBS.c
+    due = select(j.id, j.connector_id).where(j.system_id == system_id, j.examine_due, j.connector_id.is_not(None))
+    return (await connection.execute(due.order_by(j.created_order.desc(), j.id).limit(limit))).all()

@@ -49,8 +49,9 @@ async def read(store: Store) -> bool:
 
 async def created(store: Store) -> list[str]:
     """External ids in the order in which the log tells of them."""
+    events = await rows(store, EVENTS)  # read first: every job that the log tells of is there by then
     names = {row["id"]: row["external_id"] for row in await rows(store, JOBS)}
-    return [names[row["job_id"]] for row in await rows(store, EVENTS) if row["kind"] is EventKind.JOB_CREATED]
+    return [names[row["job_id"]] for row in events if row["kind"] is EventKind.JOB_CREATED]
 
 
 def engine(store: Store, source: Scripted) -> Engine:

@@ -1,0 +1,267 @@
+"""Two systems of different kinds on one store and one engine: one that gets into trouble, and one that is well."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from connectory.engine import ConfiguredSystem, Engine
+from connectory.model import EventKind, Known, SystemHealth
+from connectory.store import Store
+from connectory.store.identity import SYSTEM, global_id
+from connectory.store.tables import CONNECTORS, EVENTS, JOBS, SYSTEMS
+from sources.base import Source, SourceKind
+from sources.simulation import FAULTS, REQUESTS, Clock, Faults, Running, serve
+from tests.faults.certificates import Certificates
+from tests.faults.table import SHAPES, Fault
+from tests.sources.contract import Hand, collect
+from tests.wait import until
+
+#: Seconds.
+POLL_INTERVAL, MAX_BACKOFF, AUTH_PROBE_INTERVAL = 0.05, 0.4, 0.6
+#: Seconds of simulated time before the first poll: enough for jobs that ended and jobs that are open.
+_BEFORE = 600.0
+_UNKNOWN_NAME = "nothing.invalid"
+
+Row = dict[str, Any]
+
+
+class Farthest(Random):
+    """No luck with the jitter: every wait is the longest one, so that the least time between polls is known."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+@dataclass
+class Played:
+    """One configured system: its simulator, and what has been seen of its polls."""
+
+    name: str
+    kind: SourceKind
+    running: Running
+    hand: Hand
+    timeout: float = 5.0
+    host: str | None = None
+    #: when each poll began, by the event loop's clock
+    polls: list[float] = field(default_factory=list)
+    #: comes to pass before the next poll begins, so that no poll is half troubled
+    onset: Callable[[], Awaitable[None]] | None = None
+
+    @property
+    def id(self) -> str:
+        return global_id(SYSTEM, self.name)
+
+    @property
+    def requests(self) -> list[str]:
+        return self.running.app[REQUESTS]
+
+    @property
+    def keys(self) -> Row:
+        assert self.kind.simulator_settings is not None
+        url = self.running.url
+        return self.kind.simulator_settings(url.replace(self.running.host, self.host) if self.host else url)
+
+    @property
+    def secrets(self) -> list[str]:
+        declared = self.kind.settings.model_fields
+        return [value for key, value in self.keys.items() if "Secret" in str(declared[key].annotation)]
+
+    def open(self) -> Source:
+        entry = {"name": self.name, "kind": self.kind.name, "timeout": self.timeout, **self.keys}
+        return self.kind.open(self.kind.settings.model_validate(entry))
+
+    def configured(self) -> ConfiguredSystem:
+        entry = {"name": self.name, "kind": self.kind.name, "timeout": self.timeout, **self.keys}
+        return ConfiguredSystem(
+            kind=replace(self.kind, open=self._open_watched),
+            settings=self.kind.settings.model_validate(entry),
+            poll_interval=POLL_INTERVAL,
+            live_interval=3600.0,
+            stale_after=90.0,
+            max_backoff=MAX_BACKOFF,
+            auth_probe_interval=AUTH_PROBE_INTERVAL,
+        )
+
+    def _open_watched(self, settings: Any) -> Source:
+        source: Source = self.kind.open(settings)
+        poll = source.poll
+
+        async def watched(known: Known) -> Any:
+            if self.onset is not None:
+                onset, self.onset = self.onset, None
+                await onset()
+            self.polls.append(asyncio.get_running_loop().time())
+            return await poll(known)
+
+        source.poll = watched  # type: ignore[method-assign]
+        return source
+
+    def switch(self, **switches: Any) -> None:
+        """These faults on, all others off."""
+        wanted, faults = Faults(**switches), self.running.app[FAULTS]
+        for switch in fields(Faults):
+            setattr(faults, switch.name, getattr(wanted, switch.name))
+
+
+@dataclass
+class Ground:
+    """The store, and the two systems on it."""
+
+    store: Store
+    fault: Fault
+    troubled: Played
+    well: Played
+    engine: Engine
+    certificates: Callable[[], Certificates]
+    names: set[str]
+
+    async def begin(self) -> None:
+        """Bring the fault on, before the next poll of the troubled system."""
+        begun = asyncio.Event()
+
+        async def onset() -> None:
+            await self._change(broken=True)
+            begun.set()
+
+        self.troubled.onset = onset
+        async with asyncio.timeout(10):
+            await begun.wait()
+
+    async def mend(self) -> None:
+        await self._change(broken=False)
+
+    async def _change(self, *, broken: bool) -> None:
+        troubled, network = self.troubled, self.fault.network
+        if network == "unknown name":
+            (self.names.discard if broken else self.names.add)(_UNKNOWN_NAME)
+        elif network is None:
+            troubled.switch(**self.fault.switches_of(troubled.kind.name) if broken else {})
+        elif broken or network == "another certificate":
+            await troubled.running.stop()
+        if network == "another certificate":
+            troubled.running.tls = self.certificates().strange if broken else self.certificates().trusted
+        if network == "another certificate" or (network == "refuses" and not broken):
+            await troubled.running.start()
+
+    # ---- what the store holds
+
+    async def system(self, played: Played) -> Row:
+        return (await self._rows(SYSTEMS, SYSTEMS.c.id == played.id))[0]
+
+    async def connectors(self, played: Played) -> list[Row]:
+        return await self._rows(CONNECTORS, CONNECTORS.c.system_id == played.id)
+
+    async def jobs(self, played: Played) -> list[Row]:
+        return await self._rows(JOBS, JOBS.c.system_id == played.id)
+
+    async def held(self, played: Played) -> tuple[list[Row], list[Row]]:
+        return await self.connectors(played), await self.jobs(played)
+
+    async def events(self, played: Played, beyond: int = 0) -> list[Row]:
+        return await self._rows(EVENTS, (EVENTS.c.system_id == played.id) & (EVENTS.c.position > beyond))
+
+    async def kinds(self, played: Played, beyond: int = 0) -> list[EventKind]:
+        return [event["kind"] for event in await self.events(played, beyond)]
+
+    async def position(self) -> int:
+        """Of the log."""
+        return int((await self._rows(EVENTS, EVENTS.c.position > 0))[-1]["position"])
+
+    async def _rows(self, table: Any, criterion: Any) -> list[Row]:
+        async with self.store.read() as connection:
+            statement = select(table).where(criterion).order_by(*table.primary_key.columns)
+            return [dict(row) for row in (await connection.execute(statement)).mappings()]
+
+    # ---- waiting
+
+    async def settled(self, *systems: Played) -> None:
+        """Until these systems are up, their history is read, and two more polls are stored."""
+        for played in systems:
+
+            async def look(played: Played = played) -> bool:
+                rows = await self.connectors(played)
+                up = (await self.system(played))["health"] is SystemHealth.UP
+                return up and bool(rows) and all(row["history_read"] for row in rows)
+
+            await until(look, within=30)
+            await self.polled(played, 2)
+
+    async def polled(self, played: Played, times: int, within: float = 30.0) -> None:
+        """Until so many polls that begin from now on are stored."""
+        wanted = len(played.polls) + times
+
+        async def look() -> bool:
+            return len(played.polls) > wanted  # another one has begun: those before it are stored
+
+        await until(look, within=within)
+
+    async def newcomer(self, played: Played) -> tuple[set[str], set[str]]:
+        """The connectors and jobs that somebody sees who has never asked before."""
+        source = played.open()
+        try:
+            seen = await source.poll(Known())
+            connectors = frozenset(fact.external_id for fact in seen.connectors)
+            past, _ = await collect(source, Known(), connectors)
+        finally:
+            await source.close()
+        return set(connectors), {job.external_id for job in (*seen.jobs, *past)}
+
+
+@asynccontextmanager
+async def ground(
+    store: Store,
+    fault: Fault,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+    certificates: Callable[[], Certificates],
+) -> AsyncIterator[Ground]:
+    """Both systems being polled, the troubled one with its fault if that is there from the start."""
+    names = {_UNKNOWN_NAME}
+    _answer_for(names, monkeypatch)
+    tls = certificates().trusted if fault.network == "another certificate" else None
+    troubled = _play("troubled", kind, tls)
+    troubled.timeout = fault.timeout
+    troubled.host = _UNKNOWN_NAME if fault.network == "unknown name" else None
+    well = _play("well", "elastic" if kind == "zensearch" else "zensearch")
+    async with troubled.running, well.running:
+        engine = Engine(store, [troubled.configured(), well.configured()], chance=Farthest())
+        on = Ground(store, fault, troubled, well, engine, certificates, names)
+        if fault.from_the_start:
+            await on._change(broken=True)
+        await engine.start()
+        try:
+            yield on
+        finally:
+            await engine.stop()
+
+
+def _play(name: str, kind: str, tls: ssl.SSLContext | None = None) -> Played:
+    chosen, hand = SHAPES[kind].kind, Hand()
+    assert chosen.simulator is not None
+    start = datetime.now(UTC) - timedelta(seconds=_BEFORE)
+    app = chosen.simulator(seed=7, clock=Clock(start=start, wall=hand))
+    hand.move(_BEFORE)
+    return Played(name, chosen, serve(app, tls=tls), hand)
+
+
+def _answer_for(names: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The resolver knows the reserved name while it is among ``names``: no network is asked about it."""
+    resolve = socket.getaddrinfo
+
+    def asked(host: Any, *rest: Any, **more: Any) -> Any:
+        if host != _UNKNOWN_NAME:
+            return resolve(host, *rest, **more)
+        if host not in names:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return resolve("127.0.0.1", *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", asked)
