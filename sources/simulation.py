@@ -6,6 +6,7 @@ world however often it is asked. Simulators are part of the product: the demo ru
 """
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import json
@@ -170,9 +171,10 @@ async def _drip(request: web.Request, response: web.Response, body: bytes, pause
     slow = web.StreamResponse(status=response.status, headers={"Content-Type": "application/json"})
     slow.content_length = len(body)
     await slow.prepare(request)
-    for at in range(len(body)):
-        await slow.write(body[at : at + 1])
-        await asyncio.sleep(pause)
+    with contextlib.suppress(ConnectionError):  # the client has had enough
+        for at in range(len(body)):
+            await slow.write(body[at : at + 1])
+            await asyncio.sleep(pause)
     return slow
 
 

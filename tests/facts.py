@@ -1,7 +1,7 @@
 """Facts and sources for tests of what comes behind the adapters."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,12 +12,13 @@ from connectory.model import (
     ConnectorStatus,
     HistoryBatch,
     JobFact,
+    JobFindings,
     JobStatus,
     JobType,
     Known,
     Observation,
 )
-from sources.base import ROLLED_UP, SourceKind, SystemSettings, details
+from sources.base import ROLLED_UP, Source, SourceKind, SystemSettings, details
 
 T0 = datetime(2026, 8, 20, 10, 0, tzinfo=UTC)
 
@@ -36,7 +37,7 @@ def job(id: str, of: str | None = "a", status: JobStatus = JobStatus.SUCCEEDED, 
     return JobFact(external_id=id, connector=of, status=status, **(told | said))
 
 
-class Scripted:
+class Scripted(Source):
     """A source that says what the test puts into it: ``says`` is an Observation, an exception, or a function."""
 
     def __init__(self) -> None:
@@ -45,6 +46,12 @@ class Scripted:
         self.polls = 0
         self.hangs: asyncio.Event | None = None
         self.closed = False
+        #: what a look at running jobs sees, and the jobs that each look was asked for
+        self.sees: Observation | Exception = Observation(connectors=[], complete=False)
+        self.looks: list[frozenset[str]] = []
+        #: what a closer look finds, and the (connector, jobs) that each was asked for
+        self.finds: Mapping[str, JobFindings] | Exception = {}
+        self.examined: list[tuple[str, frozenset[str]]] = []
 
     async def poll(self, known: Known) -> Observation:
         self.polls += 1
@@ -59,12 +66,29 @@ class Scripted:
             yield batch
         yield HistoryBatch(jobs=[], finished=connectors)
 
+    async def look(self, known: Known, jobs: frozenset[str]) -> Observation:
+        self.looks.append(jobs)
+        if isinstance(self.sees, Exception):
+            raise self.sees
+        return self.sees
+
+    async def examine(self, connector: str, jobs: frozenset[str]) -> Mapping[str, JobFindings]:
+        self.examined.append((connector, jobs))
+        if isinstance(self.finds, Exception):
+            raise self.finds
+        return self.finds
+
     async def close(self) -> None:
         self.closed = True
 
 
 def configured(
-    source: Any, name: str = "scripted", *, rolls_up: frozenset[str] = ROLLED_UP, **times: float
+    source: Any,
+    name: str = "scripted",
+    *,
+    rolls_up: frozenset[str] = ROLLED_UP,
+    examines: bool = False,
+    **times: float,
 ) -> ConfiguredSystem:
     """A system over ``source``, polled fast unless ``times`` say otherwise."""
     kind = SourceKind(
@@ -73,6 +97,7 @@ def configured(
         open=lambda _: source,
         capabilities=frozenset({Capability.JOB_HISTORY}),
         rolls_up=rolls_up,
+        examines=examines,
     )
     defaults = dict.fromkeys(("poll_interval", "live_interval"), 0.02)
     defaults |= {"stale_after": 90.0, "max_backoff": 0.1, "auth_probe_interval": 0.2}

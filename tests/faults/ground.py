@@ -26,7 +26,7 @@ from tests.sources.contract import Hand, collect
 from tests.wait import until
 
 #: Seconds.
-POLL_INTERVAL, MAX_BACKOFF, AUTH_PROBE_INTERVAL = 0.05, 0.4, 0.6
+POLL_INTERVAL, MAX_BACKOFF, AUTH_PROBE_INTERVAL = 0.05, 0.2, 0.3
 #: Seconds of simulated time before the first poll: enough for jobs that ended and jobs that are open.
 _BEFORE = 600.0
 _UNKNOWN_NAME = "nothing.invalid"
@@ -113,6 +113,14 @@ class Played:
 
 
 @dataclass
+class Began:
+    """How many polls had begun, and requests been made, when the fault came."""
+
+    polls: int = 0
+    requests: int = 0
+
+
+@dataclass
 class Ground:
     """The store, and the two systems on it."""
 
@@ -123,12 +131,14 @@ class Ground:
     engine: Engine
     certificates: Callable[[], Certificates]
     names: set[str]
+    began: Began = field(default_factory=Began)
 
     async def begin(self) -> None:
         """Bring the fault on, before the next poll of the troubled system."""
         begun = asyncio.Event()
 
         async def onset() -> None:
+            self.began = Began(len(self.troubled.polls), len(self.troubled.requests))
             await self._change(broken=True)
             begun.set()
 

@@ -16,7 +16,7 @@ Health, Code = SystemHealth, SystemErrorCode
 _Edit = Mapping[str, Any]
 
 #: Seconds of a Retry-After, of a wrong clock, and bytes of a huge answer.
-ASKED_WAIT, HOUR, HUGE = 0.7, 3600.0, 50_000_000
+ASKED_WAIT, HOUR, HUGE = 0.4, 3600.0, 50_000_000
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ _BACKS_OFF = "Polls go on, further and further apart, up to `max_backoff`."
 _ASKS_RARELY = "It is asked again every `auth_probe_interval` only."
 _KEPT = "The entry keeps its stored values where it could not be read; all others are up to date."
 _NOTICED = "Nothing: the poll is complete."
-_SILENT = Expected(Health.DOWN, Code.TIMEOUT, r"no complete answer within 0\.4 s")
+_SILENT = Expected(Health.DOWN, Code.TIMEOUT, r"no complete answer within 0\.3 s")
 _LIMITED = Expected(Health.DEGRADED, Code.RATE_LIMITED, r"429")
 _FINE = Expected(Health.UP)
 
@@ -202,8 +202,8 @@ FAULTS = (
         shows=Expected(Health.DOWN, Code.TLS, r"TLS refused: .*certificate"),
         then=_BACKS_OFF,
     ),
-    Fault(name="no answer", switches={"hang": True}, timeout=0.4, shows=_SILENT, then=_BACKS_OFF),
-    Fault(name="an answer byte by byte", switches={"drip": 0.02}, timeout=0.4, shows=_SILENT, then=_BACKS_OFF),
+    Fault(name="no answer", switches={"hang": True}, timeout=0.3, shows=_SILENT, then=_BACKS_OFF),
+    Fault(name="an answer byte by byte", switches={"drip": 0.02}, timeout=0.3, shows=_SILENT, then=_BACKS_OFF),
     Fault(
         name="connection cut within the answer",
         switches={"disconnect": True},
@@ -235,7 +235,11 @@ FAULTS = (
     Fault(
         name="truncated JSON",
         switches={"truncate": True},
-        shows=Expected(Health.DOWN, Code.MISMATCH, r"200 with a body that is not JSON \(application/json, \d+ bytes\)"),
+        shows=Expected(
+            Health.DOWN,
+            Code.MISMATCH,
+            r"200 with a body that is not JSON \(application/json; charset=utf-8, \d+ bytes\)",
+        ),
         then=_BACKS_OFF,
     ),
     Fault(

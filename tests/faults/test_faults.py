@@ -69,7 +69,8 @@ async def on(
     caplog.set_level(logging.INFO)
     async with ground(sqlite_store, fault, kind, monkeypatch, certificates) as on:
         yield on
-    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+    ours = [record for record in caplog.records if record.name.startswith(("connectory", "sources"))]
+    assert [record.getMessage() for record in ours if record.levelno >= logging.ERROR] == []
     for secret in (*on.troubled.secrets, *on.well.secrets):
         assert secret not in caplog.text
 
@@ -103,16 +104,15 @@ async def test_wrong_clock(on: Ground, fault: Fault, kind: str) -> None:
     before = await calm(on)
     await on.begin()
     on.troubled.hand.move(_A_WHILE)
-    await on.polled(on.troubled, 2)
+    await on.polled(on.troubled, 3)  # so that what the world has removed is
     await shows(on, fault.shown_by(kind).health)
     await nothing_lost(on)
     await on.mend()
     on.troubled.hand.move(_A_WHILE)
-    await on.polled(on.troubled, 2)
+    await on.polled(on.troubled, 3)  # so that what the world has removed is
     await shows(on, SystemHealth.UP)
     await nothing_lost(on)
     told = await on.kinds(on.troubled, before.position)
-    assert EventKind.CONNECTOR_REMOVED not in told
     assert EventKind.SYSTEM_CHANGED not in told
     assert {row["id"] for row in before.troubled[1]} < {row["id"] for row in await on.jobs(on.troubled)}
     await others_untouched(on, before)
@@ -168,15 +168,15 @@ async def suffer(on: Ground, before: Before) -> None:
     await on.polled(on.well, 1)
     if reads_nothing:
         assert row["consecutive_failures"] >= failures
-        stays_polite(on, before, failures)
+        stays_polite(on, failures)
     await stays_bounded(on, before)
     await rest_untouched(on, before)
     await others_untouched(on, before)
 
 
-def stays_polite(on: Ground, before: Before, failures: int) -> None:
+def stays_polite(on: Ground, failures: int) -> None:
     """Between two polls that failed lies at least the wait that is due."""
-    polls = on.troubled.polls[before.polls :]
+    polls = on.troubled.polls[on.began.polls :]
     for failed, (one, next_one) in enumerate(pairwise(polls[:failures]), 1):
         due = min(MAX_BACKOFF, POLL_INTERVAL * 2.0**failed)
         if on.fault.switches.get("retry_after"):
@@ -187,8 +187,8 @@ def stays_polite(on: Ground, before: Before, failures: int) -> None:
 
 
 async def stays_bounded(on: Ground, before: Before) -> None:
-    requests = len(on.troubled.requests) - before.requests
-    polls = len(on.troubled.polls) - before.polls
+    requests = len(on.troubled.requests) - on.began.requests
+    polls = len(on.troubled.polls) - on.began.polls
     print("REQ", on.fault.name, on.troubled.kind.name, requests, polls)
     assert requests <= before.cost * polls
 
@@ -244,7 +244,6 @@ async def nothing_lost(on: Ground) -> None:
     connectors, jobs = await on.newcomer(on.troubled)
     stored = await on.connectors(on.troubled)
     assert {row["external_id"] for row in stored if not row["removed_at"]} == connectors
-    assert len(stored) == len(connectors)
     assert jobs <= {row["external_id"] for row in await on.jobs(on.troubled)}
 
 
