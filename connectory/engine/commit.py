@@ -1,21 +1,20 @@
 """One poll = one transaction = one batch of upserts and log rows. An unchanged poll writes the system's row alone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.engine.changes import Row, connector_event, connector_row, job_event, job_row, judge, with_details
-from connectory.engine.order import Sequenced, microseconds
+from connectory.engine.changes import Row, connector_event, connector_row, job_event, judge, with_details
+from connectory.engine.jobs import JobWriter
 from connectory.engine.pace import SystemState, transition
 from connectory.model import (
     RUNNING,
     ConnectorFact,
     EventKind,
     HistoryBatch,
-    JobFact,
     JobFindings,
     JobStatus,
     Known,
@@ -24,14 +23,13 @@ from connectory.model import (
     SystemHealth,
 )
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, JOB, external_id, global_id
+from connectory.store.identity import CONNECTOR, external_id, global_id
 from connectory.store.tables import CONNECTORS, JOBS
 from connectory.store.writes import (
     append_events,
     insert_rows,
     mark_history_read,
     newest_jobs,
-    placed_jobs,
     replace_job_errors,
     rows_by_id,
     update_rows,
@@ -70,13 +68,12 @@ class Commit:
         examines: bool = False,
     ) -> None:
         self._store, self._id, self._system, self._rolls_up = store, system_id, system, rolls_up
-        self._examines = examines
         self._known, self._now = known, now
         self._events: list[Row] = []
+        self._of_system: list[Row] = []
         #: connector → its newest content job, as this commit found them
         self._latest: dict[str, str | None] = {}
-        #: what the store holds now of the jobs that were told
-        self._jobs: list[JobFact] = []
+        self._jobs = JobWriter(system_id, system, known, now, examines=examines)
 
     async def poll(self, observation: Observation, before: SystemState, after: SystemState) -> int | None:
         """Store a poll that read the list. Returns the log's new position, None when the log has not grown."""
@@ -87,10 +84,10 @@ class Commit:
             absent = self._absent_rows(facts, observation, before)
             lost = dict.fromkeys(observation.gone_jobs | self._left_behind(facts, absent), JobStatus.UNKNOWN)
             lost |= dict.fromkeys(observation.canceled_jobs, JobStatus.CANCELED)
-            touched = await self._write_jobs(connection, observation.jobs, lost, before)
+            touched = await self._jobs.write(connection, observation.jobs, lost, before)
             await self._write_connectors(connection, rows, absent, touched)
             self._system_event(before, after)
-            position = await append_events(connection, self._events) if self._events else None
+            position = await self._append(connection)
         self._remember(facts, observation, absent, lost)
         return position
 
@@ -101,9 +98,9 @@ class Commit:
         lost |= dict.fromkeys(observation.canceled_jobs, JobStatus.CANCELED)
         async with self._store.write() as connection:
             rows = self._changed_rows(facts, observation.owed)
-            touched = await self._write_jobs(connection, observation.jobs, lost, state)
+            touched = await self._jobs.write(connection, observation.jobs, lost, state)
             await self._write_connectors(connection, rows, {}, touched)
-            position = await append_events(connection, self._events) if self._events else None
+            position = await self._append(connection)
         self._remember(facts, observation, {}, lost)
         return position
 
@@ -120,18 +117,20 @@ class Commit:
                 if id in told and told[id].details:
                     after["details"] = with_details(before["details"], told[id].details)
                 updates.append(after)
-                self._log(job_event(before, after, self._now, errors_changed=id in changed))
+                event = job_event(before, after, self._now, errors_changed=id in changed)
+                if event is not None:
+                    self._events.append(event)
             await update_rows(connection, JOBS, updates)
-            return await append_events(connection, self._events) if self._events else None
+            return await self._append(connection)
 
     async def history(self, batch: HistoryBatch, state: SystemState) -> int | None:
         """Store a stretch of past jobs. Returns the log's new position, None when the log has not grown."""
         async with self._store.write() as connection:
-            touched = await self._write_jobs(connection, batch.jobs, {}, state, past=True)
+            touched = await self._jobs.write(connection, batch.jobs, {}, state, past=True)
             await self._write_connectors(connection, {}, {}, touched)
             ids = [global_id(CONNECTOR, self._system, name) for name in batch.finished]
             await mark_history_read(connection, ids)
-            position = await append_events(connection, self._events) if self._events else None
+            position = await self._append(connection)
         self._remember_jobs()
         for name in batch.finished & self._known.connectors.keys():
             self._known.connectors[name].history_read = True
@@ -142,7 +141,7 @@ class Commit:
         self._system_event(before, after)
         async with self._store.write() as connection:
             await self._write_system(connection, before, after)
-            return await append_events(connection, self._events) if self._events else None
+            return await self._append(connection)
 
     async def _write_system(self, connection: AsyncConnection, before: SystemState, after: SystemState) -> None:
         if not await update_system(connection, self._id, asdict(after), last_poll_at=before.last_poll_at):
@@ -218,7 +217,7 @@ class Commit:
                 inserts.append(after)
             elif dict(before) != after:
                 updates.append(after)
-        self._events = events + self._events  # a connector is told of before its jobs
+        self._events += events
         await insert_rows(connection, CONNECTORS, inserts)
         await update_rows(connection, CONNECTORS, updates)
 
@@ -238,100 +237,12 @@ class Commit:
         row["latest_job_id"] = latest and latest["id"]
         self._latest[row["external_id"]] = latest and external_id(latest["id"])
 
-    # ---- jobs
-
-    async def _write_jobs(
-        self,
-        connection: AsyncConnection,
-        facts: Sequence[JobFact],
-        lost: Mapping[str, JobStatus],
-        state: SystemState,
-        *,
-        past: bool = False,
-    ) -> set[str]:
-        """Write jobs that are new, changed or lost; returns the global ids of the connectors whose jobs changed.
-
-        ``lost``: jobs of which there is no fact any more, and the status that is left to them.
-        ``past``: the facts are of the history, which may have read a job before the polls that went on meanwhile did.
-        """
-        rows = {row["id"]: (row, fact) for fact in facts for row in [job_row(self._id, self._system, fact)]}
-        left = {global_id(JOB, self._system, name): status for name, status in lost.items()}
-        stored = await rows_by_id(connection, JOBS, [*{**rows, **left}])
-        fresh = [(row, fact) for id, (row, fact) in rows.items() if id not in stored]
-        await self._place(connection, fresh)
-        inserts, updates, touched = [], [], set()
-        errors = {row["id"]: fact.errors for row, fact in rows.values() if fact.errors is not None}
-        wanted = set() if past else self._to_examine(fresh)
-        for row, _ in fresh:
-            row["observed_at"] = None if row["is_open"] else self._now
-            row["examine_due"] = row["id"] in wanted
-            inserts.append(row)
-            self._log(job_event(None, row, self._now))
-        changed_errors = await replace_job_errors(connection, errors)
-        for id, before in stored.items():
-            if id not in rows:
-                if not before["is_open"]:
-                    continue
-                after = self._lost(before, left[id], state)
-            elif before["fingerprint"] == rows[id][0]["fingerprint"]:
-                continue
-            elif past and rows[id][0]["is_open"]:
-                del rows[id]
-                continue
-            else:
-                after = {**before, **rows[id][0]}
-                after["observed_at"] = None if after["is_open"] else self._now
-                # what an earlier look found does not stand in the fact, so it has to be looked for again
-                after["examine_due"] = self._examines and not after["is_open"]
-                touched.add(before["connector_id"])
-            updates.append(after)
-            self._log(job_event(before, after, self._now, errors_changed=id in changed_errors))
-        await insert_rows(connection, JOBS, inserts)
-        await update_rows(connection, JOBS, updates)
-        self._jobs = [fact for _, fact in rows.values()]
-        touched |= {row["connector_id"] for row in (*inserts, *updates)}
-        return touched - {None}
-
-    def _to_examine(self, fresh: Sequence[tuple[Row, JobFact]]) -> set[str]:
-        """New jobs that have ended already: all of a connector that was known, the newest of one that was not."""
-        if not self._examines:
-            return set()
-        newest: dict[str | None, Row] = {}
-        wanted = set()
-        for row, fact in fresh:
-            if row["is_open"]:
-                continue
-            if fact.connector in self._known.connectors:
-                wanted.add(row["id"])
-            elif row["created_order"] > newest.get(fact.connector, {"created_order": -(2**63)})["created_order"]:
-                newest[fact.connector] = row
-        return wanted | {row["id"] for row in newest.values()}
-
-    def _lost(self, before: Mapping[str, Any], status: JobStatus, state: SystemState) -> Row:
-        """A job that was open and of which there is no fact any more: nothing is claimed but its status."""
-        return {
-            **before,
-            "status": status,
-            "is_open": False,
-            "observed_at": state.observed_at or self._now,
-            "fingerprint": None,
-        }
-
-    async def _place(self, connection: AsyncConnection, fresh: Sequence[tuple[Row, JobFact]]) -> None:
-        numbers = [fact.sequence for _, fact in fresh if fact.sequence is not None]
-        placed = await placed_jobs(connection, self._id, min(numbers), max(numbers)) if numbers else ()
-        places = Sequenced(placed)
-        for row, fact in sorted(fresh, key=lambda pair: pair[1].sequence or 0, reverse=True):
-            if fact.sequence is None:
-                row["created_order"] = microseconds(fact.order_at)
-            else:
-                row["created_order"] = places.place(fact.sequence, fact.order_at)
-
     # ---- log and memory
 
-    def _log(self, event: Row | None) -> None:
-        if event is not None:
-            self._events.append(event)
+    async def _append(self, connection: AsyncConnection) -> int | None:
+        """Append to the log: connectors before their jobs, the system last."""
+        events = [*self._events, *self._jobs.events, *self._of_system]
+        return await append_events(connection, events) if events else None
 
     def _system_event(self, before: SystemState, after: SystemState) -> None:
         kind = transition(before.health, after.health)
@@ -341,7 +252,7 @@ class Commit:
         said = after.error_message or whole
         if kind is EventKind.SYSTEM_RECOVERED and before.down_since:
             said = f"It answers again, after {(self._now - before.down_since).total_seconds():.0f} seconds. {said}"
-        self._events.append(
+        self._of_system.append(
             {
                 "at": self._now,
                 "kind": kind,
@@ -380,18 +291,7 @@ class Commit:
         self._remember_jobs()
 
     def _remember_jobs(self) -> None:
-        known = self._known
         for name, latest in self._latest.items():
-            if name in known.connectors:
-                known.connectors[name].latest_job = latest
-        for fact in self._jobs:
-            if fact.status.open and not fact.ended:
-                known.open_jobs[fact.external_id] = fact.connector
-            else:
-                known.open_jobs.pop(fact.external_id, None)
-            if fact.external_id in known.open_jobs and fact.status in RUNNING:
-                known.running_jobs.add(fact.external_id)
-            else:
-                known.running_jobs.discard(fact.external_id)
-            if known.newest_job_at is None or fact.order_at > known.newest_job_at:
-                known.newest_job_at = fact.order_at
+            if name in self._known.connectors:
+                self._known.connectors[name].latest_job = latest
+        self._jobs.remember()

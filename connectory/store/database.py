@@ -5,8 +5,9 @@ A read transaction is one snapshot: WAL on SQLite, REPEATABLE READ on PostgreSQL
 
 import asyncio
 import hashlib
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,12 @@ class Store:
 
     async def open(self) -> None:
         """Make sure that the database answers. Raises StoreUnreachable."""
-        if self.is_sqlite and self.url.database:
-            folder = Path(self.url.database).absolute().parent  # noqa: ASYNC240
-            if not folder.is_dir():
-                raise StoreUnreachable(f"store {self}: the folder {folder} does not exist")
         try:
+            if self.is_sqlite and self.url.database:
+                await asyncio.to_thread(_probe, self.url.database)
             async with self._writer.connect() as connection:
                 await connection.execute(text("SELECT 1"))
-        except (DBAPIError, OSError) as error:
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise StoreUnreachable(f"store {self}: {_reason(error)}") from error
 
     async def upgrade(self) -> None:
@@ -227,6 +226,15 @@ def _sqlite_engine(url: URL, *, begin: str, size: int) -> AsyncEngine:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _probe(file: str) -> None:
+    """Open the file without the driver, whose thread outlives a failure to open. Raises sqlite3.Error, OSError."""
+    folder = Path(file).absolute().parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"the folder {folder} does not exist")
+    with closing(sqlite3.connect(file, timeout=_PATIENCE)) as connection:
+        connection.execute("PRAGMA schema_version")
 
 
 def _set_pragmas(connection: Any) -> None:

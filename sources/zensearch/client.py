@@ -28,6 +28,8 @@ CONCURRENCY = 4
 PATIENCE = 3
 #: A job with a word that nobody knows is read until so many answers in a row were the same.
 UNDECIDED = 20
+#: Entries mapped before the event loop gets a turn: some milliseconds.
+STRETCH = 50
 #: A list as long as one of these may be a page of a longer one: paging is documented nowhere (zensearch.md §11).
 ROUND_SIZES = frozenset({10, 20, 25, 50, 100})
 
@@ -86,7 +88,7 @@ class ZenSearchSource(Source):
         When an answer says that no request is left before its reset, a problem with that wait says so, and the engine
         asks no sooner.
         """
-        connectors, problems, complete = _read_list(await self.http.connectors())
+        connectors, problems, complete = await _read_list(await self.http.connectors())
         self._mind_the_size(len(connectors))
         moved = [fact for fact in connectors.values() if not known.unchanged(fact) and fact.last_sync_at]
         open_jobs, gone = self._open_jobs(known)
@@ -217,13 +219,15 @@ def _newest_told(known: Known, connector: str) -> str | None:
     return None if job is None or mapping.is_inferred(job, connector) else job
 
 
-def _read_list(entries: list[object]) -> tuple[dict[str, ConnectorFact], list[Problem], bool]:
+async def _read_list(entries: list[object]) -> tuple[dict[str, ConnectorFact], list[Problem], bool]:
     """The facts by external id, what was wrong, and whether each entry gave one. Of entries with one id the first
     counts."""
     facts: dict[str, ConnectorFact] = {}
     problems: list[Problem] = []
     complete = True
     for place, entry in enumerate(entries, 1):
+        if place % STRETCH == 0:
+            await asyncio.sleep(0)
         try:
             fact, complaints = mapping.connector(entry)
         except SourceMismatch as error:

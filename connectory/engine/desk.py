@@ -1,0 +1,114 @@
+"""What the tasks of one system share: what is known of it, one commit at a time, and when it may be asked again."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from connectory.bus import Bus
+from connectory.engine.commit import Commit
+from connectory.engine.configured import ConfiguredSystem
+from connectory.engine.memory import recall
+from connectory.engine.pace import SystemState, asked_to_wait, backoff
+from connectory.model import Known, Problem, SystemErrorCode
+from connectory.store import Store
+from connectory.store.identity import SYSTEM, global_id
+
+_log = logging.getLogger(__name__)
+
+
+class Desk:
+    """One system's memory and its place in the store. ``known`` is None until it has been recalled."""
+
+    def __init__(
+        self, store: Store, system: ConfiguredSystem, bus: Bus, *, clock: Callable[[], datetime], chance: Random
+    ) -> None:
+        self.system, self.store = system, store
+        self.id = global_id(SYSTEM, system.name)
+        self.known: Known | None = None
+        self.state = SystemState()
+        self._bus, self._clock, self._chance = bus, clock, chance
+        #: one commit at a time: whatever is committed rests on the same memory
+        self._turn = asyncio.Lock()
+        #: the term of the lease under which the memory was read
+        self._term: int | None = None
+        #: what a Retry-After forbids to ask before
+        self._not_before: datetime | None = None
+
+    async def recall(self) -> bool:
+        """Make sure that this process is the one to poll, and that it remembers. False: another one polls."""
+        term = await self.store.leases.hold(self.system.name)
+        if term != self._term:
+            self.known, self._term = None, term
+        if term is None:
+            return False
+        if self.known is None:
+            async with self.store.read() as connection:
+                self.known, self.state = await recall(connection, self.id)
+            if self.state.error_code is SystemErrorCode.RATE_LIMITED:
+                self._not_before = self.state.next_poll_at  # a restart does not shorten what was asked for
+        return True
+
+    def forget(self, known: Known | None = None) -> None:
+        """The store knows better than we do what it has. With ``known``: only if that is still the memory."""
+        if known is None or known is self.known:
+            self.known = None
+
+    async def commit(self, known: Known, write: Callable[[Commit], Coroutine[Any, Any, int | None]]) -> bool:
+        """Commit what was seen, and wake. False: the memory that it rests on was lost meanwhile; nothing is stored."""
+        async with self._turn:
+            if known is not self.known:
+                return False
+            await self.write(known, write)
+        return True
+
+    async def commit_without_memory(self, write: Callable[[Commit], Coroutine[Any, Any, int | None]]) -> None:
+        """Commit what does not rest on what is known: that a poll failed."""
+        async with self._turn:
+            await self.write(Known(), write)
+
+    async def write(self, known: Known, write: Callable[[Commit], Coroutine[Any, Any, int | None]]) -> None:
+        kind, name = self.system.kind, self.system.name
+        commit = Commit(self.store, self.id, name, kind.rolls_up, known, self.now(), examines=kind.examines)
+        position = await _whole(write(commit))
+        if position is not None:
+            self._bus.wake(position)
+
+    # ---- time
+
+    def now(self) -> datetime:
+        return self._clock()
+
+    def heed(self, problems: Sequence[Problem]) -> None:
+        """A Retry-After holds whatever becomes of the answer that carried it."""
+        asked = asked_to_wait(problems)
+        if asked:
+            moment = self.now() + timedelta(seconds=asked)
+            self._not_before = max(moment, self._not_before or moment)
+
+    @property
+    def held(self) -> float:
+        """Seconds that a Retry-After still forbids to ask."""
+        return self.seconds_until(self._not_before)
+
+    def seconds_until(self, moment: datetime | None) -> float:
+        return 0.0 if moment is None else max(0.0, (moment - self.now()) / timedelta(seconds=1))
+
+    def after_backoff(self, failures: int) -> datetime:
+        """When to try again after so many failures in a row."""
+        return self.now() + timedelta(seconds=backoff(failures, self.system.pace, self._chance))
+
+    def say_exception(self, sentence: str, action: str) -> None:
+        _log.exception(f"{self.system.name}: {sentence}", extra={"action": action, "system": self.system.name})
+
+
+async def _whole(commit: Coroutine[Any, Any, int | None]) -> int | None:
+    """A commit comes to its end even if we are to stop: a driver that is cut short may keep its locks."""
+    task = asyncio.ensure_future(commit)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -1,0 +1,132 @@
+"""The writing of jobs: what is new, what changed, what is lost, and which of them want the closer look."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connectory.engine.changes import Row, job_event, job_row
+from connectory.engine.order import Sequenced, microseconds
+from connectory.engine.pace import SystemState
+from connectory.model import RUNNING, JobFact, JobStatus, Known
+from connectory.store.identity import JOB, global_id
+from connectory.store.tables import JOBS
+from connectory.store.writes import insert_rows, placed_jobs, replace_job_errors, rows_by_id, update_rows
+
+
+class JobWriter:
+    """Writes the jobs of one system within one transaction. ``events`` are the log rows that this makes."""
+
+    def __init__(self, system_id: str, system: str, known: Known, now: datetime, *, examines: bool) -> None:
+        self._id, self._system, self._known, self._now, self._examines = system_id, system, known, now, examines
+        self.events: list[Row] = []
+        #: what the store holds now of the jobs that were told
+        self._held: list[JobFact] = []
+
+    async def write(
+        self,
+        connection: AsyncConnection,
+        facts: Sequence[JobFact],
+        lost: Mapping[str, JobStatus],
+        state: SystemState,
+        *,
+        past: bool = False,
+    ) -> set[str]:
+        """Write jobs that are new, changed or lost; returns the global ids of the connectors whose jobs changed.
+
+        ``lost``: jobs of which there is no fact any more, and the status that is left to them.
+        ``past``: the facts are of the history, which may have read a job before the polls that went on meanwhile did.
+        """
+        rows = {row["id"]: (row, fact) for fact in facts for row in [job_row(self._id, self._system, fact)]}
+        left = {global_id(JOB, self._system, name): status for name, status in lost.items()}
+        stored = await rows_by_id(connection, JOBS, [*{**rows, **left}])
+        fresh = [(row, fact) for id, (row, fact) in rows.items() if id not in stored]
+        await self._place(connection, fresh)
+        inserts, updates, touched = [], [], set()
+        errors = {row["id"]: fact.errors for row, fact in rows.values() if fact.errors is not None}
+        wanted = set() if past else self._to_examine(fresh)
+        for row, _ in fresh:
+            row["observed_at"] = None if row["is_open"] else self._now
+            row["examine_due"] = row["id"] in wanted
+            inserts.append(row)
+            self._log(job_event(None, row, self._now))
+        changed_errors = await replace_job_errors(connection, errors)
+        for id, before in stored.items():
+            if id not in rows:
+                if not before["is_open"]:
+                    continue
+                after = self._lost(before, left[id], state)
+            elif before["fingerprint"] == rows[id][0]["fingerprint"]:
+                continue
+            elif past and rows[id][0]["is_open"]:
+                del rows[id]
+                continue
+            else:
+                after = {**before, **rows[id][0]}
+                after["observed_at"] = None if after["is_open"] else self._now
+                # what an earlier look found does not stand in the fact, so it has to be looked for again
+                after["examine_due"] = self._examines and not after["is_open"]
+                touched.add(before["connector_id"])
+            updates.append(after)
+            self._log(job_event(before, after, self._now, errors_changed=id in changed_errors))
+        await insert_rows(connection, JOBS, inserts)
+        await update_rows(connection, JOBS, updates)
+        self._held = [fact for _, fact in rows.values()]
+        touched |= {row["connector_id"] for row in (*inserts, *updates)}
+        return touched - {None}
+
+    def _to_examine(self, fresh: Sequence[tuple[Row, JobFact]]) -> set[str]:
+        """New jobs that have ended already: all of a connector that was known, the newest of one that was not."""
+        if not self._examines:
+            return set()
+        newest: dict[str | None, Row] = {}
+        wanted = set()
+        for row, fact in fresh:
+            if row["is_open"]:
+                continue
+            if fact.connector in self._known.connectors:
+                wanted.add(row["id"])
+            elif row["created_order"] > newest.get(fact.connector, {"created_order": -(2**63)})["created_order"]:
+                newest[fact.connector] = row
+        return wanted | {row["id"] for row in newest.values()}
+
+    def _lost(self, before: Mapping[str, Any], status: JobStatus, state: SystemState) -> Row:
+        """A job that was open and of which there is no fact any more: nothing is claimed but its status."""
+        return {
+            **before,
+            "status": status,
+            "is_open": False,
+            "observed_at": state.observed_at or self._now,
+            "fingerprint": None,
+        }
+
+    async def _place(self, connection: AsyncConnection, fresh: Sequence[tuple[Row, JobFact]]) -> None:
+        numbers = [fact.sequence for _, fact in fresh if fact.sequence is not None]
+        placed = await placed_jobs(connection, self._id, min(numbers), max(numbers)) if numbers else ()
+        places = Sequenced(placed)
+        for row, fact in sorted(fresh, key=lambda pair: pair[1].sequence or 0, reverse=True):
+            if fact.sequence is None:
+                row["created_order"] = microseconds(fact.order_at)
+            else:
+                row["created_order"] = places.place(fact.sequence, fact.order_at)
+
+    def _log(self, event: Row | None) -> None:
+        if event is not None:
+            self.events.append(event)
+
+    def remember(self) -> None:
+        """After the commit: which jobs are open, which run, and how new the newest is."""
+        known = self._known
+        for fact in self._held:
+            name = fact.external_id
+            if fact.status.open and not fact.ended:
+                known.open_jobs[name] = fact.connector
+            else:
+                known.open_jobs.pop(name, None)
+            if name in known.open_jobs and fact.status in RUNNING:
+                known.running_jobs.add(name)
+            else:
+                known.running_jobs.discard(name)
+            if known.newest_job_at is None or fact.order_at > known.newest_job_at:
+                known.newest_job_at = fact.order_at
