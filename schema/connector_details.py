@@ -116,6 +116,12 @@ class ElasticConnectorDetails:
 @strawberry.type(description="What Lucidworks tells of a data source.")
 class LucidworksDataSourceDetails:
     collection: str | None = strawberry.field(description="The collection that it fills.")
+    collection_extra: JSON | None = strawberry.field(
+        description=(
+            "What else the list of collections tells of it, such as its instance_dir; null when nothing, or when the "
+            "collections stand in the configuration."
+        )
+    )
     data_source_id: str = strawberry.field(description="Its id in Lucidworks, unique within the deployment.")
     batch_job: bool | None = strawberry.field(
         description="The upstream's flag 'batch_job', untouched: its documentation contradicts itself on the meaning."
@@ -180,7 +186,9 @@ class FelderaEndpointDetails:
     transport_errors: list[FelderaConnectorError] | None = strawberry.field(
         description="The most recent transport errors; null while they are not known, [] only when there are none."
     )
-    pipeline: JSON | None = strawberry.field(description="The pipeline's entry in the list, secrets taken out.")
+    pipeline: JSON | None = strawberry.field(
+        description="The pipeline's entry in the list, with its program_config and runtime_config; secrets taken out."
+    )
     extra: JSON | None = strawberry.field(description=EXTRA)
 
 

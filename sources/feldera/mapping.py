@@ -77,7 +77,7 @@ def _connector_details(endpoint: Endpoint, live: Live | None) -> Details:
             "config": endpoint.config,
             "parse_errors": live and live.record_errors,
             "transport_errors": live and live.transport_errors,
-            "pipeline": pipeline.shown,
+            "pipeline": {**pipeline.shown, **endpoint.settings},
             "extra": live and live.extra,
         },
     )

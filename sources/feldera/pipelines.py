@@ -15,6 +15,8 @@ from sources.feldera.reading import Reader, epoch_seconds, free, mapping
 PROGRAM_KEYS = frozenset(
     {"program_code", "program_config", "program_error", "program_info", "runtime_config", "udf_rust", "udf_toml"}
 )
+#: Of these, what holds settings and no text of the program.
+_SETTINGS = ("program_config", "runtime_config")
 _OWN_FIELDS = frozenset({"name", "deployment_status", "deployment_error"})
 #: What decides about the configured connectors: they are read again when one of these changes.
 _EDITION = ("id", "version", "refresh_version", "program_version", "program_status", "platform_version")
@@ -58,22 +60,26 @@ def read_pipeline(entry: object, problems: list[Problem]) -> Pipeline:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The configured connectors by endpoint name, secrets taken out, and the names of all tables and views."""
+    """The configured connectors by endpoint name, secrets taken out, and the names of all tables and views; and how
+    the program is compiled and run."""
 
     inputs: Mapping[str, JsonObject] = field(default_factory=dict)
     outputs: Mapping[str, JsonObject] = field(default_factory=dict)
     relations: frozenset[str] = frozenset()
+    #: ``program_config`` and ``runtime_config``, secrets taken out
+    settings: JsonObject = field(default_factory=dict)
 
 
 def read_program(entry: JsonObject, problems: list[Problem]) -> Program:
     """``program_info`` of a pipeline read with the selector ``all``: null until its SQL is compiled."""
+    settings = {key: stripped(entry[key], key) for key in _SETTINGS if key in entry}
     info = Reader(f"pipeline {entry.get('name')}", entry, problems).inner("program_info")
     if info is None:
-        return Program()
+        return Program(settings=settings)
     inputs, outputs = (_configured(info, key) for key in ("input_connectors", "output_connectors"))
     streams = {config.get("stream") for config in (*inputs.values(), *outputs.values())}
     relations = streams | _relations(info("schema", mapping) or {})
-    return Program(inputs, outputs, frozenset(name for name in relations if isinstance(name, str)))
+    return Program(inputs, outputs, frozenset(name for name in relations if isinstance(name, str)), settings)
 
 
 def _configured(info: Reader, key: str) -> dict[str, JsonObject]:

@@ -4,7 +4,7 @@ A wrong value costs itself alone: it is left out, and a Problem names it. Only a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -73,6 +73,8 @@ class Endpoint:
     is_input: bool
     config: JsonObject | None = None
     relations: frozenset[str] = frozenset()
+    #: how its pipeline is compiled and run
+    settings: JsonObject = field(default_factory=dict)
 
     @property
     def external_id(self) -> str:
@@ -127,6 +129,7 @@ def read_endpoint(
         is_input=is_input,
         config={**told, **(configured or {})} or None,
         relations=program.relations,
+        settings=program.settings,
     )
     metrics = _metrics(read.inner("metrics"), COUNTERS[is_input])
     texts, counted = RECORD_ERRORS[is_input]

@@ -102,7 +102,12 @@ def _add_configured(reading: Reading, program: Program) -> None:
     for is_input, configured in ((True, program.inputs), (False, program.outputs)):
         for name, config in configured.items():
             endpoint = Endpoint(
-                pipeline=reading.pipeline, name=name, is_input=is_input, config=config, relations=program.relations
+                pipeline=reading.pipeline,
+                name=name,
+                is_input=is_input,
+                config=config,
+                relations=program.relations,
+                settings=program.settings,
             )
             if endpoint.external_id not in reading.connectors:
                 reading.connectors[endpoint.external_id] = mapping.connector(endpoint, None)
@@ -117,7 +122,8 @@ async def _read_live(
         entries = body.get(key)
         if not isinstance(entries, list):
             reading.fail(key, SourceMismatch(f"expected a list, got {type(entries).__name__}"))
-            _add_configured(reading, Program(**{key: getattr(program, key)}, relations=program.relations))
+            configured = {key: getattr(program, key)}
+            _add_configured(reading, Program(**configured, relations=program.relations, settings=program.settings))
             continue
         for entry in entries:
             try:

@@ -79,6 +79,7 @@ def connector(number: str, entry: Entry | None, job: Entry | None) -> ConnectorF
             "LucidworksDataSourceDetails",
             {
                 "collection": collection,
+                "collection_extra": None,
                 "data_source_id": number,
                 "batch_job": None,
                 "crawl_state": word,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from connectory.model import ConnectorFact, ConnectorStatus, CountsFact, JobStatus
+from connectory.model import ConnectorFact, ConnectorStatus, CountsFact, JobStatus, JsonObject
 from sources.base import SourceMismatch, details, slug
 from sources.lucidworks.reading import Entry
 from sources.lucidworks.runs import Run
@@ -71,8 +71,11 @@ def place_of(source: str) -> tuple[str, str]:
     return collection, number
 
 
-def connector(entry: Entry, collection: str, status: Entry | None) -> ConnectorFact:
-    """A data source (§3) with its status (§4), None when it never ran. Raises SourceMismatch without a readable id."""
+def connector(
+    entry: Entry, collection: str, status: Entry | None, about_collection: JsonObject | None = None
+) -> ConnectorFact:
+    """A data source (§3) with its status (§4), None when it never ran, and what else the list of collections tells of
+    its collection. Raises SourceMismatch without a readable id."""
     number = entry.identifier("id")
     if number is None:
         raise SourceMismatch("id: missing or not readable")
@@ -93,6 +96,7 @@ def connector(entry: Entry, collection: str, status: Entry | None) -> ConnectorF
             "LucidworksDataSourceDetails",
             {
                 "collection": collection,
+                "collection_extra": about_collection,
                 "data_source_id": number,
                 "batch_job": status.flag("batch_job") if status else None,
                 "crawl_state": word,

@@ -7,6 +7,7 @@ so a server that does not is asked for each, and which it is is remembered by co
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from connectory.model import JsonObject
 from sources.base import SourceError, SourceMismatch
 from sources.lucidworks import mapping
 from sources.lucidworks.mapping import place_of, source_id
@@ -42,9 +43,10 @@ class SearchDialect:
 
     async def survey(self) -> Survey:
         survey = Survey()
-        names = list(dict.fromkeys(self._wanted)) or await self._collections(survey)
+        listed = dict.fromkeys(self._wanted) or await self._collections(survey)
+        names = list(listed)
         self._all_works = {key: works for key, works in self._all_works.items() if key[0] in names}
-        found = await ask_each(names, self._collection)
+        found = await ask_each(names, lambda name: self._collection(name, listed[name]))
         failures = failures_of(found)
         if failures and len(failures) == len(names):
             raise gravest(failures.values())
@@ -57,25 +59,27 @@ class SearchDialect:
                 survey.add(outcome)
         return survey
 
-    async def _collections(self, survey: Survey) -> list[str]:
-        names: dict[str, None] = {}
+    async def _collections(self, survey: Survey) -> dict[str, JsonObject | None]:
+        """By name, with what else the list tells of each; None for nothing."""
+        names: dict[str, JsonObject | None] = {}
         entries = await self._http.list_at("/collections")
         for number, sent in enumerate(entries):
             name = sent.get("name") if isinstance(sent, Mapping) else None
             if isinstance(name, str) and name:
-                names[name] = None
+                names.setdefault(name, Entry(sent).rest({"name"}) or None)
             else:
                 survey.complain(f"entry {number} of the collections has no name")
         if entries and not names:
             raise SourceMismatch('GET /collections: no entry has a name. For Fusion, set dialect = "fusion"')
-        return list(names)
+        return names
 
-    async def _collection(self, name: str) -> Survey:
+    async def _collection(self, name: str, about: JsonObject | None) -> Survey:
+        """``about``: what the list of collections tells of it."""
         survey = Survey(covered={f"{name}/"})
         sources = self._listed(name, await self._http.list_at(_path(name)), survey)
         statuses = await self._statuses(name, list(sources))
         for number, entry in sources.items():
-            self._sight(survey, name, entry, statuses[number])
+            self._sight(survey, name, about, entry, statuses[number])
         failures = failures_of(statuses)
         if failures:
             survey.complete = False
@@ -98,7 +102,7 @@ class SearchDialect:
                 sources.setdefault(number, entry)
         return sources
 
-    def _sight(self, survey: Survey, name: str, entry: Entry, told: Any) -> None:
+    def _sight(self, survey: Survey, name: str, about: JsonObject | None, entry: Entry, told: Any) -> None:
         """Take one data source with its status as it was sent, None when it never ran."""
         status, run, unreadable = None, None, isinstance(told, SourceError)
         what = source_id(name, str(entry.sent.get("id")))
@@ -109,7 +113,7 @@ class SearchDialect:
             except SourceMismatch as error:
                 survey.complain(f"status of data source {what}: {error}")
                 status, unreadable = None, True
-        fact = mapping.connector(entry, name, status)
+        fact = mapping.connector(entry, name, status, about)
         survey.note(f"data source {what}", entry.complaints)
         if status is not None:
             survey.note(f"status of data source {what}", status.complaints)

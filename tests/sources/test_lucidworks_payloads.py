@@ -228,6 +228,7 @@ def test_a_data_source_in_full() -> None:
     rest = {key: value for key, value in sent.items() if key not in ("id", "name", "collection")}
     assert told(fact.details) == {
         "collection": "collection1",
+        "collection_extra": None,
         "data_source_id": "6",
         "batch_job": False,
         "crawl_state": "RUNNING",
