@@ -72,8 +72,10 @@ class FelderaSource(Source):
             raise round_.fatal
         readings = [round_.readings[name] for name in pipelines if name in round_.readings]
         open_jobs = {job: name for job in known.open_jobs if self._is_chosen(name := _pipeline_of(job))}
+        # one answer without a pipeline is not believed, as with connectors
+        served = {_pipeline_of(name) for name, row in known.connectors.items() if not row.missed_polls}
         # an entry of the list that could not be read may be the pipeline of any job
-        absent = set(open_jobs.values()) - pipelines.keys() if entries and complete else set()
+        absent = set(open_jobs.values()) - pipelines.keys() - served if entries and complete else set()
         return Observation(
             connectors=tuple(fact for reading in readings for fact in reading.connectors.values()),
             jobs=tuple(job for reading in readings for job in reading.jobs.values()),
@@ -180,7 +182,7 @@ class FelderaSource(Source):
 
 
 def _pipeline_of(job: str) -> str:
-    """The pipeline's name in a job's external id; pipelines have no slash in their names (feldera.md §2)."""
+    """The pipeline's name in the external id of a job or a connector; it has no slash in it (feldera.md §2)."""
     return job.split("/", 1)[0]
 
 

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -22,11 +22,11 @@ from sources.base import Source, SourceKind
 from sources.simulation import FAULTS, REQUESTS, Clock, Faults, Running, serve
 from tests.faults.certificates import Certificates
 from tests.faults.table import SHAPES, Fault
-from tests.sources.contract import Hand, collect
+from tests.sources.contract import START, Hand, collect
 from tests.wait import until
 
 #: Seconds.
-POLL_INTERVAL, MAX_BACKOFF, AUTH_PROBE_INTERVAL = 0.05, 0.2, 0.3
+POLL_INTERVAL, MAX_BACKOFF, AUTH_PROBE_INTERVAL = 0.03, 0.15, 0.2
 #: Seconds of simulated time before the first poll: enough for jobs that ended and jobs that are open.
 _BEFORE = 600.0
 _UNKNOWN_NAME = "nothing.invalid"
@@ -53,6 +53,8 @@ class Played:
     host: str | None = None
     #: when each poll began, by the event loop's clock
     polls: list[float] = field(default_factory=list)
+    #: how many requests had been made when each poll began
+    marks: list[int] = field(default_factory=list)
     #: comes to pass before the next poll begins, so that no poll is half troubled
     onset: Callable[[], Awaitable[None]] | None = None
 
@@ -100,6 +102,7 @@ class Played:
                 onset, self.onset = self.onset, None
                 await onset()
             self.polls.append(asyncio.get_running_loop().time())
+            self.marks.append(len(self.requests))
             return await poll(known)
 
         source.poll = watched  # type: ignore[method-assign]
@@ -194,16 +197,24 @@ class Ground:
     # ---- waiting
 
     async def settled(self, *systems: Played) -> None:
-        """Until these systems are up, their history is read, and two more polls are stored."""
-        for played in systems:
+        """Until these systems are up, their history is read, every job that ended was looked at closely, and a poll
+        more has changed nothing."""
+        await asyncio.gather(*map(self._settled, systems))
 
-            async def look(played: Played = played) -> bool:
-                rows = await self.connectors(played)
-                up = (await self.system(played))["health"] is SystemHealth.UP
-                return up and bool(rows) and all(row["history_read"] for row in rows)
+    async def _settled(self, played: Played) -> None:
+        async def look() -> bool:
+            connectors, jobs = await self.held(played)
+            up = (await self.system(played))["health"] is SystemHealth.UP
+            read = all(row["history_read"] for row in connectors)
+            return bool(up and connectors and read and not any(row["examine_due"] for row in jobs))
 
-            await until(look, within=30)
-            await self.polled(played, 2)
+        async def unchanged() -> bool:
+            held = await self.held(played)
+            await self.polled(played, 1)
+            return await look() and held == await self.held(played)
+
+        await until(look, within=30)
+        await until(unchanged, within=30)
 
     async def polled(self, played: Played, times: int, within: float = 30.0) -> None:
         """Until so many polls that begin from now on are stored."""
@@ -212,7 +223,7 @@ class Ground:
         async def look() -> bool:
             return len(played.polls) > wanted  # another one has begun: those before it are stored
 
-        await until(look, within=within)
+        await until(look, within=within, every=0.005)
 
     async def newcomer(self, played: Played) -> tuple[set[str], set[str]]:
         """The connectors and jobs that somebody sees who has never asked before."""
@@ -243,7 +254,14 @@ async def ground(
     troubled.host = _UNKNOWN_NAME if fault.network == "unknown name" else None
     well = _play("well", "elastic" if kind == "zensearch" else "zensearch")
     async with troubled.running, well.running:
-        engine = Engine(store, [troubled.configured(), well.configured()], chance=Farthest())
+        zero = asyncio.get_running_loop().time()
+
+        def now() -> datetime:
+            """The gateway lives when the simulated worlds do, whose course depends on the hour of the day."""
+            return START + timedelta(seconds=asyncio.get_running_loop().time() - zero)
+
+        systems = [troubled.configured(), well.configured()]
+        engine = Engine(store, systems, clock=now, chance=Farthest())
         on = Ground(store, fault, troubled, well, engine, certificates, names)
         if fault.from_the_start:
             await on._change(broken=True)
@@ -257,8 +275,7 @@ async def ground(
 def _play(name: str, kind: str, tls: ssl.SSLContext | None = None) -> Played:
     chosen, hand = SHAPES[kind].kind, Hand()
     assert chosen.simulator is not None
-    start = datetime.now(UTC) - timedelta(seconds=_BEFORE)
-    app = chosen.simulator(seed=7, clock=Clock(start=start, wall=hand))
+    app = chosen.simulator(seed=7, clock=Clock(start=START - timedelta(seconds=_BEFORE), wall=hand))
     hand.move(_BEFORE)
     return Played(name, chosen, serve(app, tls=tls), hand)
 

@@ -16,7 +16,7 @@ Health, Code = SystemHealth, SystemErrorCode
 _Edit = Mapping[str, Any]
 
 #: Seconds of a Retry-After, of a wrong clock, and bytes of a huge answer.
-ASKED_WAIT, HOUR, HUGE = 0.4, 3600.0, 50_000_000
+ASKED_WAIT, HOUR, HUGE = 0.25, 3600.0, 50_000_000
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ SHAPES: Mapping[str, Shape] = {
                 "deaf_to": ["from"],
                 "edits": [
                     *(_edit(path, ["results"], "keep", 10) for path in ("/_connector", _SYNC_JOBS)),
-                    *(_edit(path, ["count"], "put", 9999) for path in ("/_connector", _SYNC_JOBS)),
+                    *(_edit(path, ["count"], "put", 300) for path in ("/_connector", _SYNC_JOBS)),
                 ],
             },
         ),
@@ -99,7 +99,7 @@ SHAPES: Mapping[str, Shape] = {
             no_entry=_edit("/orders/stats", ["inputs", 0], "put", []),
             twice=(_edit("/pipelines", [], "repeat", 2), _edit("/stats", ["inputs"], "repeat", 2)),
             empty=(_edit("/pipelines", [], "put", []),),
-            padded=_edit("/orders/stats", ["padding"], "fill", HUGE),
+            padded=_edit("/pipelines", [0, "program_code"], "fill", HUGE),
             swollen=_edit("/pipelines", [], "swell", HUGE),
         ),
         Shape(
@@ -133,10 +133,15 @@ class Expected:
     says: str = ""
 
 
+#: What is wrong with the system; the cases of one group are one file of tests.
+Group = Literal["connection", "refusal", "answer", "clock", "size"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """One line of the table."""
 
+    group: Group
     name: str
     shows: Expected
     #: what becomes of the rest, for people
@@ -152,6 +157,10 @@ class Fault:
     timeout: float = 5.0
     #: it is there before the first poll
     from_the_start: bool = False
+
+    @property
+    def backs_off(self) -> bool:
+        return self.then is _BACKS_OFF
 
     def applies_to(self, kind: str) -> bool:
         return self.edits is None or getattr(SHAPES[kind], self.edits) is not None
@@ -184,12 +193,14 @@ def _refused(status: int) -> Expected:
 
 FAULTS = (
     Fault(
+        group="connection",
         name="connection refused",
         network="refuses",
         shows=Expected(Health.DOWN, Code.UNREACHABLE, r"cannot connect to 127\.0\.0\.1:\d+: "),
         then=_BACKS_OFF,
     ),
     Fault(
+        group="connection",
         name="the name does not resolve",
         network="unknown name",
         from_the_start=True,
@@ -197,65 +208,91 @@ FAULTS = (
         then=_BACKS_OFF,
     ),
     Fault(
+        group="connection",
         name="certificate not trusted",
         network="another certificate",
         shows=Expected(Health.DOWN, Code.TLS, r"TLS refused: .*certificate"),
         then=_BACKS_OFF,
     ),
-    Fault(name="no answer", switches={"hang": True}, timeout=0.3, shows=_SILENT, then=_BACKS_OFF),
-    Fault(name="an answer byte by byte", switches={"drip": 0.02}, timeout=0.3, shows=_SILENT, then=_BACKS_OFF),
+    Fault(group="connection", name="no answer", switches={"hang": True}, timeout=0.3, shows=_SILENT, then=_BACKS_OFF),
     Fault(
+        group="connection",
+        name="an answer byte by byte",
+        switches={"drip": 0.02},
+        timeout=0.3,
+        shows=_SILENT,
+        then=_BACKS_OFF,
+    ),
+    Fault(
+        group="connection",
         name="connection cut within the answer",
         switches={"disconnect": True},
         shows=Expected(Health.DOWN, Code.UNREACHABLE, r"(POST|GET) \S+: \w"),
         then=_BACKS_OFF,
     ),
     Fault(
+        group="refusal",
         name="credentials refused, in the system's own words",
         switches={"reject_credentials": True},
         shows=_refused(401),
         but={"onyx": _refused(403)},
         then=_ASKS_RARELY,
     ),
-    Fault(name="401 of a proxy", switches={"html_status": 401}, shows=_refused(401), then=_ASKS_RARELY),
-    Fault(name="403 of a proxy", switches={"html_status": 403}, shows=_refused(403), then=_ASKS_RARELY),
     Fault(
+        group="refusal", name="401 of a proxy", switches={"html_status": 401}, shows=_refused(401), then=_ASKS_RARELY
+    ),
+    Fault(
+        group="refusal", name="403 of a proxy", switches={"html_status": 403}, shows=_refused(403), then=_ASKS_RARELY
+    ),
+    Fault(
+        group="refusal",
         name="429 with Retry-After",
         switches={"rate_limited": True, "retry_after": ASKED_WAIT},
         shows=_LIMITED,
         then="It is not asked before that time is over.",
     ),
-    Fault(name="429 without Retry-After", switches={"rate_limited": True}, shows=_LIMITED, then=_BACKS_OFF),
     Fault(
+        group="refusal",
+        name="429 without Retry-After",
+        switches={"rate_limited": True},
+        shows=_LIMITED,
+        then=_BACKS_OFF,
+    ),
+    Fault(
+        group="refusal",
         name="500 with a page of HTML",
         switches={"html_status": 500},
         shows=Expected(Health.DOWN, Code.UPSTREAM_ERROR, r": 500\b"),
         then=_BACKS_OFF,
     ),
     Fault(
+        group="answer",
         name="truncated JSON",
         switches={"truncate": True},
         shows=Expected(
             Health.DOWN,
             Code.MISMATCH,
-            r"200 with a body that is not JSON \(application/json; charset=utf-8, \d+ bytes\)",
+            r"200 with a body that is not JSON \(application/json[^,]*, \d+ bytes\)",
         ),
         then=_BACKS_OFF,
     ),
     Fault(
+        group="answer",
         name="a value of the wrong type in one entry of many",
         edits="wrong_value",
         shows=Expected(Health.DEGRADED, Code.MISMATCH, r"expected|got"),
         then=_KEPT,
     ),
     Fault(
+        group="answer",
         name="an entry of many that is no object",
         edits="no_entry",
         shows=Expected(Health.DEGRADED, Code.MISMATCH, r"expected|got"),
         then=_KEPT,
     ),
-    Fault(name="entries told twice", edits="twice", shows=_FINE, then=_NOTICED),
+    Fault(group="answer", name="entries told twice", edits="twice", shows=_FINE, then=_NOTICED),
     Fault(
+        group="answer",
         name="a list that is empty once",
         edits="empty",
         switches={"edited_answers": 1},
@@ -263,35 +300,42 @@ FAULTS = (
         then="Nobody is removed: that takes three such answers in a row.",
     ),
     Fault(
+        group="answer",
         name="a page that repeats",
         edits="same_page",
         from_the_start=True,
-        shows=Expected(Health.DEGRADED, Code.MISMATCH, r"10 of 9999 were served, twice; the list is not complete"),
+        shows=Expected(Health.DEGRADED, Code.MISMATCH, r"10 of 300 were served, twice; the list is not complete"),
         but={"onyx": _FINE},
         then="Reading ends with the first page that brings nothing new.",
     ),
     Fault(
+        group="clock",
         name="a clock that is an hour ahead, then right again",
         switches={"skew": HOUR},
         shows=_FINE,
         then="Nothing is lost: jobs are found though they are older than the newest one known.",
     ),
     Fault(
+        group="clock",
         name="a clock that is an hour behind, then right again",
         switches={"skew": -HOUR},
         shows=_FINE,
         then="Nothing is lost: jobs are found though they are older than the newest one known.",
     ),
     Fault(
+        group="size",
         name="50 MB of something unknown",
         edits="padded",
+        switches={"edited_answers": 1},
         timeout=30.0,
         shows=_FINE,
         then="The poll is complete; the rest of the program goes on meanwhile.",
     ),
     Fault(
+        group="size",
         name="50 MB of entries told again and again",
         edits="swollen",
+        switches={"edited_answers": 1},
         timeout=30.0,
         shows=_FINE,
         then="The poll is complete; the rest of the program goes on meanwhile.",
@@ -311,6 +355,24 @@ def events_of(fault: Fault, kind: str) -> list[EventKind]:
     return told if health is Health.AUTH_FAILED or fault.from_the_start else [EventKind.SYSTEM_CHANGED, *told]
 
 
+#: (fault, kind) → what is still wrong there. Such a test is expected to fail, and complains once it does not.
+OPEN: Mapping[tuple[str, str], str] = {
+    (
+        "a page that repeats",
+        "elastic",
+    ): ("lists of jobs are read on up to their count though pages bring nothing new"),
+    ("a clock that is an hour behind, then right again", "onyx"): (
+        "attempts come by start: new ones that seem older stand beyond the page that holds the newest one known"
+    ),
+    ("a clock that is an hour ahead, then right again", "elastic"): (
+        "jobs made after the clock was set right are not all found, where a hundred others seem newer"
+    ),
+    ("50 MB of something unknown", "lucidworks"): (
+        "an unknown value is searched for secrets at one go, and kept, whatever its size"
+    ),
+    ("50 MB of entries told again and again", "feldera"): "the list is read without giving the event loop a turn",
+}
+
 CASES = [(fault, kind) for fault in FAULTS for kind in SHAPES if fault.applies_to(kind)]
 
-__all__ = ["CASES", "FAULTS", "SHAPES", "Expected", "Fault", "Shape", "events_of"]
+__all__ = ["CASES", "FAULTS", "OPEN", "SHAPES", "Expected", "Fault", "Group", "Shape", "events_of"]

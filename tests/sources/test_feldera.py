@@ -405,6 +405,9 @@ async def test_a_pipeline_that_vanishes_takes_its_runs_along() -> None:
     async with feldera((pipeline("orders"), counters(an_input())), pipeline("other", "Stopped")) as (source, upstream):
         known = remember(Known(), await source.poll(Known()))
         del upstream.listed[0]
+        assert not (await source.poll(known)).canceled_jobs  # nor are its connectors removed by one such answer
+        for row in known.connectors.values():
+            row.missed_polls = 1
         assert (await source.poll(known)).canceled_jobs == set(known.open_jobs)
         upstream.listed.clear()
         assert not (await source.poll(known)).canceled_jobs  # a list that is suddenly empty is not believed at once

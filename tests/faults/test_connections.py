@@ -1,0 +1,10 @@
+"""Systems that cannot be reached, or that fall silent."""
+
+from tests.faults.ground import Ground
+from tests.faults.sequence import cases, go_through
+from tests.faults.table import Fault
+
+
+@cases("connection")
+async def test_fault(on: Ground, fault: Fault, kind: str) -> None:
+    await go_through(on)
