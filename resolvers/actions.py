@@ -31,6 +31,7 @@ class SystemRefreshed:
 async def refresh_system(ctx: Context, name: str) -> SystemRefreshed | Failed:
     """The system as it is after a fresh poll, whether that poll succeeded or failed."""
     assert ctx.actions is not None
+    await ctx.renew()  # an earlier action's snapshot must not be held while an upstream takes its time
     refusal = _forbidden(ctx, Role.OPERATOR) or await ctx.actions.refresh(name)
     if refusal is not None:
         return _failed(refusal)

@@ -10,6 +10,7 @@ from connectory.store.records import ConnectorRecord, JobRecord, SummaryRecord, 
 from connectory.store.snapshot import CONNECTOR_COLUMNS, Snapshot
 from connectory.store.tables import CONNECTORS
 from resolvers.context import Context
+from resolvers.filters import check_filter
 from resolvers.lists import ROOT, Connection, Listed, Listing, connection
 from resolvers.paging import PageArguments
 from resolvers.vocabulary import ConnectorFacet, ConnectorOrderField, SortDirection
@@ -74,6 +75,7 @@ async def connectors(
     """A page of connectors; under ``system`` its own, under the summary ``source`` those that it counts."""
     if source is not None:
         filter = source.filter
+    check_filter(filter)
     parent, key = None, ROOT
     if system is not None:
         parent, key = _C.system_id, system.id

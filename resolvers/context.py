@@ -84,6 +84,5 @@ class Context:
     async def close(self) -> None:
         """Give the snapshot back."""
         if self._opening is not None:
-            self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
         await self._stack.aclose()

@@ -12,6 +12,7 @@ from connectory.store.tables import EVENTS
 from resolvers.connectors import connector
 from resolvers.context import Context
 from resolvers.errors import BadUserInput
+from resolvers.filters import check_filter
 from resolvers.jobs import job
 from resolvers.paging import Edge, PageArguments, PageInfo
 from resolvers.systems import system
@@ -39,6 +40,7 @@ async def events(
     before: str | None,
 ) -> EventConnection:
     """Oldest first. ``endCursor`` is the position read to, whatever the filter let through."""
+    check_filter(filter)
     page = PageArguments(first=first, after=after, last=last, before=before)
     page.check()
     snapshot = await ctx.snapshot()

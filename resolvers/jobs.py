@@ -13,6 +13,7 @@ from connectory.store.snapshot import JOB_COLUMNS, Snapshot
 from connectory.store.tables import JOB_ERRORS, JOBS
 from resolvers.context import Context
 from resolvers.errors import BadUserInput
+from resolvers.filters import check_filter
 from resolvers.lists import ROOT, Connection, Listed, Listing, connection
 from resolvers.paging import Edge, PageArguments, PageInfo, decode_cursor, encode_cursor, is_long, not_ours
 from resolvers.vocabulary import JobFacet, JobOrderField, SortDirection
@@ -70,6 +71,7 @@ async def jobs(
     connector: ConnectorRecord | None = None,
 ) -> Connection:
     """A page of jobs, newest first unless ``order_by`` says otherwise; under ``connector`` its own."""
+    check_filter(filter)
     field = order_by.field if order_by else JobOrderField.CREATED_AT
     descending = order_by is None or order_by.direction is SortDirection.DESC
     listing = Listing(

@@ -9,6 +9,7 @@ from connectory.store.criteria import ConnectorCriteria, connector_criteria, sta
 from connectory.store.records import SummaryRecord
 from connectory.store.tables import CONNECTORS, JOBS
 from resolvers.context import Context
+from resolvers.filters import check_filter
 
 _C = CONNECTORS.c
 #: Sums are taken in two halves, since SQLite fails where one outgrows 64 bits.
@@ -29,6 +30,7 @@ def _indexed(column: Any) -> Any:
 
 async def source_summaries(ctx: Context, filter: ConnectorCriteria | None) -> list[SummaryRecord]:
     """In the order of the sources' slugs."""
+    check_filter(filter)
     snapshot = await ctx.snapshot()
     criteria = connector_criteria(filter, snapshot)
     rows = await snapshot.fetch(

@@ -171,12 +171,15 @@ ROLLED_UP = frozenset(
 
 
 def text(value: object) -> str | None:
-    """A string that both stores can hold: no NUL, no lone surrogate. None and "" stay what they are."""
+    """A string that both stores can hold and everybody may see: no NUL, no lone surrogate, no secret within.
+
+    None and "" stay what they are.
+    """
     if value is None:
         return None
     if not isinstance(value, str):
         raise SourceMismatch(f"expected text, got {type(value).__name__}: {str(value)[:80]!r}")
-    return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    return discreet(value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode())
 
 
 def count(value: object) -> int | None:
@@ -237,19 +240,64 @@ _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_enco
 
 
 def extra(sent: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any] | None:
-    """The keys that this program does not know, without values that look like secrets; None when there are none."""
-    unknown = {key: without_secrets(value, key) for key, value in sent.items() if key not in known}
+    """The keys that this program does not know, without values that look like secrets and with a note in the place of
+    each one that is too large, see ``bounded``; None when there are none."""
+    unknown = {key: without_secrets(bounded(value), key) for key, value in sent.items() if key not in known}
     return unknown or None
+
+
+#: Characters of the JSON text of an unknown value, at most.
+LARGEST_UNKNOWN = 1 << 16
+
+
+def bounded(value: Any) -> Any:
+    """An unknown JSON value, or a note in its place when its JSON text is longer than ``LARGEST_UNKNOWN``.
+
+    Nobody promises how large such a value is, and everything that is shown is searched, held in memory and stored.
+    A character counts as one even where JSON escapes it.
+    """
+    if isinstance(value, str):
+        fits, size = len(value) + 2 <= LARGEST_UNKNOWN, f"{len(value):,}"
+    elif isinstance(value, list | Mapping):
+        # how much more there is would take a walk through all of it
+        fits, size = _fits(value, LARGEST_UNKNOWN), f"more than {LARGEST_UNKNOWN:,}"
+    else:
+        return value
+    return value if fits else f"[left out: {size} characters]"
+
+
+def _fits(value: Any, room: int) -> bool:
+    """Whether the compact JSON text of ``value`` has at most ``room`` characters; looks no further than these."""
+    waiting = [value]
+    while waiting and room >= 0:
+        one = waiting.pop()
+        if isinstance(one, str):
+            room -= len(one) + 2
+        elif isinstance(one, list | Mapping):
+            values = one.values() if isinstance(one, Mapping) else ()
+            # brackets, commas and colons
+            room -= 1 + (len(one) + len(values) or 1)
+            if room >= 0:
+                waiting += [*one, *values]
+        else:
+            room -= len(str(one))
+    return room >= 0
 
 
 #: Names of keys whose values are secrets wherever they stand.
 SECRET_KEY = re.compile(
-    r"pass(word|wd|phrase)?$|secret|token|api_?key$|private_?key|credential|authorization|connection_?string|^pwd$|"
-    r"access_?key",
+    r"pass(word|wd|phrase)s?$|(^|[-_. ])pass$|secret|token|api[-_. ]?keys?$|private[-_. ]?key|credential|authorization|"
+    r"connection[-_. ]?string|^pwd$|(access|account|shared)[-_. ]?key|^(set-)?cookies?$|signature$",
     re.IGNORECASE,
 )
+#: Secrets within a text: what stands before the @ of a URL, and what is assigned to a secret-looking name.
+_SECRET_IN_URL = re.compile(r"(?<=://)[^/?#\s@:]*:[^/?#\s]*(?=@)")
+_SECRET_ASSIGNED = re.compile(
+    # what stands before that word in the name does not matter: to look for it would make the search quadratic
+    r"(?i)((?:password|passwd|pwd|secret|token|api[-_]?key|access[-_]?key)=)[^\s&;,'\"]+"
+)
 REDACTED = "[redacted]"
-_PLAIN = (str, int, float, type(None))
+_PLAIN = (int, float, type(None))
 
 
 @lru_cache(maxsize=4096)
@@ -258,10 +306,21 @@ def _names_a_secret(key: str) -> bool:
     return SECRET_KEY.search(key) is not None
 
 
+def discreet(text: str) -> str:
+    """``text`` without the secrets that people and programs write into URLs and connection strings."""
+    if "://" in text and "@" in text:
+        text = _SECRET_IN_URL.sub(REDACTED, text)
+    if "=" in text:
+        text = _SECRET_ASSIGNED.sub(rf"\1{REDACTED}", text)
+    return text
+
+
 def without_secrets(value: Any, key: str = "") -> Any:
     """A copy of a JSON value in which whatever stands under a secret-looking key is replaced."""
     if key and _names_a_secret(key) and value not in (None, "", [], {}) and not isinstance(value, bool):
         return REDACTED
+    if isinstance(value, str):
+        return discreet(value)
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, dict | Mapping):

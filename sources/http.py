@@ -4,7 +4,9 @@ Every failure leaves here as one of the errors of ``sources.base``; no secret le
 """
 
 import asyncio
+import base64
 import json
+import os
 import re
 import ssl
 from collections.abc import Callable, Mapping
@@ -12,12 +14,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
+from urllib.parse import quote
 
 import aiohttp
+from pydantic import SecretStr
 
 from connectory.model import SystemErrorCode
 from sources.base import (
+    REDACTED,
     SourceAuthFailed,
+    SourceError,
     SourceMismatch,
     SourceRateLimited,
     SourceUnreachable,
@@ -27,6 +33,10 @@ from sources.base import (
 
 #: Characters of an answer that are decoded between two turns of the event loop: some milliseconds with mapping.
 _STRETCH = 1 << 15
+#: Bytes of an answer, unpacked; more is a mistake or an attack.
+_LARGEST = 256 << 20
+#: Characters; anything shorter would be found in every other word.
+_SHORTEST_SECRET = 4
 #: Connections at once to one system.
 _CONNECTIONS = 4
 
@@ -52,6 +62,7 @@ class HttpClient:
         self._headers = {"Accept": "application/json", "User-Agent": "connectory", **(headers or {})}
         self._timeout = settings.timeout
         self._verify_tls = settings.verify_tls
+        self._secrets = _spellings(settings, self._headers)
         self._session: aiohttp.ClientSession | None = None
         #: requests sent, for tests and metrics
         self.requests = 0
@@ -98,7 +109,9 @@ class HttpClient:
         if answer.status == 404 and missing_ok:
             return None
         if not 200 <= answer.status < 300:
-            raise self.refusal(answer, f"{method} {path}")
+            refusal = self.refusal(answer, f"{method} {path}")
+            refusal.args = (self.redacted(str(refusal)),)
+            raise refusal
         return answer.body
 
     async def request(
@@ -114,13 +127,29 @@ class HttpClient:
 
         ``each`` is for the entries of a large 2xx answer, see ``decode``; it should not raise.
         """
+        try:
+            return await self._request(method, path, params, body, each)
+        except SourceError as error:
+            # upstreams and proxies like to quote what they were sent
+            error.args = (self.redacted(str(error)),)
+            raise
+
+    def redacted(self, text: str) -> str:
+        """``text`` without the configured credentials, however they are spelled."""
+        for secret in self._secrets:
+            text = text.replace(secret, REDACTED)
+        return text
+
+    async def _request(
+        self, method: str, path: str, params: Mapping[str, Any] | None, body: Any, each: Callable[[Any], Any] | None
+    ) -> Answer:
         what = f"{method} {path}"
         self.requests += 1
         try:
             async with self._open().request(
                 method, self._base + path, params=params, json=body, allow_redirects=False
             ) as response:
-                raw = await response.read()
+                raw = await _read(response, what)
                 status, headers = response.status, response.headers
         except TimeoutError:
             raise SourceUnreachable(
@@ -164,6 +193,27 @@ class HttpClient:
     def said(self, body: Any) -> str:
         """The sentence in an error body, at most 300 characters; "" when there is none."""
         return body[:300] if isinstance(body, str) else ""
+
+
+async def _read(response: aiohttp.ClientResponse, what: str) -> bytes:
+    """The body, unpacked. Raises SourceMismatch for one that no system of ours would send."""
+    pieces, size = [], 0
+    async for piece in response.content.iter_any():
+        size += len(piece)
+        if size > _LARGEST:
+            raise SourceMismatch(f"{what}: {response.status} with more than {_LARGEST:,} bytes", status=response.status)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _spellings(settings: SystemSettings, headers: Mapping[str, str]) -> list[str]:
+    """The configured secrets as they may come back in a text, the longest first."""
+    plain = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
+    sent = [headers[name].partition(" ")[2] for name in headers if name.lower() == "authorization"]
+    found = {text for text in (*plain, *sent) if text}
+    found |= {quote(text, safe="") for text in found}
+    found |= {base64.b64encode(text.encode()).decode() for text in plain if text}
+    return sorted((text for text in found if len(text) >= _SHORTEST_SECRET), key=len, reverse=True)
 
 
 def _refuse(constant: str) -> None:
@@ -289,12 +339,19 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
     return max(0.0, (until - (now or datetime.now(UTC))).total_seconds())
 
 
+def _said_by_the_system(error: OSError) -> str:
+    """asyncio words a refused connection in its own way; the system's way is better known."""
+    if isinstance(error, ssl.SSLError) or not error.errno or error.errno < 0:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
+
+
 def _reason(error: BaseException) -> str:
     """What went wrong, without URLs that might carry a secret."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"the name {error.host} does not resolve"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
+        return f"cannot connect to {error.host}:{error.port}: {_said_by_the_system(error.os_error)}"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the server closed the connection without an answer"
     return str(error)[:300] or type(error).__name__

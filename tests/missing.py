@@ -6,7 +6,7 @@ from typing import Literal, NoReturn
 import pytest
 
 #: The things that the tests need and that ``pip install`` does not bring.
-Part = Literal["PostgreSQL", "Node.js build", "Chromium"]
+Part = Literal["PostgreSQL", "Node.js build", "Chromium", "openssl"]
 
 
 def missing(part: Part, hint: str) -> NoReturn:

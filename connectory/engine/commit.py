@@ -85,6 +85,7 @@ class Commit:
             lost = dict.fromkeys(observation.gone_jobs | self._left_behind(facts, absent), JobStatus.UNKNOWN)
             lost |= dict.fromkeys(observation.canceled_jobs, JobStatus.CANCELED)
             touched = await self._jobs.write(connection, observation.jobs, lost, before)
+            await self._jobs.miss(connection, {fact.external_id for fact in observation.jobs} | lost.keys(), before)
             await self._write_connectors(connection, rows, absent, touched)
             self._system_event(before, after)
             position = await self._append(connection)

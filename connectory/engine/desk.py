@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -12,9 +13,10 @@ from connectory.engine.commit import Commit
 from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.memory import recall
 from connectory.engine.pace import SystemState, asked_to_wait, backoff
-from connectory.model import Known, Problem, SystemErrorCode
+from connectory.model import Known, Problem, SystemErrorCode, SystemHealth
 from connectory.store import Store
 from connectory.store.identity import SYSTEM, global_id
+from connectory.store.records import DOWN
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +77,36 @@ class Desk:
         position = await _whole(write(commit))
         if position is not None:
             self._bus.wake(position)
+
+    async def hold(self, problems: Sequence[Problem]) -> None:
+        """Heed what came with an answer beside the polls. Where it forbids to ask, everybody is told at once: the next
+        poll, which would tell, comes only after the wait."""
+        self.heed(problems)
+        asking = next((problem for problem in problems if problem.retry_after), None)
+        if asking is None or self.held == 0:
+            return
+        before = self.state
+        after = replace(
+            before,
+            health=before.health if before.health in DOWN else SystemHealth.DEGRADED,
+            error_code=SystemErrorCode.RATE_LIMITED,
+            error_message=asking.message,
+            error_at=self.now(),
+            next_poll_at=self._not_before,
+        )
+        await self.commit_without_memory(lambda commit: commit.failure(before, after))
+        self.passed(after)
+
+    def passed(self, after: SystemState) -> None:
+        """The state that has been committed; a change of health is logged once."""
+        before, self.state = self.state, after
+        if before.health is not after.health:
+            level = logging.WARNING if after.health in DOWN else logging.INFO
+            _log.log(
+                level,
+                f"{self.system.name} is {after.health}" + (f": {after.error_message}" if after.error_message else ""),
+                extra={"action": "system_health", "system": self.system.name, "health": after.health.name},
+            )
 
     # ---- time
 

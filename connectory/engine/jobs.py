@@ -1,6 +1,6 @@
 """The writing of jobs: what is new, what changed, what is lost, and which of them want the closer look."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,14 @@ from connectory.engine.pace import SystemState
 from connectory.model import RUNNING, JobFact, JobStatus, Known
 from connectory.store.identity import JOB, global_id
 from connectory.store.tables import JOBS
-from connectory.store.writes import insert_rows, placed_jobs, replace_job_errors, rows_by_id, update_rows
+from connectory.store.writes import (
+    insert_rows,
+    mark_unseen,
+    placed_jobs,
+    replace_job_errors,
+    rows_by_id,
+    update_rows,
+)
 
 
 class JobWriter:
@@ -43,7 +50,7 @@ class JobWriter:
         stored = await rows_by_id(connection, JOBS, [*{**rows, **left}])
         fresh = [(row, fact) for id, (row, fact) in rows.items() if id not in stored]
         await self._place(connection, fresh)
-        inserts, updates, touched = [], [], set()
+        inserts, updates, unseen_before, touched = [], [], [], set()
         errors = {row["id"]: fact.errors for row, fact in rows.values() if fact.errors is not None}
         wanted = set() if past else self._to_examine(fresh)
         for row, _ in fresh:
@@ -58,6 +65,8 @@ class JobWriter:
                     continue
                 after = self._lost(before, left[id], state)
             elif before["fingerprint"] == rows[id][0]["fingerprint"]:
+                if before["is_open"] and before["observed_at"] is not None:
+                    unseen_before.append({**before, "observed_at": None})
                 continue
             elif past and rows[id][0]["is_open"]:
                 del rows[id]
@@ -71,10 +80,15 @@ class JobWriter:
             updates.append(after)
             self._log(job_event(before, after, self._now, errors_changed=id in changed_errors))
         await insert_rows(connection, JOBS, inserts)
-        await update_rows(connection, JOBS, updates)
+        await update_rows(connection, JOBS, [*updates, *unseen_before])
         self._held = [fact for _, fact in rows.values()]
         touched |= {row["connector_id"] for row in (*inserts, *updates)}
         return touched - {None}
+
+    async def miss(self, connection: AsyncConnection, told: Set[str], state: SystemState) -> None:
+        """Open jobs that a poll should have told of and did not: from now on they were last seen at the poll before."""
+        unseen = [global_id(JOB, self._system, name) for name in self._known.open_jobs.keys() - told]
+        await mark_unseen(connection, unseen, state.observed_at or self._now)
 
     def _to_examine(self, fresh: Sequence[tuple[Row, JobFact]]) -> set[str]:
         """New jobs that have ended already: all of a connector that was known, the newest of one that was not."""

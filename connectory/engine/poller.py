@@ -12,7 +12,7 @@ from connectory.engine.background import Background
 from connectory.engine.commit import Overtaken
 from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.desk import Desk
-from connectory.engine.pace import SystemState, after_answer, after_failure
+from connectory.engine.pace import after_answer, after_failure
 from connectory.engine.trouble import lies_in_the_facts, problem_of
 from connectory.model import ActionFailureCode, ActionRefusal, Known, Observation, Problem, SystemErrorCode
 from connectory.store import Store
@@ -47,10 +47,12 @@ class Poller:
                 self._asked.clear()
                 wait, outcome = self.system.poll_interval, None
                 try:
-                    if await self._desk.recall():
-                        wait = self._desk.held or await self._poll()
-                    else:
+                    if not await self._desk.recall():
                         outcome = _refusal(f"another gateway polls {self.system.name}; ask that one")
+                    elif held := self._desk.held:
+                        wait, outcome = held, _refusal(f"{self.system.name} asked us to wait", held)
+                    else:
+                        wait = await self._poll()
                 except Overtaken:
                     self._desk.forget()
                     _log.info(
@@ -64,7 +66,8 @@ class Poller:
                     _answer(waiting, outcome)
                 await self._idle(wait)
         finally:
-            _answer(self._waiting, _refusal("the gateway is being stopped"))
+            self._is_closed = True
+            _answer(self._waiting, _STOPPING)
             await self._background.stop()
 
     async def close(self) -> None:
@@ -77,6 +80,8 @@ class Poller:
 
         Answers once a poll that began after the call is done or failed: with None, or with why there was none.
         """
+        if self._is_closed:
+            return _STOPPING
         held = self._desk.held
         if held > 0:
             return _refusal(f"{self.system.name} asked us to wait", held)
@@ -122,7 +127,7 @@ class Poller:
                 raise
             await self._refused(error, started)
             return
-        self._passed(before, after)
+        self._desk.passed(after)
         self._background.start(known)
 
     async def _refused(self, error: Exception, started: datetime) -> None:
@@ -140,17 +145,7 @@ class Poller:
         self._desk.heed([problem])
         after = after_failure(before, problem, started=started, now=now, pace=self.system.pace, chance=self._chance)
         await self._desk.commit_without_memory(lambda commit: commit.failure(before, after))
-        self._passed(before, after)
-
-    def _passed(self, before: SystemState, after: SystemState) -> None:
-        self._desk.state = after
-        if before.health is not after.health:
-            level = logging.WARNING if after.health in DOWN else logging.INFO
-            _log.log(
-                level,
-                f"{self.system.name} is {after.health}" + (f": {after.error_message}" if after.error_message else ""),
-                extra={"action": "system_health", "system": self.system.name, "health": after.health.name},
-            )
+        self._desk.passed(after)
 
     # ---- between polls
 
@@ -173,6 +168,13 @@ class Poller:
         if more > 0:  # what goes on beside the polls was asked to wait
             await self._idle(more)
 
+    async def _hold(self, problems: Sequence[Problem]) -> None:
+        try:
+            await self._desk.hold(problems)
+        except Exception:
+            self._desk.forget()
+            self._desk.say_exception("that it asked us to wait could not be stored", "store_failed")
+
     def _may_look(self) -> bool:
         known = self._desk.known
         return known is not None and bool(known.running_jobs) and self._desk.held == 0
@@ -186,15 +188,15 @@ class Poller:
             async with asyncio.timeout(seconds):
                 observation = await self._source.look(known, frozenset(known.running_jobs))
         except SourceError as error:
-            self._desk.heed([problem_of(error)])  # the next poll tells everybody
+            await self._hold([problem_of(error)])
             return False
         except TimeoutError:
             return False
         except Exception:
             self._desk.say_exception("the adapter failed when it looked at what runs", "adapter_failed")
             return False
-        self._desk.heed(observation.problems)
         try:
+            await self._desk.hold(observation.problems)
             await self._desk.commit(known, lambda commit: commit.look(observation, state))
         except Exception:
             self._desk.forget(known)
@@ -206,6 +208,9 @@ class Poller:
 
 def _refusal(message: str, seconds: float | None = None) -> ActionRefusal:
     return ActionRefusal(ActionFailureCode.UPSTREAM_UNAVAILABLE, f"{message}.", retry_after_seconds=seconds)
+
+
+_STOPPING = _refusal("the gateway is being stopped")
 
 
 def _answer(waiting: Sequence[Waiter], outcome: ActionRefusal | None) -> None:

@@ -68,7 +68,7 @@ class Store:
 
     async def upgrade(self) -> None:
         """Bring the tables to this version. Several processes may try at once. Raises StoreTooNew."""
-        async with self._writer.begin() as connection:
+        async with self._migrating() as connection:
             if not self.is_sqlite:
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_key("migrations")})
             found = await connection.run_sync(migration.current)
@@ -78,6 +78,20 @@ class Store:
                     f"to {migration.head()}): a newer version has written it. Use that version, or another store."
                 )
             await connection.run_sync(migration.upgrade)
+
+    @asynccontextmanager
+    async def _migrating(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may take as long as it needs: a migration of a large table does."""
+        if self.is_sqlite:
+            async with self._writer.begin() as connection:
+                yield connection
+            return
+        engine = create_async_engine(self.url, poolclass=NullPool)
+        try:
+            async with engine.begin() as connection:
+                yield connection
+        finally:
+            await engine.dispose()
 
     async def problems(self) -> list[str]:
         """Why the store cannot serve now; empty when it can."""
@@ -197,9 +211,8 @@ def _driver_url(url: str) -> URL:
 def _postgres_engine(url: URL, *, size: int, **more: Any) -> AsyncEngine:
     # a plan that was made when the tables were empty would be kept long after they are full
     settings = {"plan_cache_mode": "force_custom_plan"}
-    return create_async_engine(
-        url, pool_size=size, pool_pre_ping=True, connect_args={"server_settings": settings}, **more
-    )
+    connect = {"server_settings": settings, "command_timeout": _PATIENCE, "timeout": _PATIENCE}
+    return create_async_engine(url, pool_size=size, pool_pre_ping=True, connect_args=connect, **more)
 
 
 def _sqlite_engine(url: URL, *, begin: str, size: int) -> AsyncEngine:

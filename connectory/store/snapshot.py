@@ -41,12 +41,25 @@ class Snapshot:
         self.systems: dict[str, SystemRecord] = {}
         #: SQL statements sent, for tests and metrics
         self.statements = 0
+        self._is_closed = False
 
     async def fetch(self, statement: Executable) -> Sequence[Any]:
+        """The rows. A statement that has begun is finished even when nobody waits for it any more: a driver that is
+        cut short spoils the connection for whoever is given it next."""
+        return await asyncio.shield(asyncio.ensure_future(self._fetch(statement)))
+
+    async def _fetch(self, statement: Executable) -> Sequence[Any]:
         async with self._turn:
+            if self._is_closed:
+                raise asyncio.CancelledError  # the operation is over
             self.statements += 1
             result = await self._connection.execute(statement)
             return result.fetchall()
+
+    async def close(self) -> None:
+        """Wait for the statement under way and let no other begin: the connection is about to be given back."""
+        async with self._turn:
+            self._is_closed = True
 
     async def load(self) -> None:
         """Read the log's position and the systems: on both stores the snapshot is taken by this statement."""
@@ -111,5 +124,8 @@ def _conditions(
 async def open_snapshot(store: Store, now: datetime) -> AsyncIterator[Snapshot]:
     async with store.read() as connection:
         snapshot = Snapshot(connection, now)
-        await snapshot.load()
-        yield snapshot
+        try:
+            await snapshot.load()
+            yield snapshot
+        finally:
+            await asyncio.shield(snapshot.close())

@@ -123,6 +123,13 @@ async def placed_jobs(connection: AsyncConnection, system_id: str, first: int, l
     return [tuple(row) for some in (below, between, above) for row in await connection.execute(some)]
 
 
+async def mark_unseen(connection: AsyncConnection, job_ids: Sequence[str], seen: datetime) -> None:
+    """Jobs without a time of their own get ``seen``: the system's, which stood in for it, goes on without them."""
+    for some in batches(job_ids):
+        own = JOBS.c.observed_at.is_(None)
+        await connection.execute(update(JOBS).where(JOBS.c.id.in_(some), own).values(observed_at=seen))
+
+
 async def mark_history_read(connection: AsyncConnection, connector_ids: Sequence[str]) -> None:
     for some in batches(connector_ids):
         await connection.execute(update(CONNECTORS).where(CONNECTORS.c.id.in_(some)).values(history_read=True))

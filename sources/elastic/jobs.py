@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from connectory.model import JobFact, Known, Problem, SystemErrorCode
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch
 from sources.elastic.api import RESULT_WINDOW, ElasticClient
-from sources.elastic.listing import PAGE, JobList
+from sources.elastic.listing import PAGE, JobList, names
 from sources.elastic.mapping import OPEN_WORDS
+from sources.elastic.places import Places
 from sources.elastic.reading import Reading
 
 #: Requests at once where each asks for one connector or one job.
@@ -33,6 +34,8 @@ class JobReader:
         self._list = jobs
         #: up to which moment the polls with this memory have read all that is new
         self._read_until: tuple[Known, datetime] | None = None
+        #: what the polls with this memory have met
+        self._met: tuple[Known, Places] | None = None
 
     async def read(self, known: Known, changed: AbstractSet[str]) -> Reading:
         """``changed`` names the connectors whose facts are not what was stored.
@@ -97,17 +100,25 @@ class JobReader:
             newest = min(newest, self._read_until[1])
         return newest - _OVERLAP
 
+    def _places(self, known: Known) -> Places:
+        if self._met is None or self._met[0] is not known:
+            self._met = (known, Places())
+        return self._met[1]
+
     async def _new(self, known: Known, changed: AbstractSet[str], reading: Reading) -> None:
-        since = self._since(known)
+        since, places = self._since(known), self._places(known)
+        moved = None if self._list.oldest_first else await places.moved(self._client)
+        read: list[str] = []
         total, complete = 0, False
-        async with aclosing(self._list.pages(first=PAGE if since is None else _LOOK)) as pages:
+        # a first poll is content with one page: the rest is history
+        async with aclosing(self._list.pages(first=_LOOK if since and places else PAGE)) as pages:
             async for page in pages:
-                total = page.count
-                facts = reading.take(page.results)
-                # a first poll is content with one page: the rest is history
-                complete = since is None or _older(facts, since)
-                if complete:
+                total, told = page.count, names(page.results)
+                read += told
+                complete = _older(reading.take(page.results), since) or complete
+                if since is None or (complete and places.all_found(read, told, total, moved)):
                     break
+        places.keep(read, total)
         newest = max((job.order_at for job in reading.jobs.values()), default=known.newest_job_at)
         self._read_until = None if newest is None else (known, newest)
         complete = (complete or total < RESULT_WINDOW) and not self._list.misses_newest(total)
@@ -126,8 +137,7 @@ class JobReader:
     async def _latest(self, connector: str, since: datetime | None, reading: Reading) -> None:
         async with aclosing(self._list.pages(first=_LOOK if since else PAGE, connector_id=connector)) as pages:
             async for page in pages:
-                facts = reading.take(page.results)
-                if since is None or _older(facts, since):
+                if _older(reading.take(page.results), since):
                     return
 
     async def _owed(self, known: Known, reading: Reading) -> None:
@@ -187,9 +197,9 @@ def _owed_before(known: Known) -> list[str]:
     return [name for name, connector in known.connectors.items() if connector.fingerprint is None]
 
 
-def _older(facts: list[JobFact], since: datetime) -> bool:
-    """Whether the page reaches back beyond ``since``: then every later page lies beyond it."""
-    return any(fact.created_at is not None and fact.created_at < since for fact in facts)
+def _older(facts: list[JobFact], since: datetime | None) -> bool:
+    """Whether the page reaches back beyond ``since``: then every later page lies beyond it, if clocks were right."""
+    return since is None or any(fact.created_at is not None and fact.created_at < since for fact in facts)
 
 
 async def _gather(items: list[str], work: Callable[[str], Awaitable[None]]) -> None:

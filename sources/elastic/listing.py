@@ -1,8 +1,10 @@
 """The job list, read page by page whatever order the server keeps (elastic.md §3)."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
 
 from connectory.model import JobFact
+from sources.base import SourceMismatch
 from sources.elastic.api import RESULT_WINDOW, ElasticClient, Page
 from sources.elastic.mapping import Unreadable
 
@@ -24,7 +26,20 @@ class JobList:
         self.oldest_first = False
 
     async def pages(self, *, first: int = PAGE, **filters: str) -> AsyncGenerator[JobPage, None]:
-        """Pages up to the end of the list or of the result window; ``first`` is the size of the first one."""
+        """Pages up to the end of the list or of the result window; ``first`` is the size of the first one.
+
+        Raises SourceMismatch at a page without anything new, which would come again and again.
+        """
+        met: set[str] = set()
+        async with aclosing(self._turned(first, filters)) as pages:
+            async for page in pages:
+                told = names(page.results)
+                if told and len(told) == len(page.results) and met.issuperset(told):
+                    raise SourceMismatch(f"jobs: {len(met)} of {page.count} were served; the list is not complete")
+                met.update(told)
+                yield page
+
+    async def _turned(self, first: int, filters: Mapping[str, str]) -> AsyncGenerator[JobPage, None]:
         was_oldest_first = self.oldest_first
         if was_oldest_first:
             head = await self._client.jobs(0, 0, **filters)
@@ -60,6 +75,12 @@ class JobList:
     def misses_newest(self, count: int) -> bool:
         """Whether the newest jobs lie beyond the result window."""
         return self.oldest_first and count >= RESULT_WINDOW
+
+
+def names(entries: Iterable[JobFact | Unreadable]) -> list[str]:
+    """The ids of those that have one, in their order."""
+    told = (entry.external_id if isinstance(entry, JobFact) else entry.name for entry in entries)
+    return [name for name in told if name]
 
 
 def _direction(page: JobPage) -> int:

@@ -84,7 +84,7 @@ def _property(name: str, entry: object) -> Any:
         sensitive = SECRET_KEY.search(name) is not None
     if sensitive is not False:
         return {key: value for key, value in entry.items() if key not in ("value", "default_value")}
-    return {key: without_secrets(value) if isinstance(value, dict | list) else value for key, value in entry.items()}
+    return {key: without_secrets(value) for key, value in entry.items()}
 
 
 #: Fields of ElasticConnectorDetails, by the key of the document that each comes from.

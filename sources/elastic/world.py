@@ -4,6 +4,7 @@
 Lists are kept in the order in which they are served, so that a page costs its own size and not the world's.
 """
 
+from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -123,7 +124,7 @@ class ElasticWorld(World):
         if connector is not None:
             found = self._of_connector.get(connector, [])
         elif status in _OPEN:
-            found = self._open.values()
+            found = sorted(self._open.values(), key=_moment)
         else:
             found = self._by_creation
         if status is not None:
@@ -145,10 +146,13 @@ class ElasticWorld(World):
         return job
 
     def add_job(self, job: Document) -> None:
-        """Keep a job that is newer than all others."""
+        """Keep a job. Lists are sorted by the time of creation, which is not the order of arrival when a clock was wrong."""
         self.jobs[job["id"]] = job
-        self._by_creation.append(job)
-        self._of_connector.setdefault(job["connector"]["id"], []).append(job)
+        for jobs in (self._by_creation, self._of_connector.setdefault(job["connector"]["id"], [])):
+            if jobs and _moment(jobs[-1]) > _moment(job):
+                insort(jobs, job, key=_moment)
+            else:
+                jobs.append(job)
         if job["status"] in _OPEN:
             self._open[job["id"]] = job
 
@@ -179,3 +183,8 @@ class ElasticWorld(World):
 
     def open_jobs(self, connector: str) -> list[Document]:
         return [job for job in self._of_connector.get(connector, ()) if job["id"] in self._open]
+
+
+def _moment(job: Document) -> str:
+    """When it was created, so that texts sort as times do: with and without a fraction of a second."""
+    return str(job["created_at"]).removesuffix("Z")

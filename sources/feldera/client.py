@@ -13,6 +13,7 @@ from connectory.model import HistoryBatch, Known, Observation, Problem, SystemEr
 from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable
 from sources.feldera.memory import Memory
 from sources.feldera.pipelines import Pipeline, read_pipeline
+from sources.feldera.reading import by_turns
 from sources.feldera.survey import Reading, survey
 from sources.feldera.wire import FelderaClient, PipelineUnknown
 
@@ -59,7 +60,7 @@ class FelderaSource(Source):
         endpoints is reported in ``problems``."""
         problems: list[Problem] = []
         entries = await self.http.pipelines()
-        pipelines = self._listed(entries, problems)
+        pipelines = await self._listed(entries, problems)
         complete = not problems
         problems += self._missing(pipelines)
         self._memory.keep_only(set(pipelines))
@@ -115,10 +116,13 @@ class FelderaSource(Source):
     def _is_chosen(self, name: str) -> bool:
         return self._chosen is None or name in self._chosen
 
-    def _listed(self, entries: Iterable[object], problems: list[Problem]) -> dict[str, Pipeline]:
+    async def _listed(self, entries: Iterable[object], problems: list[Problem]) -> dict[str, Pipeline]:
         """The chosen pipelines by name, in the order of the list, each once."""
         found: dict[str, Pipeline] = {}
-        for entry in entries:
+        async for entry in by_turns(entries):
+            name = entry.get("name") if isinstance(entry, Mapping) else None
+            if isinstance(name, str) and (name in found or not self._is_chosen(name)):
+                continue
             noticed: list[Problem] = []
             try:
                 pipeline = read_pipeline(entry, noticed)

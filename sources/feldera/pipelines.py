@@ -9,7 +9,7 @@ from typing import Any
 from connectory.model import JsonObject, Problem
 from sources.base import flag, instant, slug, text
 from sources.feldera.discretion import stripped
-from sources.feldera.reading import Reader, epoch_seconds, free, mapping
+from sources.feldera.reading import Reader, epoch_seconds, mapping, unknown
 
 #: What only the selector ``all`` adds: the program and how it is run. Its text quotes connectors with their secrets.
 PROGRAM_KEYS = frozenset(
@@ -175,11 +175,11 @@ def read_run(body: JsonObject, pipeline: Pipeline, problems: list[Problem]) -> R
     read = answer.inner("global_metrics") or Reader(about, {}, problems)
     started_at = read("start_time", epoch_seconds) or pipeline.provisioned_at
     incarnation = read("incarnation_uuid", text) or pipeline.deployment
-    shown = {key: stripped(value, key) for key, value in read.sent.items() if _is_steady(key, value)}
+    shown = {key: unknown(value, key) for key, value in read.sent.items() if _is_steady(key, value)}
     shown |= {key: moment for key in _TIMES if (moment := read(key, epoch_seconds)) is not None}
     for key, value in body.items():
         if key not in ("global_metrics", "inputs", "outputs"):
-            shown[key] = free(value)
+            shown[key] = unknown(value, key)
     return Run(
         incarnation=incarnation or (started_at.isoformat() if started_at else None),
         started_at=started_at,

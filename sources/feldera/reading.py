@@ -1,14 +1,26 @@
 """Reading one JSON object of an answer so that a wrong value costs that value alone, and is told of."""
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from connectory.model import JsonObject, Problem
-from sources.base import SourceMismatch, count, instant
+from sources.base import SourceMismatch, bounded, count, instant
 from sources.feldera.discretion import discreet, stripped
 
 _T = TypeVar("_T")
+
+#: Entries of a list between two turns of the event loop: some milliseconds with mapping.
+_STRETCH = 50
+
+
+async def by_turns(entries: Iterable[_T]) -> AsyncIterator[_T]:
+    """``entries``, and now and then a turn for everybody else: nobody promises how long an upstream's list is."""
+    for number, entry in enumerate(entries, 1):
+        yield entry
+        if number % _STRETCH == 0:
+            await asyncio.sleep(0)
 
 
 class Reader:
@@ -43,8 +55,8 @@ class Reader:
         return None if value is None else Reader(f"{self.about}: {key}", value, self.problems)
 
     def others(self, known: frozenset[str]) -> dict[str, Any] | None:
-        """What was sent under other keys, without secrets; None when there is nothing."""
-        return {key: stripped(value, key) for key, value in self.sent.items() if key not in known} or None
+        """What was sent under other keys, without secrets and what is too large; None when there is nothing."""
+        return {key: unknown(value, key) for key, value in self.sent.items() if key not in known} or None
 
 
 def mapping(value: object) -> JsonObject | None:
@@ -56,6 +68,11 @@ def mapping(value: object) -> JsonObject | None:
 def free(value: object) -> Any:
     """Any JSON, without secrets."""
     return stripped(value)
+
+
+def unknown(value: object, key: str = "") -> Any:
+    """What stands under a key that no page explains, without secrets; a note in its place when it is too large."""
+    return stripped(bounded(value), key)
 
 
 def epoch_seconds(value: object) -> datetime | None:

@@ -12,7 +12,7 @@ from connectory.model import JsonObject, Problem
 from sources.base import count, flag, instant, text
 from sources.feldera.discretion import discreet, stripped
 from sources.feldera.pipelines import Pipeline, Program, Run, source_of, split_name
-from sources.feldera.reading import Reader, error_texts, free, mapping
+from sources.feldera.reading import Reader, error_texts, free, mapping, unknown
 from sources.feldera.statuses import Signs
 
 #: Metrics that count (feldera.md §4, §5); what else is sent under ``metrics`` is kept as it is.
@@ -160,7 +160,7 @@ def read_endpoint(
 def _metrics(read: Reader | None, counters: frozenset[str]) -> dict[str, Any]:
     if read is None:
         return {}
-    metrics = {key: read(key, count) if key in counters else stripped(value) for key, value in read.sent.items()}
+    metrics = {key: read(key, count) if key in counters else unknown(value) for key, value in read.sent.items()}
     if "end_of_input" in metrics:
         metrics["end_of_input"] = read("end_of_input", flag)
     return metrics

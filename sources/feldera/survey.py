@@ -8,6 +8,7 @@ from sources.base import SourceAuthFailed, SourceError, SourceMismatch, SourceRa
 from sources.feldera import mapping
 from sources.feldera.memory import LISTS, Memory, Texts, counted_errors, lacks_texts
 from sources.feldera.pipelines import Pipeline, Program, Run, read_program, read_run, split_name
+from sources.feldera.reading import by_turns
 from sources.feldera.reports import Endpoint, read_endpoint
 from sources.feldera.statuses import ENDED, SILENT
 from sources.feldera.wire import FelderaClient, NotServed, PipelineUnknown
@@ -125,7 +126,7 @@ async def _read_live(
             configured = {key: getattr(program, key)}
             _add_configured(reading, Program(**configured, relations=program.relations, settings=program.settings))
             continue
-        for entry in entries:
+        async for entry in by_turns(entries):
             try:
                 sent = await _with_texts(http, reading, program, entry, memory, is_input=is_input)
                 endpoint, live = read_endpoint(sent, pipeline, program, run, is_input=is_input, problems=problems)

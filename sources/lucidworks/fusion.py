@@ -87,7 +87,7 @@ class FusionDialect:
                     'GET /jobs: no such route, nor data sources. For LucidWorks Search, set dialect = "search"'
                 )
             self._has_jobs = False
-            return dict(await ask_each(sources, lambda name: self._http.find(_connector_job(name))))
+            return dict(await ask_each(sources, lambda name: self._http.find_of(_connector_job(name))))
         jobs: dict[str, Any] = {}
         for place, sent in enumerate(entries):
             try:
@@ -132,7 +132,7 @@ class FusionDialect:
         if self._has_jobs is None:
             self._has_jobs = await self._job_list() is not None
         path = _resource(source) if self._has_jobs else _connector_job(source)
-        return state_of(await self._http.find(path), mapping.run)
+        return state_of(await self._http.find_of(path), mapping.run)
 
     async def states(self, sources: Collection[str]) -> dict[str, State | SourceError]:
         try:
@@ -167,7 +167,7 @@ class FusionDialect:
         path = (
             f"{_resource(source)}/history" if self._has_jobs is not False else f"/connectors/history/{segment(source)}"
         )
-        return past_of(await self._http.find(path), mapping.run)
+        return past_of(await self._http.find_of(path), mapping.run)
 
 
 def _resource(source: str) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sources import base
-from sources.base import REDACTED, SECRET_KEY, SourceMismatch
+from sources.base import REDACTED, SECRET_KEY, SourceMismatch, bounded
 
 #: Names of settings that hold credentials beside those that look secret everywhere (lucidworks.md §3).
 _CREDENTIALS = re.compile(
@@ -14,9 +14,8 @@ _CREDENTIALS = re.compile(
 )
 #: In a URL: ``user:password@``. In a URL or a connection string: the value after ``password=`` and its like.
 _USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
-_ASSIGNED = re.compile(
-    r"(?i)\b([\w-]*(?:password|passwd|pwd|secret|token|account_?key|access_?key|signature))\s*=\s*[^&;,\s]+"
-)
+#: What stands before that word in the name does not matter: to look for it would make the search quadratic.
+_ASSIGNED = re.compile(r"(?i)(password|passwd|pwd|secret|token|account_?key|access_?key|signature)\s*=\s*[^&;,\s]+")
 
 _T = TypeVar("_T")
 
@@ -67,9 +66,10 @@ class Entry:
             return Entry({}, self.complaints)
 
     def rest(self, known: Iterable[str]) -> dict[str, Any]:
-        """Everything under other keys, without secrets."""
+        """Everything under other keys, without secrets; a note in the place of what is too large."""
         left_out = frozenset(known)
-        return {str(key): without_secrets(value, str(key)) for key, value in self.sent.items() if key not in left_out}
+        others = {str(key): bounded(value) for key, value in self.sent.items() if key not in left_out}
+        return {key: without_secrets(value, key) for key, value in others.items()}
 
 
 def identifier(value: object) -> str | None:
@@ -86,7 +86,9 @@ def _discreet(value: object) -> str | None:
 
 def discreet(said: str) -> str:
     """Text without the credentials of URLs and connection strings that it quotes."""
-    return _ASSIGNED.sub(rf"\1={REDACTED}", _USERINFO.sub("", said))
+    if "://" in said:
+        said = _USERINFO.sub("", said)
+    return _ASSIGNED.sub(rf"\1={REDACTED}", said) if "=" in said else said
 
 
 def without_secrets(value: Any, key: str = "") -> Any:

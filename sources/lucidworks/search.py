@@ -130,7 +130,7 @@ class SearchDialect:
             return {}
         sent = await self._all(name, "status")
         if sent is None:
-            found = await ask_each(numbers, lambda number: self._http.find(_path(name, number, "status")))
+            found = await ask_each(numbers, lambda number: self._http.find_of(_path(name, number, "status")))
             if len(failures_of(found)) < len(found):
                 self._all_works[name, "status"] = False
             return dict(found)
@@ -143,7 +143,7 @@ class SearchDialect:
                 statuses[number] = status
         if strangers:  # one of them may be the status of a data source that otherwise has none
             left = [number for number, status in statuses.items() if status is None]
-            statuses |= await ask_each(left, lambda number: self._http.find(_path(name, number, "status")))
+            statuses |= await ask_each(left, lambda number: self._http.find_of(_path(name, number, "status")))
         return {number: statuses[number] for number in numbers}
 
     async def _all(self, name: str, what: str) -> list[Any] | None:
@@ -163,7 +163,7 @@ class SearchDialect:
 
     async def state(self, source: str) -> State:
         name, number = place_of(source)
-        return state_of(await self._http.find(_path(name, number, "status")), mapping.run)
+        return state_of(await self._http.find_of(_path(name, number, "status")), mapping.run)
 
     async def states(self, sources: Collection[str]) -> dict[str, State | SourceError]:
         name = place_of(next(iter(sources)))[0]
@@ -219,7 +219,7 @@ class SearchDialect:
 
     async def _past(self, source: str) -> Past:
         name, number = place_of(source)
-        return past_of(await self._http.find(_path(name, number, "history")), mapping.run)
+        return past_of(await self._http.find_of(_path(name, number, "history")), mapping.run)
 
 
 def _path(collection: str, *rest: str) -> str:

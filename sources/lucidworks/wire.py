@@ -39,9 +39,27 @@ class LucidworksClient(HttpClient):
         try:
             return await self._fetch(path, params, missing_ok=True)
         except SourceMismatch as error:
-            if error.status is not None and 200 <= error.status < 300 and error.sample == "":
+            if _is_empty(error):
                 return None
             raise
+
+    async def find_of(self, path: str) -> Any:
+        """What is told of one data source; None for ``null``, an empty body, and a 404 in the API's own words.
+
+        A 404 of somebody in between says nothing of the data source: taken for an answer, it would hide crawls.
+        """
+        async with self._gate:
+            try:
+                answer = await self.request("GET", path)
+            except SourceMismatch as error:
+                if _is_empty(error):
+                    return None
+                raise
+        if answer.status == 404 and isinstance(answer.body, Mapping | list):
+            return None
+        if answer.status == 404:
+            raise self.refusal(answer, f"GET {path}")
+        return answer.body
 
     async def find_list(self, path: str, params: Mapping[str, Any] | None = None) -> list[Any] | None:
         """The list that a route answers; None when the server does not have the route. Raises SourceMismatch when the
@@ -74,6 +92,11 @@ class LucidworksClient(HttpClient):
         if isinstance(body, Mapping):
             return _sentence(body)[:300]
         return discreet(super().said(body))
+
+
+def _is_empty(error: SourceMismatch) -> bool:
+    """Whether it is about a success without a body."""
+    return error.status is not None and 200 <= error.status < 300 and error.sample == ""
 
 
 def _list(path: str, body: Any) -> list[Any]:

@@ -18,6 +18,7 @@ from connectory.model import (
     JobStatus,
     Known,
     Observation,
+    SystemErrorCode,
     SystemHealth,
 )
 from connectory.store import Store
@@ -143,6 +144,55 @@ async def test_a_look_that_is_asked_to_wait_holds_the_poll_too(store: Store) -> 
         assert (source.polls, len(source.looks)) == (polls, 1)
 
 
+async def test_a_retry_after_beside_the_polls_is_told_at_once_and_survives_a_restart(store: Store) -> None:
+    """The next poll, which would tell of it, comes only after the wait."""
+    source = Scripted()
+    source.says = RUNS
+    source.sees = SourceRateLimited("slowly", retry_after=600.0)
+    async with running(store, idle(source)) as engine:
+
+        async def told() -> Any:
+            (row,) = await rows(store, SYSTEMS)
+            return row["error_code"] is SystemErrorCode.RATE_LIMITED and row
+
+        row = await until(told)
+        assert (row["health"], row["error_message"]) == (SystemHealth.DEGRADED, "slowly")
+        assert (row["next_poll_at"] - row["error_at"]).total_seconds() == pytest.approx(600, abs=5)
+        assert await engine.refresh("scripted") is not None
+    again, pulse = Scripted(), Pulse()
+    again.says = RUNS
+    async with running(store, configured(again), configured(pulse, "pulse")):
+        await pulse.beats()
+        assert again.polls == 0
+
+
+async def test_open_jobs_that_a_poll_cannot_read_keep_the_time_they_were_seen(store: Store) -> None:
+    """The list goes on and the system's own time with it; what was not read stays as old as it is."""
+    source = Scripted()
+    source.says = RUNS
+    async with running(store, configured(source, poll_interval=0.02, live_interval=3600.0)):
+        await until(lambda: _truth(source.polls > 2))
+        assert (await the_job(store))["observed_at"] is None, "the system's time stands in for it"
+        source.says = Observation(connectors=RUNS.connectors, owed=frozenset({"a"}))
+
+        async def left_behind() -> Any:
+            return (await the_job(store))["observed_at"]
+
+        seen = await until(left_behind)
+        polls = source.polls
+        await until(lambda: _truth(source.polls > polls + 3))
+        assert (await the_job(store))["observed_at"] == seen
+        (system,) = await rows(store, SYSTEMS)
+        assert system["observed_at"] > seen
+        source.says = RUNS
+
+        async def seen_again() -> bool:
+            return (await the_job(store))["observed_at"] is None
+
+        await until(seen_again)
+    assert [kind for kind in await kinds(store) if kind.name.startswith("JOB_")] == [EventKind.JOB_CREATED]
+
+
 async def _truth(value: Any) -> bool:
     return bool(value)
 
@@ -222,6 +272,30 @@ async def test_refresh_of_an_unknown_system(store: Store) -> None:
         refusal = await engine.refresh("nobody")
         assert refusal is not None
         assert refusal.code is ActionFailureCode.NOT_FOUND
+
+
+async def test_a_refresh_during_a_look_that_is_asked_to_wait_says_so(store: Store) -> None:
+    source = Scripted()
+    source.says = RUNS
+    looking, go_on = asyncio.Event(), asyncio.Event()
+
+    async def look(known: Known, jobs: frozenset[str]) -> Observation:
+        looking.set()
+        await go_on.wait()
+        raise SourceRateLimited("slowly", retry_after=600.0)
+
+    source.look = look  # type: ignore[method-assign]
+    async with running(store, idle(source)) as engine:
+        await looking.wait()
+        asked = asyncio.create_task(engine.refresh("scripted"))
+        await asyncio.sleep(0)
+        go_on.set()
+        async with asyncio.timeout(5):
+            refusal = await asked
+    assert refusal is not None
+    assert (refusal.code, source.polls) == (ActionFailureCode.UPSTREAM_UNAVAILABLE, 1)
+    async with asyncio.timeout(5):
+        assert await engine.refresh("scripted") is not None, "a gateway that has stopped polls no more"
 
 
 async def test_whoever_waits_is_told_when_the_gateway_stops(store: Store) -> None:

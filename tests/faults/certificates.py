@@ -6,8 +6,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 from aiohttp import connector
+
+from tests.missing import missing
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Certificates:
 def make_certificates(folder: Path) -> Certificates:
     """The first becomes known to the context that aiohttp verifies with wherever it is given none."""
     if shutil.which("openssl") is None:
-        pytest.skip("openssl is missing: install the package of that name")
+        missing("openssl", "install the package of that name")
     contexts = {}
     for name in ("trusted", "strange"):
         certificate, key = folder / f"{name}.pem", folder / f"{name}.key"

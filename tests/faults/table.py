@@ -367,10 +367,6 @@ OPEN: Mapping[tuple[str, str], str] = {
     ("a clock that is an hour ahead, then right again", "elastic"): (
         "jobs made after the clock was set right are not all found, where a hundred others seem newer"
     ),
-    ("50 MB of something unknown", "lucidworks"): (
-        "an unknown value is searched for secrets at one go, and kept, whatever its size"
-    ),
-    ("50 MB of entries told again and again", "feldera"): "the list is read without giving the event loop a turn",
 }
 
 CASES = [(fault, kind) for fault in FAULTS for kind in SHAPES if fault.applies_to(kind)]

@@ -316,10 +316,12 @@ async def test_later_polls_stop_where_they_know_the_rest(elastic: Elastic, sourc
     for number in range(3_000):
         elastic.job(f"j{number:04}", 60_000 - 10 * number)
     # the last job known is the newest but one hundred and fifty; with the overlap a hundred and eighty are wanted
-    seen = await source.poll(since(60_000 - 10 * 2_850, c1=None))
+    known = since(60_000 - 10 * 2_850, c1=None)
+    seen = await source.poll(known)
     assert {f"j{number:04}" for number in range(2_821, 3_000)} <= ids(seen)
+    remembered(known, seen)
     elastic.requests.clear()
-    quiet = await source.poll(since(60_000 - 10 * 2_999, c1="-"))
+    quiet = await source.poll(known)
     assert len(elastic.requests) == 2
     assert len(quiet.jobs) == 100
 
@@ -429,6 +431,100 @@ async def test_what_was_read_before_a_gap_is_not_told(elastic: Elastic, source: 
     assert {f"j{number:04}" for number in range(100, 1_500)} <= ids(mended)
 
 
+@pytest.mark.parametrize("behind", [0, 1, 9_600], ids=["the list is short", "the list is long", "longer than told"])
+@pytest.mark.parametrize("ahead", [70, 250, 1_700])
+async def test_jobs_behind_those_of_the_future_are_found(
+    elastic: Elastic, source: ElasticSource, behind: int, ahead: int
+) -> None:
+    """The clock was an hour ahead, and is right again: what is new stands below what seemed newer."""
+    elastic.connector("c1")
+    for number in range(1_500 + behind):
+        elastic.job(f"old{number:05}", 20_000 - number)
+    known = Known()
+    remembered(known, await source.poll(known))
+    for number in range(ahead):
+        elastic.job(f"ahead{number:04}", -3_600 - number * 3_400 // ahead)
+    remembered(known, await source.poll(known))
+    assert known.newest_job_at is not None
+    assert known.newest_job_at > ago(-6_900)
+    for round in range(3):
+        new = {f"new{round}-{number:03}" for number in range(90)}
+        for number, name in enumerate(sorted(new)):
+            elastic.job(name, -100 * round - number)
+        seen = await source.poll(known)
+        assert new <= ids(seen)
+        assert not seen.problems
+        remembered(known, seen)
+        elastic.requests.clear()
+        await source.poll(known)
+        assert len(elastic.requests) <= 4
+
+
+@pytest.mark.parametrize("recent", [70, 250, 1_700])
+async def test_jobs_that_seem_old_are_found(elastic: Elastic, source: ElasticSource, recent: int) -> None:
+    """The clock is an hour behind by now: what is new stands among what was made an hour ago."""
+    elastic.connector("c1")
+    for number in range(1_500 + recent):
+        elastic.job(f"j{number:05}", 4_000 + 1_500 - number * 5_500 / (1_500 + recent))
+    known = Known()
+    remembered(known, await source.poll(known))
+    for round in range(3):
+        elastic.job(f"new{round}", 3_600 - round)
+        seen = await source.poll(known)
+        assert f"new{round}" in ids(seen)
+        remembered(known, seen)
+
+
+async def test_deleted_jobs_hide_no_new_ones(elastic: Elastic, source: ElasticSource) -> None:
+    elastic.connector("c1")
+    for number in range(300):
+        elastic.job(f"old{number:03}", 20_000 - number)
+    known = Known()
+    remembered(known, await source.poll(known))
+    for number in range(70):
+        elastic.job(f"ahead{number:02}", -3_600 - number)
+    remembered(known, await source.poll(known))
+    for number in range(60):
+        elastic.job(f"new{number:02}", 60 - number)
+        elastic.world.delete_job(f"old{number:03}")
+    assert {f"new{number:02}" for number in range(60)} <= ids(await source.poll(known))
+
+
+async def test_a_quiet_poll_of_a_long_list_costs_few_requests(elastic: Elastic, source: ElasticSource) -> None:
+    for number in range(10_000):
+        elastic.connector(f"c{number:05}")
+    for number in range(10_500):
+        elastic.job(f"j{number:05}", 20_000 - number, of=f"c{number % 10_000:05}")
+    known = Known()
+    remembered(known, await source.poll(known))
+    for name in ("j10499", "j10499", ""):
+        elastic.requests.clear()
+        seen = await source.poll(known)
+        assert len(elastic.requests) <= 10, elastic.requests
+        assert len(seen.jobs) <= 1_100
+        if name:
+            elastic.world.delete_job(sorted(elastic.world.jobs)[-1])
+
+
+async def test_job_pages_that_repeat_end_the_reading(elastic: Elastic, source: ElasticSource) -> None:
+    elastic.connector("c1")
+    documents = _Repeating(elastic.job(f"j{number:04}", 9_999 - number, status="pending") for number in range(9_999))
+    documents.cap = 10
+    elastic.world.job_list = lambda **_: documents  # type: ignore[method-assign]
+    known = remember(Known(), await source.poll(Known()))
+    elastic.requests.clear()
+    seen = await source.poll(known)
+    assert [(problem.code, "of 9999 were served" in problem.message) for problem in seen.problems] == [
+        (SystemErrorCode.MISMATCH, True)
+    ]
+    assert seen.complete
+    assert len(elastic.requests) <= 5
+    elastic.requests.clear()
+    with pytest.raises(SourceMismatch, match="the list is not complete"):
+        await collect(source, known, frozenset({"c1"}))
+    assert len(elastic.requests) <= 5
+
+
 async def test_few_open_jobs_are_asked_for_one_by_one(elastic: Elastic, source: ElasticSource) -> None:
     elastic.connector("c1")
     elastic.job("old", 90_000, status="in_progress")
@@ -445,9 +541,9 @@ async def test_many_open_jobs_are_looked_up_by_status(elastic: Elastic, source: 
     states = ("in_progress", "pending", "suspended", "canceling", "in_progress", "completed")
     for number, status in enumerate(states):
         elastic.job(f"old{number}", 90_000, status=status)
-    for number in range(150):
-        elastic.job(f"j{number}", 2_000 - 10 * number)
-    known = since(510, {**{f"old{number}": "c1" for number in range(6)}, "vanished": "c1"}, c1="-")
+    for number in range(1_050):
+        elastic.job(f"j{number}", 12_000 - 10 * number)
+    known = since(1_510, {**{f"old{number}": "c1" for number in range(6)}, "vanished": "c1"}, c1="-")
     seen = await source.poll(known)
     told = {job.external_id: job.upstream_status for job in seen.jobs}
     assert [told[f"old{number}"] for number in range(6)] == list(states)

@@ -9,6 +9,7 @@ from connectory.model import ConnectorStatus, JobFact, Known, SystemErrorCode
 from sources.base import Source, SourceAuthFailed, SourceMismatch, SourceUnreachable
 from sources.feldera import SOURCE, FelderaSettings
 from sources.feldera.client import CONCURRENCY, PATIENCE, FelderaSource
+from sources.feldera.reading import by_turns
 from sources.feldera.simulator import TOKEN
 from sources.feldera.world import FelderaWorld
 from sources.simulation import serve
@@ -147,6 +148,50 @@ async def test_an_unreadable_entry_of_the_list_is_reported_and_the_rest_kept() -
     assert len(seen.problems) == 3
     assert {problem.code for problem in seen.problems} == {SystemErrorCode.MISMATCH}
     assert not seen.canceled_jobs  # its pipeline may be one of those that could not be read
+
+
+async def test_a_pipeline_that_is_told_again_counts_once() -> None:
+    first = pipeline("orders", "Stopped", deployment_error={"message": "first"}, deployment_resources_status_since=[])
+    async with feldera((first, None, program("orders", {"orders.kafka_orders": configured_kafka()}))) as (
+        source,
+        upstream,
+    ):
+        upstream.listed += [first | {"deployment_error": {"message": "later"}}] * 500
+        seen = await source.poll(Known())
+    assert [shown(fact)["deployment_error"]["message"] for fact in seen.connectors] == ["first"]
+    assert len(seen.problems) == 1
+
+
+async def test_a_long_list_leaves_others_their_turns() -> None:
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count_turns())
+    taken = [number async for number in by_turns(range(2_000))]
+    counting.cancel()
+    assert taken == list(range(2_000))
+    assert turns >= 20
+
+
+@pytest.mark.parametrize("large", ["x" * 100_000, ["x" * 1_000] * 100, {"deep": [{"of": "x" * 100_000}]}])
+async def test_an_unknown_value_that_is_too_large_leaves_a_note(large: object) -> None:
+    entry = pipeline("orders", padding=large)
+    endpoint = an_input(padding=large, metrics=metrics(padding=large))
+    stats = counters(endpoint, run={"padding": large}, padding_of_all=large)
+    async with feldera((entry, stats)) as (source, _):
+        seen = await source.poll(Known())
+    assert seen.complete
+    assert not seen.problems
+    connector, run = shown(seen.connectors[0]), shown(seen.jobs[0])["run"]
+    places = (connector["pipeline"], connector["extra"], connector["metrics"])
+    notes = [*(place["padding"] for place in places), run["padding"], run["padding_of_all"]]
+    assert [note.partition(":")[0] for note in notes] == ["[left out"] * 5
+    assert len(repr(seen)) < 50_000
 
 
 async def test_a_list_that_is_none_is_a_mismatch() -> None:

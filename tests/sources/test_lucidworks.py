@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from sources.base import SourceAuthFailed, SourceError, SourceMismatch, SourceRa
 from sources.lucidworks import SOURCE
 from sources.lucidworks.client import LucidworksSource
 from sources.lucidworks.population import SECRETS
+from sources.lucidworks.reading import discreet
 from sources.lucidworks.runs import job_id
 from sources.lucidworks.search_views import Build
 from sources.lucidworks.simulator import simulator
@@ -545,6 +547,7 @@ async def test_many_histories_of_a_collection_are_read_at_once() -> None:
         (Reply(text="", status=500), SystemErrorCode.UPSTREAM_ERROR),
         (Reply({"total_time": 7}), SystemErrorCode.MISMATCH),
         (Reply(text="<html>"), SystemErrorCode.MISMATCH),
+        (Reply(text="<html>", status=404), SystemErrorCode.MISMATCH),  # of a proxy: the API's own is JSON
     ],
 )
 async def test_a_history_that_cannot_be_read_is_owed_until_it_can(broken: Answer, code: SystemErrorCode) -> None:
@@ -716,6 +719,42 @@ async def test_every_attribute_is_readable_but_for_secrets() -> None:
         "verify_access": True,
     }
     assert seen.jobs[0].error_message == "no route to http://x/"
+
+
+@pytest.mark.parametrize("large", ["x" * 100_000, ["x" * 1_000] * 100, {"deep": [{"of": "x" * 100_000}]}])
+async def test_an_unknown_value_that_is_too_large_leaves_a_note(large: object) -> None:
+    answers = one_collection([listed(6, padding=large)], [status(6, padding=large)])
+    answers["GET /api/collections"] = Reply([{"name": "c", "padding": large}])
+    async with lucidworks(answers) as (source, _):
+        seen = await source.poll(Known())
+    assert seen.complete
+    assert not seen.problems
+    connector, crawl = told(seen.connectors[0].details), told(seen.jobs[0].details)
+    notes = [place["padding"] for place in (connector["collection_extra"], connector["extra"], crawl["extra"])]
+    assert [note.partition(":")[0] for note in notes] == ["[left out"] * 3
+    assert len(repr(seen)) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("nothing to hide: a = 1, see http://docs.example.com/?page=2", None),
+        ("http://u:hush@x/ and smb://hush@y/", "http://x/ and smb://y/"),
+        ("db_password=hush;x=1", "db_password=[redacted];x=1"),
+        ("my-api-secret = hush&x=1", "my-api-secret=[redacted]&x=1"),
+        ("-Dtoken=hush -Dx=1", "-Dtoken=[redacted] -Dx=1"),
+        ("ACCOUNT_KEY=hush== next", "ACCOUNT_KEY=[redacted] next"),
+    ],
+)
+def test_texts_are_shown_without_the_credentials_in_them(said: str, shown: str | None) -> None:
+    assert discreet(said) == (shown or said)
+
+
+@pytest.mark.parametrize("piece", ["a-", "x", "password", "://", "=", "token ", "http://a:b:", "://@", "pwd= "])
+def test_long_texts_are_searched_in_passing(piece: str) -> None:
+    began = perf_counter()
+    discreet(piece * (200_000 // len(piece)) + " password=hush ://")
+    assert perf_counter() - began < 1.0
 
 
 # ---- Fusion
