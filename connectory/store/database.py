@@ -253,7 +253,7 @@ def _probe(file: str) -> None:
 def _set_pragmas(connection: Any) -> None:
     cursor = connection.cursor()
     # NORMAL with WAL survives a kill; only a power cut may take the last commits, never the file's integrity
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-32000", "temp_store=MEMORY"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-4000", "temp_store=MEMORY"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

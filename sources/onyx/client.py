@@ -6,7 +6,7 @@ that the server does not know makes the whole request a 422 (§8.4).
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Attempts on one page of a poll, and of history; the server allows 1,000.
 POLL_PAGE, HISTORY_PAGE = 20, 100
+#: … and where an open attempt that is not where it should be is looked for.
+_LARGEST_PAGE = 1_000
 
 
 @dataclass
@@ -31,6 +33,14 @@ class _Attempts:
     problems: list[Problem] = field(default_factory=list)
     #: reading went as far as it was meant to, over a list that held still
     settled: bool = True
+    #: the list was read to its end
+    ended: bool = False
+    #: how many there are in all, as the first page said
+    total: int | None = None
+
+    @property
+    def newest(self) -> int:
+        return max((job.sequence or 0 for job in self.jobs.values()), default=0)
 
 
 @dataclass
@@ -63,6 +73,8 @@ class OnyxSource(Source):
     def __init__(self, settings: "OnyxSettings") -> None:
         self.http = OnyxClient(settings)
         self._secondary = settings.secondary_index
+        #: of each pair the newest attempt met, and how many there were then
+        self._met: dict[str, tuple[int, int]] = {}
 
     async def close(self) -> None:
         await self.http.close()
@@ -119,37 +131,65 @@ class OnyxSource(Source):
     async def _read_pair(self, poll: _Poll, pair: str) -> None:
         row = poll.known.connectors.get(pair)
         open_jobs = poll.open_jobs.get(pair, set())
-        marks = [int(job) for job in (*open_jobs, row.latest_job if row else None) if job and job.isdecimal()]
+        latest = int(row.latest_job) if row and row.latest_job and row.latest_job.isdecimal() else None
+        marks = [latest, *(int(job) for job in open_jobs if job.isdecimal())]
+        known = sorted(mark for mark in marks if mark is not None)
         # what lies further back is read by history()
-        first_page_only = not marks and (row is None or not row.history_read)
-        read = await self._read_attempts(pair, min(marks, default=None), first_page_only)
+        first_page_only = not known and (row is None or not row.history_read)
+        read = await self._read_attempts(pair, known, first_page_only)
+        if read.settled and not (first_page_only or read.ended or open_jobs <= read.jobs.keys()):
+            await self._look_further(pair, read)
         poll.jobs.extend(read.jobs.values())
         poll.problems.extend(read.problems)
         if read.problems:
             poll.owed.add(pair)
         elif read.settled:
             poll.gone |= open_jobs - read.jobs.keys()
+            if read.total is not None:
+                self._met[pair] = max(read.newest, latest or 0), read.total
 
-    async def _read_attempts(self, pair: str, mark: int | None, first_page_only: bool) -> _Attempts:
-        """Pages until an attempt numbered ``mark`` or lower is reached, or the list ends.
+    async def _read_attempts(self, pair: str, known: Sequence[int], first_page_only: bool) -> _Attempts:
+        """Pages until all that is new has been met, and an attempt numbered as the first of ``known`` or lower.
 
         Attempts come by start, newest first, those that never started before all others (onyx.md §5): these may be
-        old, so only a started one tells how far reading has come. A failure on a later page gives up what earlier ones
-        held, or the gap between them and the mark would never be read.
+        old, so only a started one tells how far reading has come. A new one may stand behind older ones, when a clock
+        was set back: numbers tell which are new, and the length of the list how many. A failure on a later page gives
+        up what earlier ones held, or the gap between them and the mark would never be read.
         """
-        read, totals, page = _Attempts(), set[int | None](), 0
+        read, totals, page, reached = _Attempts(), set[int | None](), 0, False
         while True:
             items, total = await self.http.attempts(pair, page, POLL_PAGE)
             jobs, problems = read_attempts(items, pair)
             fresh = [job for job in jobs if job.external_id not in read.jobs]
             read.jobs |= {job.external_id: job for job in jobs}
             read.problems += problems
+            read.total = total if page == 0 else read.total
             totals.add(total)
             read.settled = len(totals) == 1
-            reached = mark is not None and any(job.started_at and (job.sequence or 0) <= mark for job in jobs)
-            if first_page_only or reached or not fresh or len(items) < POLL_PAGE:
+            read.ended = len(items) < POLL_PAGE
+            reached |= bool(known) and any(job.started_at and (job.sequence or 0) <= known[0] for job in jobs)
+            if first_page_only or read.ended or not fresh:
+                return read
+            if reached and self._all_new_found(pair, known[-1], read, fresh):
                 return read
             page += 1
+
+    def _all_new_found(self, pair: str, newest_known: int, read: _Attempts, last_page: list[JobFact]) -> bool:
+        """By their number where it is known how many came; else a page without any new one is the end."""
+        new = sum((job.sequence or 0) > newest_known for job in read.jobs.values())
+        newest_met, total_met = self._met.get(pair, (None, 0))
+        came = read.total - total_met if newest_met == newest_known and read.total is not None else None
+        if came == new:
+            return True
+        # fewer came than were found: old ones were removed meanwhile, and their number hides others
+        return (came is None or came < new) and all((job.sequence or 0) <= newest_known for job in last_page)
+
+    async def _look_further(self, pair: str, read: _Attempts) -> None:
+        """An open attempt is not where its number would have it: it is gone, or its start was told by a wrong clock."""
+        items, _ = await self.http.attempts(pair, 0, _LARGEST_PAGE)
+        jobs, problems = read_attempts(items, pair)
+        read.jobs |= {job.external_id: job for job in jobs}
+        read.problems += problems
 
     async def look(self, known: Known, jobs: frozenset[str]) -> Observation:
         return await live.look(self.http, known, jobs)

@@ -99,7 +99,8 @@ class OnyxClient(HttpClient):
         said = self.said(answer.body)
         message = f"{what}: {answer.status}" + (f": {said}" if said else "")
         about_a_pair = answer.status in (400, 403, 404) and "cc pair not found" in said.lower()
-        if about_a_pair or (answer.status == 404 and "/cc-pair/" in what):
+        # a 404 without Onyx's own body comes from a proxy, which knows nothing of pairs
+        if about_a_pair or (answer.status == 404 and "/cc-pair/" in what and isinstance(answer.body, Mapping)):
             return PairUnknown(message, status=answer.status)
         if answer.status == 402:  # the tenant's plan lapsed: nothing that our configuration could mend
             wait = retry_after(answer.headers)

@@ -163,7 +163,8 @@ async def test_a_federated_entry_has_no_attempts() -> None:
         (known_pair(1, latest=None, history_read=False), 1),
         (known_pair(1, latest=None), 5),  # never had one, and now there are many
         (known_pair(1, latest=100), 1),
-        (known_pair(1, latest=81), 1),
+        (known_pair(1, latest=99), 2),  # a page without anything new is the end
+        (known_pair(1, latest=81), 2),
         (known_pair(1, latest=80), 2),
         (known_pair(1, latest=100, open_jobs=[45]), 3),
     ],
@@ -175,6 +176,59 @@ async def test_reading_goes_as_far_as_what_is_known(known: Known, requests: int)
     assert len(upstream.asked) - 1 == requests
     assert len(seen.jobs) == min(requests * POLL_PAGE, len(everything))
     assert not seen.gone_jobs
+
+
+async def test_a_new_attempt_costs_one_request_where_their_number_is_known() -> None:
+    everything = [attempt(number) for number in range(100, 15, -1)]
+    listed, rows = [pair(1)], list(everything)
+    async with onyx(lambda _: groups(*listed), {1: lambda asked: pages(rows)(asked)}) as (source, upstream):
+        await source.poll(known_pair(1, latest=100))
+        rows.insert(0, attempt(101))
+        upstream.asked.clear()
+        seen = await source.poll(known_pair(1, latest=100))
+    assert upstream.paths == [LIST, attempts_path(1)]
+    assert "101" in {job.external_id for job in seen.jobs}
+
+
+def seeming(number: int, as_old_as: int, status: str = "success") -> dict[str, Any]:
+    return attempt(number, status, time_started=attempt(as_old_as)["time_started"])
+
+
+@pytest.mark.parametrize("place", [3, 19, 20, 45, 84])
+async def test_new_attempts_that_seem_old_are_found(place: int) -> None:
+    """The clock was set back: what is new stands behind what was known (onyx.md §5)."""
+    rows = [attempt(number) for number in range(100, 15, -1)]
+    async with onyx(groups(pair(1)), {1: lambda asked: pages(rows)(asked)}) as (source, upstream):
+        await source.poll(known_pair(1, latest=100))
+        rows[place:place] = [seeming(102, 100 - place), seeming(101, 100 - place)]
+        seen = await source.poll(known_pair(1, latest=100))
+        assert {"101", "102"} <= {job.external_id for job in seen.jobs}
+        upstream.asked.clear()
+        await source.poll(known_pair(1, latest=102))
+    assert upstream.paths == [LIST, attempts_path(1)]
+
+
+async def test_attempts_removed_meanwhile_hide_no_new_ones_beside_them() -> None:
+    rows = [attempt(number) for number in range(100, 15, -1)]
+    async with onyx(groups(pair(1)), {1: lambda asked: pages(rows)(asked)}) as (source, _):
+        await source.poll(known_pair(1, latest=100))
+        rows[15:15] = [seeming(number, 85) for number in range(111, 100, -1)]
+        del rows[-11:]
+        seen = await source.poll(known_pair(1, latest=100))
+    assert {str(number) for number in range(101, 112)} <= {job.external_id for job in seen.jobs}
+
+
+async def test_an_open_job_that_seems_old_is_not_gone() -> None:
+    rows = [attempt(number) for number in range(100, 15, -1)]
+    rows.insert(70, seeming(101, 30, "in_progress"))
+    async with onyx(groups(pair(1)), {1: pages(rows)}) as (source, upstream):
+        seen = await source.poll(known_pair(1, latest=101, open_jobs=[101]))
+        assert not seen.gone_jobs
+        assert "101" in {job.external_id for job in seen.jobs}
+        upstream.asked.clear()
+        seen = await source.poll(known_pair(1, latest=102, open_jobs=[102]))
+        assert seen.gone_jobs == {"102"}
+    assert len(upstream.asked) <= 4
 
 
 async def test_old_attempts_that_never_started_do_not_end_the_reading() -> None:
@@ -244,6 +298,7 @@ async def test_a_pair_deleted_meanwhile_is_no_problem(reply: Reply) -> None:
         (Reply({"items": None}), SystemErrorCode.MISMATCH),
         (Reply([]), SystemErrorCode.MISMATCH),
         (Reply(text="<html>"), SystemErrorCode.MISMATCH),
+        (Reply(text="<html>", status=404), SystemErrorCode.MISMATCH),  # a proxy's, which knows nothing of pairs
         (Reply({"items": [attempt(7), attempt(6, total_docs_indexed="many")]}), SystemErrorCode.MISMATCH),
     ],
 )
@@ -316,8 +371,9 @@ async def test_history_reads_all_pages_of_all_pairs() -> None:
     assert len({job.external_id for job in jobs}) == len(jobs) == sum(sizes.values())
 
 
-async def test_history_leaves_out_a_pair_that_it_cannot_read() -> None:
-    async with onyx(groups(), {1: pages([attempt(1)]), 2: Reply({"items": 3})}) as (source, _):
+@pytest.mark.parametrize("reply", [Reply({"items": 3}), Reply(text="<html>", status=404)])
+async def test_history_leaves_out_a_pair_that_it_cannot_read(reply: Reply) -> None:
+    async with onyx(groups(), {1: pages([attempt(1)]), 2: reply}) as (source, _):
         jobs, finished = await collect(source, Known(), frozenset({"1", "2"}))
     assert [job.external_id for job in jobs] == ["1"]
     assert finished == {"1"}

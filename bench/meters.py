@@ -1,0 +1,57 @@
+"""What a process takes: memory, and turns of the event loop that are too long."""
+
+import asyncio
+import contextlib
+import resource
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+#: Seconds between two looks at the event loop.
+_TICK = 0.005
+
+
+def say(line: str = "") -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def resident() -> float:
+    """MB that this process holds now; where the system does not tell, the most that it ever held."""
+    with contextlib.suppress(OSError):
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 1e6
+    return peak()
+
+
+def peak() -> float:
+    """MB that this process held at most."""
+    told = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return told / 1e6 if sys.platform == "darwin" else told * 1024 / 1e6
+
+
+class Holds:
+    """How long the event loop kept everybody waiting, in seconds; ``worst`` may be set back to 0."""
+
+    def __init__(self) -> None:
+        self.worst = 0.0
+
+    async def watch(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(_TICK)
+            self.worst = max(self.worst, time.monotonic() - before - _TICK)
+
+
+@asynccontextmanager
+async def holds() -> AsyncIterator[Holds]:
+    """Watched for as long as the block runs."""
+    watched = Holds()
+    task = asyncio.create_task(watched.watch(), name="watch holds")
+    try:
+        yield watched
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
