@@ -146,7 +146,7 @@ class ElasticWorld(World):
         return job
 
     def add_job(self, job: Document) -> None:
-        """Keep a job. Lists are sorted by the time of creation, which is not the order of arrival when a clock was wrong."""
+        """Keep a job. Lists are sorted by when it was created: the order of arrival, unless the clock was wrong."""
         self.jobs[job["id"]] = job
         for jobs in (self._by_creation, self._of_connector.setdefault(job["connector"]["id"], [])):
             if jobs and _moment(jobs[-1]) > _moment(job):

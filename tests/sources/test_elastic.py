@@ -447,10 +447,10 @@ async def test_jobs_behind_those_of_the_future_are_found(
     remembered(known, await source.poll(known))
     assert known.newest_job_at is not None
     assert known.newest_job_at > ago(-6_900)
-    for round in range(3):
-        new = {f"new{round}-{number:03}" for number in range(90)}
+    for turn in range(3):
+        new = {f"new{turn}-{number:03}" for number in range(90)}
         for number, name in enumerate(sorted(new)):
-            elastic.job(name, -100 * round - number)
+            elastic.job(name, -100 * turn - number)
         seen = await source.poll(known)
         assert new <= ids(seen)
         assert not seen.problems
@@ -468,10 +468,10 @@ async def test_jobs_that_seem_old_are_found(elastic: Elastic, source: ElasticSou
         elastic.job(f"j{number:05}", 4_000 + 1_500 - number * 5_500 / (1_500 + recent))
     known = Known()
     remembered(known, await source.poll(known))
-    for round in range(3):
-        elastic.job(f"new{round}", 3_600 - round)
+    for turn in range(3):
+        elastic.job(f"new{turn}", 3_600 - turn)
         seen = await source.poll(known)
-        assert f"new{round}" in ids(seen)
+        assert f"new{turn}" in ids(seen)
         remembered(known, seen)
 
 
