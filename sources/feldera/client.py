@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from connectory.model import HistoryBatch, Known, Observation, Problem, SystemErrorCode
+from connectory.model import ConnectorFact, HistoryBatch, Known, Observation, Problem, SystemErrorCode
 from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable
 from sources.feldera.memory import Memory
 from sources.feldera.pipelines import Pipeline, read_pipeline
@@ -78,7 +78,7 @@ class FelderaSource(Source):
         # an entry of the list that could not be read may be the pipeline of any job
         absent = set(open_jobs.values()) - pipelines.keys() - served if entries and complete else set()
         return Observation(
-            connectors=tuple(fact for reading in readings for fact in reading.connectors.values()),
+            connectors=tuple(fact for reading in readings for fact in _facts(reading, known)),
             jobs=tuple(job for reading in readings for job in reading.jobs.values()),
             complete=complete and round_.complete,
             canceled_jobs=_ended(open_jobs, round_, absent),
@@ -188,6 +188,14 @@ class FelderaSource(Source):
 def _pipeline_of(job: str) -> str:
     """The pipeline's name in the external id of a job or a connector; it has no slash in it (feldera.md §2)."""
     return job.split("/", 1)[0]
+
+
+def _facts(reading: Reading, known: Known) -> list[ConnectorFact]:
+    """Its connectors; while counters that should be there cannot be read, only those of which nothing is known yet:
+    of the others the last known values are worth more than what the list alone tells."""
+    return [
+        fact for fact in reading.connectors.values() if not (reading.unread and fact.external_id in known.connectors)
+    ]
 
 
 def _ended(open_jobs: Mapping[str, str], round_: _Round, absent: Iterable[str]) -> frozenset[str]:

@@ -29,6 +29,8 @@ class Reading:
     complete: bool = True
     #: the present one; None where no counters were read
     run: Run | None = None
+    #: its counters should have been there and could not be read: the connectors are what the list alone tells
+    unread: bool = False
     #: no answer came in time
     silent: bool = False
     #: the list itself said that no process runs
@@ -62,6 +64,7 @@ async def survey(http: FelderaClient, pipeline: Pipeline, memory: Memory) -> Rea
             raise
         except SourceError as error:
             reading.fail("its counters", error)
+            reading.unread = True
             reading.silent = error.code is SystemErrorCode.TIMEOUT
         else:
             await _read_live(http, reading, program, body, memory)

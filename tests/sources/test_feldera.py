@@ -270,12 +270,14 @@ async def test_endpoints_that_are_no_list_are_shown_as_configured(key: str) -> N
     assert not seen.complete
 
 
+#: Feldera's own word for the pipeline, not a failure to read it
+UNAVAILABLE = (error_reply("unavailable"), SystemErrorCode.UPSTREAM_ERROR)
 TROUBLE: list[tuple[Reply, SystemErrorCode]] = [
     (error_reply("unreachable_timeout"), SystemErrorCode.UPSTREAM_ERROR),
     (error_reply("unreachable_disconnected"), SystemErrorCode.UPSTREAM_ERROR),
     (error_reply("invalid_response_too_large"), SystemErrorCode.UPSTREAM_ERROR),
     (error_reply("from_pipeline_initialization_error"), SystemErrorCode.UPSTREAM_ERROR),
-    (error_reply("unavailable"), SystemErrorCode.UPSTREAM_ERROR),
+    UNAVAILABLE,
     (error_reply("proxy_html"), SystemErrorCode.UPSTREAM_ERROR),
     (Reply(text="<html>"), SystemErrorCode.MISMATCH),
     (Reply([]), SystemErrorCode.MISMATCH),
@@ -297,6 +299,23 @@ async def test_a_pipeline_that_cannot_be_read_costs_no_other(reply: Reply, code:
     assert "pipeline lost" in problem.message
     assert problem.retry_after is None  # it was said of one pipeline
     assert not seen.canceled_jobs
+
+
+@pytest.mark.parametrize(("reply", "code"), [row for row in TROUBLE if row != UNAVAILABLE])
+async def test_what_is_known_of_a_pipeline_outlasts_a_failure_to_read_it(reply: Reply, code: SystemErrorCode) -> None:
+    """The last known values are worth more than UNKNOWN: the connector is left out of the answer, which says so."""
+    info = program("orders", {"orders.kafka_orders": configured_kafka()})
+    async with feldera((pipeline("orders"), counters(an_input()), info)) as (source, upstream):
+        known = remember(Known(), await source.poll(Known()))
+        upstream.counters["orders"] = reply
+        seen = await source.poll(known)
+        assert (list(seen.connectors), seen.complete) == ([], False)
+        assert [problem.code for problem in seen.problems] == [code]
+        assert not seen.canceled_jobs | seen.gone_jobs
+        upstream.counters["orders"] = Reply(counters(an_input()))
+        again = await source.poll(known)
+    assert [fact.status for fact in again.connectors] == [ConnectorStatus.ACTIVE]
+    assert again.complete
 
 
 @pytest.mark.parametrize(
