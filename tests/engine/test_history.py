@@ -44,7 +44,8 @@ class Remembering(Scripted):
 
 
 async def read(store: Store) -> bool:
-    return all(row["history_read"] for row in await rows(store, CONNECTORS)) and bool(await rows(store, CONNECTORS))
+    connectors = await rows(store, CONNECTORS)
+    return bool(connectors) and all(row["history_read"] for row in connectors)
 
 
 async def created(store: Store) -> list[str]:

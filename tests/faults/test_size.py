@@ -7,8 +7,9 @@ from tests.faults.ticker import Ticker
 
 #: Bytes of memory that such an answer may cost, two copies of the simulator's own among them.
 _MEMORY = 500_000_000
-#: Seconds without a turn of the event loop.
-_STANDSTILL = 1.0
+#: Seconds without a turn of the event loop. The defects that this found stood still for five to eight; a busy machine
+#: alone may take one.
+_STANDSTILL = 3.0
 
 
 @cases("size")
