@@ -23,11 +23,6 @@ async def system(ctx: Context, id: str) -> SystemRecord | None:
     return (await ctx.snapshot()).systems.get(id)
 
 
-async def system_of(ctx: Context, record: Any) -> SystemRecord:
-    """The system of a connector or a job."""
-    return (await ctx.snapshot()).systems[record.system_id]
-
-
 async def total_connectors(ctx: Context, system: SystemRecord) -> int:
     return await _count(ctx, system, CONNECTORS, CONNECTORS.c.removed_at.is_(None))
 

@@ -59,7 +59,7 @@ class Background:
             self._failures, self._from = 0, None
         except SourceError as error:
             self._leave_alone()
-            await self._hold(error)
+            await desk.hold([problem_of(error)])
             _log.info(
                 f"the {what} of {desk.system.name} is not complete yet: {error}",
                 extra={"action": f"{what}_paused", "system": desk.system.name},
@@ -68,13 +68,6 @@ class Background:
             desk.forget(known)
             self._leave_alone()
             desk.say_exception(f"the {what} could not be read or stored; it will be read again", f"{what}_failed")
-
-    async def _hold(self, error: SourceError) -> None:
-        try:
-            await self._desk.hold([problem_of(error)])
-        except Exception:
-            self._desk.forget()
-            self._desk.say_exception("that it asked us to wait could not be stored", "store_failed")
 
     def _leave_alone(self) -> None:
         """It may have asked for a great deal: it backs off like a poll that fails."""

@@ -80,7 +80,7 @@ class Desk:
 
     async def hold(self, problems: Sequence[Problem]) -> None:
         """Heed what came with an answer beside the polls. Where it forbids to ask, everybody is told at once: the next
-        poll, which would tell, comes only after the wait."""
+        poll, which would tell, comes only after the wait. A store that does not take it is logged, not raised."""
         self.heed(problems)
         asking = next((problem for problem in problems if problem.retry_after), None)
         if asking is None or self.held == 0:
@@ -94,8 +94,13 @@ class Desk:
             error_at=self.now(),
             next_poll_at=self._not_before,
         )
-        await self.commit_without_memory(lambda commit: commit.failure(before, after))
-        self.passed(after)
+        try:
+            await self.commit_without_memory(lambda commit: commit.failure(before, after))
+        except Exception:
+            self.forget()
+            self.say_exception("that it asked us to wait could not be stored", "store_failed")
+        else:
+            self.passed(after)
 
     def passed(self, after: SystemState) -> None:
         """The state that has been committed; a change of health is logged once."""

@@ -168,13 +168,6 @@ class Poller:
         if more > 0:  # what goes on beside the polls was asked to wait
             await self._idle(more)
 
-    async def _hold(self, problems: Sequence[Problem]) -> None:
-        try:
-            await self._desk.hold(problems)
-        except Exception:
-            self._desk.forget()
-            self._desk.say_exception("that it asked us to wait could not be stored", "store_failed")
-
     def _may_look(self) -> bool:
         known = self._desk.known
         return known is not None and bool(known.running_jobs) and self._desk.held == 0
@@ -188,7 +181,7 @@ class Poller:
             async with asyncio.timeout(seconds):
                 observation = await self._source.look(known, frozenset(known.running_jobs))
         except SourceError as error:
-            await self._hold([problem_of(error)])
+            await self._desk.hold([problem_of(error)])
             return False
         except TimeoutError:
             return False
