@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -44,11 +44,14 @@ class Context:
         actions: Actions | None = None,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        take: Callable[[], AbstractAsyncContextManager[Snapshot]] | None = None,
     ) -> None:
+        """``take`` gives the snapshot, by default a new one of the store."""
         self.viewer = viewer
         self.actions = actions
         self._store = store
         self._clock = clock
+        self._take = take or (lambda: open_snapshot(store, clock()))
         self._stack = AsyncExitStack()
         self._snapshot: Snapshot | None = None
         self._opening: asyncio.Task[Snapshot] | None = None
@@ -66,8 +69,12 @@ class Context:
         return await asyncio.shield(self._opening)
 
     async def _open(self) -> Snapshot:
-        self._snapshot = await self._stack.enter_async_context(open_snapshot(self._store, self._clock()))
+        self._snapshot = await self._stack.enter_async_context(self._take())
         return self._snapshot
+
+    def over(self, take: Callable[[], AbstractAsyncContextManager[Snapshot]]) -> "Context":
+        """A context for the same viewer, over the snapshot that ``take`` gives."""
+        return Context(self._store, self.viewer, self.actions, clock=self._clock, take=take)
 
     def loader(self, name: Hashable, batch: BatchFunction) -> DataLoader[Any, Any]:
         """The operation's loader of that name; ``batch`` makes it on first use."""

@@ -8,3 +8,10 @@ class BadUserInput(GraphQLError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, extensions={"code": "BAD_USER_INPUT"})
+
+
+class NotFound(GraphQLError):
+    """There is nothing of that id, and an answer without it would be none."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, extensions={"code": "NOT_FOUND"})

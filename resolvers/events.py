@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from connectory.store.criteria import EventCriteria, event_criteria
-from connectory.store.log import EVENT_COLUMNS, event_record, log_cursor, log_position
-from connectory.store.records import ConnectorRecord, EventRecord, JobRecord, SystemRecord
+from connectory.store.log import EVENT_COLUMNS, event_record, gap_after, log_cursor, log_position
+from connectory.store.records import ConnectorRecord, EventRecord, GapRecord, JobRecord, SystemRecord
 from connectory.store.snapshot import Snapshot
 from connectory.store.tables import EVENTS
 from resolvers.connectors import connector
@@ -21,7 +21,7 @@ from resolvers.systems import system
 @dataclass(slots=True)
 class EventConnection:
     edges: list[Edge]
-    nodes: list[EventRecord]
+    nodes: list[EventRecord | GapRecord]
     page_info: PageInfo
 
 
@@ -39,7 +39,8 @@ async def events(
     last: int | None,
     before: str | None,
 ) -> EventConnection:
-    """Oldest first. ``endCursor`` is the position read to, whatever the filter let through."""
+    """Oldest first. ``endCursor`` is the position read to, whatever the filter let through. A stretch after ``after``
+    that is no longer kept is one GapEvent, whatever the filter, beside the page's own events."""
     check_filter(filter)
     page = PageArguments(first=first, after=after, last=last, before=before)
     page.check()
@@ -53,8 +54,11 @@ async def events(
     more, rows = len(rows) > page.size, rows[: page.size]
     if page.backwards:
         rows.reverse()
-    nodes = [event_record(row) for row in rows]
+    nodes: list[EventRecord | GapRecord] = [event_record(row) for row in rows]
     read_to = nodes[-1].position if more and not page.backwards else max(low, high - 1)
+    if after is not None and not page.backwards and (gap := await gap_after(snapshot, low)) is not None:
+        nodes.insert(0, gap)
+        read_to = max(read_to, gap.position)
     read_from = nodes[0].position if nodes else low
     info = PageInfo(
         has_next_page=before is not None if page.backwards else more,

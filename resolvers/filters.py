@@ -1,5 +1,6 @@
 """What every filter must keep to, whatever it is for."""
 
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from resolvers.errors import BadUserInput
@@ -9,8 +10,14 @@ from resolvers.paging import MAXIMUM_SIZE
 def check_filter(filter: Any) -> None:
     """Raises BadUserInput for a list of more values than a page has rows; both stores take that many."""
     for name, value in vars(filter).items() if filter is not None else ():
-        if isinstance(value, list) and (different := len(set(value))) > MAXIMUM_SIZE:
-            raise BadUserInput(f"'{_graphql_name(name)}' may hold at most {MAXIMUM_SIZE} values, not {different}.")
+        if isinstance(value, list):
+            check_list(_graphql_name(name), value)
+
+
+def check_list(name: str, values: Sequence[Hashable] | None) -> None:
+    """Raises BadUserInput when there are too many different ones."""
+    if values is not None and (different := len(set(values))) > MAXIMUM_SIZE:
+        raise BadUserInput(f"'{name}' may hold at most {MAXIMUM_SIZE} values, not {different}.")
 
 
 def _graphql_name(name: str) -> str:

@@ -12,6 +12,7 @@ from schema.events import EVENTS
 from schema.mutation import Mutation
 from schema.query import Query
 from schema.scalars import SCALARS
+from schema.subscription import Subscription
 
 Extension = type[SchemaExtension] | Callable[[], SchemaExtension]
 
@@ -24,6 +25,7 @@ def build_schema(extensions: Sequence[Extension] = ()) -> strawberry.Schema:
     schema = strawberry.Schema(
         query=Query,
         mutation=Mutation,
+        subscription=Subscription,
         types=EVENTS,
         extensions=(*extensions, DocumentCache, VerdictCache),
         config=StrawberryConfig(scalar_map=SCALARS),

@@ -4,7 +4,7 @@ The filters are the GraphQL inputs themselves, known here by their attributes. A
 """
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from connectory.model import (
     JobTrigger,
     JobType,
 )
-from connectory.store.records import DOWN, SystemRecord
+from connectory.store.records import DOWN, EventRecord, SystemRecord
 from connectory.store.snapshot import Snapshot
 from connectory.store.tables import CONNECTORS, EVENTS, JOBS
 
@@ -203,6 +203,24 @@ def event_criteria(filter: EventCriteria | None, snapshot: Snapshot) -> list[Cri
         if wanted:
             found.append(_among(column, wanted))
     return found
+
+
+def lets_through(filter: EventCriteria | None, event: EventRecord, systems: Mapping[str, SystemRecord]) -> bool:
+    """``event_criteria`` for a row that is at hand. ``systems``: the configured ones, by id."""
+    system = systems.get(event.system_id)
+    if system is None:
+        return False
+    if filter is None:
+        return True
+    return all(
+        not wanted or value in wanted
+        for value, wanted in (
+            (system.name, filter.systems),
+            (event.connector_id, filter.connector_ids),
+            (event.job_id, filter.job_ids),
+            (event.kind, filter.kinds),
+        )
+    )
 
 
 def stale_criterion(snapshot: Snapshot) -> Criterion:

@@ -4,8 +4,11 @@ import base64
 import binascii
 from typing import Any
 
+from sqlalchemy import func, select
+
 from connectory.model import ConnectorHealth, ConnectorStatus, EventKind, JobStatus, SystemHealth
-from connectory.store.records import EventRecord
+from connectory.store.records import EventRecord, GapRecord
+from connectory.store.snapshot import Snapshot
 from connectory.store.tables import EVENTS
 
 EVENT_COLUMNS = [
@@ -35,6 +38,20 @@ def log_position(cursor: str) -> int:
     if name != "log" or not (number.isascii() and number.isdigit()) or len(number) > 19:
         raise ValueError("not a cursor of the change log")
     return int(number)
+
+
+async def oldest_position(snapshot: Snapshot) -> int:
+    """The smallest position of which the row is kept; one beyond the log's end when none is."""
+    ((oldest,),) = await snapshot.fetch(select(func.min(EVENTS.c.position)))
+    return snapshot.position + 1 if oldest is None else int(oldest)
+
+
+async def gap_after(snapshot: Snapshot, position: int) -> GapRecord | None:
+    """What is no longer kept of the rows after ``position``; None when all of them are there."""
+    to = await oldest_position(snapshot) - 1
+    if position >= to:
+        return None
+    return GapRecord(to, log_cursor(to), snapshot.now, EventKind.GAP, from_=log_cursor(position), to=log_cursor(to))
 
 
 def event_record(row: Any) -> EventRecord:

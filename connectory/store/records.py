@@ -242,6 +242,10 @@ class JobRecord:
         return ProgressRecord(processed, total, percent, stages)
 
     @property
+    def has_ended(self) -> bool:
+        return self.status.ended or self.completed_at is not None
+
+    @property
     def duration_seconds(self) -> float | None:
         """From start to end, or to the moment it was last seen at work."""
         if self.started_at is None:
@@ -301,6 +305,20 @@ class EventRecord:
     job_status: JobStatus | None = None
     previous_job_status: JobStatus | None = None
     system_health: SystemHealth | None = None
+
+
+@dataclass(slots=True)
+class GapRecord:
+    """A stretch of the log that is no longer kept, in the place of its events."""
+
+    typename: ClassVar[str] = "GapEvent"
+
+    position: int
+    cursor: str
+    at: datetime
+    kind: EventKind
+    from_: str
+    to: str
 
 
 def columns(table: Table, record: type[Any], last: str) -> list[Any]:

@@ -1,16 +1,21 @@
 """The change log page by page: filters, both directions, and cursors that lose and repeat nothing."""
 
 import base64
+from collections.abc import Mapping
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from connectory.model import ConnectorStatus, EventKind, JobStatus
 from connectory.store import Store
+from connectory.store.criteria import lets_through as criteria_let_through
 from connectory.store.identity import CONNECTOR, JOB, SYSTEM, global_id
-from connectory.store.log import log_cursor, log_position
+from connectory.store.log import EVENT_COLUMNS, event_record, log_cursor, log_position
+from connectory.store.records import EventRecord, SystemRecord
+from connectory.store.snapshot import open_snapshot
 from connectory.store.tables import EVENTS
 from tests.api.test_connectors import some
 from tests.api.world import NOW, SCHEMA, Asker, SystemModel, World, Writer, begin, register
@@ -41,6 +46,16 @@ def lets_through(world: World, row: Any, filter: dict[str, Any]) -> bool:
     return all(not wanted or tests[name](wanted) for name, wanted in filter.items())
 
 
+def lets_record_through(filter: dict[str, Any], record: EventRecord, systems: Mapping[str, SystemRecord]) -> bool:
+    """What live events are sifted by, which must agree with what SQL lets through."""
+    kinds = [EventKind[name] for name in filter.get("kinds") or ()]
+    names = ("systems", "connectorIds", "jobIds")
+    criteria = SimpleNamespace(
+        **dict(zip(("systems", "connector_ids", "job_ids"), map(filter.get, names), strict=True)), kinds=kinds
+    )
+    return criteria_let_through(criteria, record, systems)
+
+
 def positions(page: dict[str, Any]) -> list[int]:
     for edge in page["edges"]:
         assert edge["cursor"] == edge["node"]["cursor"]
@@ -60,6 +75,9 @@ def some_filter(world: World, chance: Random) -> dict[str, Any]:
 
 async def test_filters(ask: Asker, world: World) -> None:
     rows, chance, found = await logged(world, ask.store), Random(5), 0
+    async with open_snapshot(ask.store, NOW) as snapshot:
+        systems = snapshot.systems
+        records = [event_record(row) for row in await snapshot.fetch(select(*EVENT_COLUMNS).order_by("position"))]
     assert len(rows) > 350
     filters: list[dict[str, Any]] = [
         {},
@@ -70,6 +88,7 @@ async def test_filters(ask: Asker, world: World) -> None:
         page = (await ask(PAGE, f=filter, first=1000))["events"]
         expected = [row.position for row in rows if lets_through(world, row, filter)]
         assert positions(page) == expected, filter
+        assert [record.position for record in records if lets_record_through(filter, record, systems)] == expected
         found += bool(expected)
     assert found > 15
 
@@ -140,6 +159,32 @@ async def test_a_poller_with_a_filter_reads_on_behind_what_it_let_through(store:
         cursor = answer["events"]["pageInfo"]["endCursor"]
         assert cursor == answer["eventCursor"]
     assert met == ["JOB_FINISHED"] * 3
+
+
+async def test_a_stretch_that_is_no_longer_kept_is_a_gap(store: Store) -> None:
+    """Retention has taken the first rows: whoever was before them is told, whatever the filter."""
+    writer, ask = await begin(store), Asker(store)
+    for n in range(6):
+        await writer.poll(NOW, [connector("a", name=str(n))], [])
+    head = log_position((await ask(PAGE))["eventCursor"])
+    async with store.write() as connection:
+        await connection.execute(delete(EVENTS).where(EVENTS.c.position <= head - 2))
+    gaps = (
+        "query($after: String) { events(first: 1, after: $after, filter: { kinds: [JOB_FINISHED] }) { "
+        "nodes { kind cursor ... on GapEvent { from to } } pageInfo { endCursor } } }"
+    )
+    early, last_lost = log_cursor(1), log_cursor(head - 2)
+    told = (await ask(gaps, after=early))["events"]
+    assert told["nodes"] == [{"kind": "GAP", "cursor": last_lost, "from": early, "to": last_lost}]
+    assert told["pageInfo"]["endCursor"] == log_cursor(head)
+    assert (await ask(gaps, after=last_lost))["events"]["nodes"] == []
+    page = (await ask(PAGE, after=early, first=1))["events"]
+    assert [edge["node"]["kind"] for edge in page["edges"]] == ["GAP", "CONNECTOR_CHANGED"]
+    assert positions((await ask(PAGE))["events"]) == [head - 1, head], "without a cursor nothing was missed"
+    async with store.write() as connection:
+        await connection.execute(delete(EVENTS))
+    assert [edge["node"]["kind"] for edge in (await ask(PAGE, after=last_lost))["events"]["edges"]] == ["GAP"]
+    assert positions((await ask(PAGE, after=log_cursor(head)))["events"]) == []
 
 
 async def test_what_is_refused(ask: Asker) -> None:

@@ -56,7 +56,7 @@ TO_COME = {
         "triggerSync", "cancelJob", "pauseConnector", "resumeConnector", "createConnector", "updateConnector",
         "deleteConnector", "startAuthorization", "completeAuthorization",
     },
-    "Subscription": {"jobProgress", "events", "sourceSummaryChanged"},
+    "Subscription": set(),
 }  # fmt: skip
 
 

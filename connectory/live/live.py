@@ -1,0 +1,166 @@
+"""The live side of one application: who is subscribed to what, and what the log's growth means for them."""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
+from datetime import datetime
+from typing import Any, Protocol
+
+from strawberry import Schema
+
+from connectory.live.broadcast import Broadcast, LogBroadcast, StateBroadcast, Surroundings
+from connectory.live.moment import Moments
+from connectory.live.prepared import Prepared, Refused
+from connectory.live.rendering import Kitchen, Rendering, render_with
+from connectory.live.sink import Sink
+from connectory.live.subscriber import Subscriber
+from connectory.store import Store
+from connectory.store.snapshot import open_snapshot
+from connectory.store.tail import Batch, Tail
+from resolvers.context import Context, Viewer
+from resolvers.errors import BadUserInput
+from resolvers.feeds import Feed, LogFeed, SummaryFeed
+
+#: Seconds between counts of summaries without any event: staleness grows by the clock alone.
+_CLOCK_INTERVAL = 5.0
+
+
+class Watches(Protocol):
+    """The engine's port for those who want to see something move."""
+
+    def watch(self, ids: Iterable[str]) -> None:
+        """Look often at these jobs, and at the open jobs of these connectors, by global id; counted."""
+
+    def unwatch(self, ids: Iterable[str]) -> None: ...
+
+
+class Live:
+    """All broadcasts of one application. ``clock`` tells the time of snapshots."""
+
+    def __init__(
+        self,
+        schema: Schema,
+        store: Store,
+        open_context: Callable[[], Context],
+        tail: Tail,
+        watches: Watches,
+        *,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._tail = tail
+        self._watches = watches
+        self._moments = Moments(lambda: open_snapshot(store, clock()))
+        self._kitchen = Kitchen(schema, open_context, self._moments)
+        self._around = Surroundings(position=lambda: tail.position, forget=self._forget)
+        self._broadcasts: dict[Hashable, Broadcast] = {}
+        self._by_id: dict[str, set[Broadcast]] = defaultdict(set)
+        #: those that any event may concern
+        self._open: set[Broadcast] = set()
+        self._ticking: asyncio.Task[None] | None = None
+        tail.listen(self._hear)
+
+    @property
+    def broadcasts(self) -> int:
+        """Distinct subscriptions."""
+        return len(self._broadcasts)
+
+    @property
+    def subscribers(self) -> int:
+        return sum(len(broadcast.members) for broadcast in self._broadcasts.values())
+
+    async def subscribe(self, prepared: Prepared, sink: Sink, *, last_event_id: str | None = None) -> Subscriber:
+        """Begin a subscription; its results go to ``sink`` from tasks of its own.
+
+        ``last_event_id`` takes the place of the field's ``after``. Raises Refused.
+        """
+        rendering = await render_with(self._kitchen, prepared)
+        cursor = _cursor(rendering.feed, last_event_id)
+        key = _key(prepared, rendering.viewer)
+        broadcast = self._broadcasts.get(key)
+        if broadcast is None:
+            broadcast = self._begin(key, rendering)
+        return broadcast.join(sink, cursor)
+
+    async def close(self) -> None:
+        """Forget everybody."""
+        for broadcast in list(self._broadcasts.values()):
+            for subscriber in list(broadcast.members):
+                subscriber.leave()
+
+    def _begin(self, key: Hashable, rendering: Rendering) -> Broadcast:
+        broadcast: Broadcast
+        match rendering.feed:
+            case LogFeed() as feed:
+                broadcast = LogBroadcast(key, rendering, feed, self._around)
+            case SummaryFeed() as feed:
+                broadcast = StateBroadcast(key, rendering, feed, self._around)
+            case other:
+                raise TypeError(f"nobody knows how to broadcast {other!r}")
+        self._broadcasts[key] = broadcast
+        for index in self._indexes(broadcast):
+            index.add(broadcast)
+        self._watches.watch(broadcast.about or ())
+        self._tail.listening = True
+        if isinstance(broadcast, StateBroadcast) and self._ticking is None:
+            self._ticking = asyncio.create_task(self._tick(), name="live clock")
+        return broadcast
+
+    def _forget(self, broadcast: Broadcast) -> None:
+        if self._broadcasts.pop(broadcast.key, None) is None:
+            return
+        for index in self._indexes(broadcast):
+            index.discard(broadcast)
+        for id in broadcast.about or ():
+            if not self._by_id[id]:
+                del self._by_id[id]
+        self._watches.unwatch(broadcast.about or ())
+        self._tail.listening = bool(self._broadcasts)
+        if self._ticking is not None and not any(isinstance(b, StateBroadcast) for b in self._broadcasts.values()):
+            self._ticking.cancel()
+            self._ticking = None
+
+    def _indexes(self, broadcast: Broadcast) -> list[set[Broadcast]]:
+        return [self._open] if broadcast.about is None else [self._by_id[id] for id in broadcast.about]
+
+    def _hear(self, batch: Batch) -> None:
+        """The log has grown. Called by the tail; nobody waits here."""
+        self._moments.pass_on()
+        concerned: dict[Broadcast, list[Any]] = dict.fromkeys(self._open, batch.events)
+        for event in batch.events:
+            for id in (event.job_id, event.connector_id):
+                for broadcast in self._by_id.get(id, ()) if id is not None else ():
+                    events = concerned.setdefault(broadcast, [])
+                    if not events or events[-1] is not event:
+                        events.append(event)
+        for broadcast, events in concerned.items():
+            broadcast.hear(events, batch.systems)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_CLOCK_INTERVAL)
+            for broadcast in list(self._broadcasts.values()):
+                if isinstance(broadcast, StateBroadcast):
+                    self._moments.pass_on()
+                    broadcast.hear((), {})
+
+
+def _key(prepared: Prepared, viewer: Viewer) -> Hashable:
+    """Equal for those who are to get the same bytes, wherever in the log they begin."""
+    variables = dict(prepared.operation.variables or {})
+    name = prepared.cursor_variable
+    if name is not None:
+        variables.pop(name, None)
+    return (prepared.operation.query, prepared.operation.name, json.dumps(variables, sort_keys=True), viewer)
+
+
+def _cursor(feed: Feed, last_event_id: str | None) -> str | None:
+    """Where to begin. Raises Refused for an event id that is not ours."""
+    if not isinstance(feed, LogFeed):
+        return None
+    if last_event_id is None:
+        return feed.cursor
+    try:
+        return feed.after(last_event_id).cursor
+    except BadUserInput as error:
+        raise Refused([error], before_execution=False) from None

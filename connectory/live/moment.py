@@ -1,0 +1,62 @@
+"""One snapshot for all that is rendered after the same wake-up: an event shows the same present to everybody."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from connectory.store.snapshot import Snapshot
+
+OpenSnapshot = Callable[[], AbstractAsyncContextManager[Snapshot]]
+
+
+class Moments:
+    """Lends the snapshot of the present moment to whoever renders, and closes it when the last has given it back."""
+
+    def __init__(self, open_snapshot: OpenSnapshot) -> None:
+        self._open_snapshot = open_snapshot
+        self._shared: _Shared | None = None
+
+    def pass_on(self) -> None:
+        """The log has grown: whoever asks from now on is shown what is newer."""
+        self._shared = None
+
+    @asynccontextmanager
+    async def present(self) -> AsyncIterator[Snapshot]:
+        shared = self._shared
+        if shared is None or shared.is_over:
+            shared = self._shared = _Shared(self._open_snapshot)
+        shared.users += 1
+        try:
+            yield await asyncio.shield(shared.snapshot)
+        finally:
+            shared.users -= 1
+            if shared.users == 0:
+                shared.close()
+
+
+class _Shared:
+    """A snapshot in a task of its own: it is opened and closed by the same task, whoever comes and goes."""
+
+    def __init__(self, open_snapshot: OpenSnapshot) -> None:
+        self.users = 0
+        self.snapshot: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
+        self._open_snapshot = open_snapshot
+        self._over = asyncio.Event()
+        self._task = asyncio.create_task(self._hold(), name="live moment")
+
+    @property
+    def is_over(self) -> bool:
+        return self._over.is_set() or self._task.done()
+
+    def close(self) -> None:
+        self._over.set()
+
+    async def _hold(self) -> None:
+        try:
+            async with self._open_snapshot() as snapshot:
+                self.snapshot.set_result(snapshot)
+                await self._over.wait()
+        except Exception as error:
+            if not self.snapshot.done():
+                self.snapshot.set_exception(error)
+                self.snapshot.exception()  # told to whoever waits; nobody may

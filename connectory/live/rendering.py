@@ -1,0 +1,95 @@
+"""From a record to the bytes that clients get: one execution of the subscription's selection."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from inspect import isawaitable
+from typing import Any
+
+from graphql import ExecutionResult, Executor, GraphQLError, create_source_event_stream
+from strawberry import Schema
+
+from connectory import masking
+from connectory.answer import encode
+from connectory.live.moment import Moments
+from connectory.live.prepared import Prepared, Refused
+from resolvers.context import Context, Viewer
+from resolvers.feeds import Feed
+
+#: Executions that read the store at once; the rest of its connections are for queries.
+_AT_ONCE = 3
+
+
+class Kitchen:
+    """What all renderings of one process share."""
+
+    def __init__(self, schema: Schema, open_context: Any, moments: Moments) -> None:
+        self.schema = schema
+        self.open_context = open_context
+        self.moments = moments
+        self.turn = asyncio.Semaphore(_AT_ONCE)
+
+
+class Rendering:
+    """One distinct subscription, ready to be executed for each of its records."""
+
+    def __init__(self, kitchen: Kitchen, executor: Executor[Any], feed: Feed, viewer: Viewer) -> None:
+        self.feed = feed
+        self.viewer = viewer
+        self._kitchen = kitchen
+        self._executor = executor
+
+    @asynccontextmanager
+    async def context(self) -> AsyncIterator[Context]:
+        """A context of its own, over the present snapshot that all renderings share."""
+        context: Context = self._kitchen.open_context().over(self._kitchen.moments.present)
+        try:
+            yield context
+        finally:
+            await context.close()
+
+    async def body(self, record: Any) -> bytes:
+        """The JSON text of the execution result, fresh loaders within. Never raises an Exception: a failure is told as
+        an error within the result."""
+        executor = self._executor.build_per_event_executor(record)
+        try:
+            async with self._kitchen.turn, self.context() as context:
+                executor.context_value = context
+                result = executor.execute_operation(False)
+                if isawaitable(result):
+                    result = await result
+            return encode(_told(result))
+        except Exception as error:
+            return encode({"errors": [masking.internal(error, path="subscription")]})
+
+
+async def render_with(kitchen: Kitchen, prepared: Prepared) -> Rendering:
+    """Call the subscription's resolver and keep what it gives. Raises Refused."""
+    built = Executor.build(
+        kitchen.schema._schema,
+        prepared.document,
+        raw_variable_values=prepared.operation.variables or {},
+        operation_name=prepared.operation.name,
+    )
+    if not isinstance(built, Executor):
+        raise Refused(built, before_execution=False)
+    context: Context = kitchen.open_context()
+    try:
+        built.context_value = context
+        feed = create_source_event_stream(built)
+        if isawaitable(feed):
+            feed = await feed
+    finally:
+        await context.close()
+        built.context_value = None
+    if isinstance(feed, ExecutionResult):
+        raise Refused(feed.errors or [GraphQLError("There is no such subscription.")], before_execution=False)
+    assert isinstance(feed, Feed)
+    return Rendering(kitchen, built, feed, context.viewer)
+
+
+def _told(result: Any) -> dict[str, Any]:
+    told: dict[str, Any] = {"data": result.data}
+    if result.errors:
+        told["errors"] = masking.present(result)
+    return told

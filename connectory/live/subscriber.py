@@ -1,0 +1,104 @@
+"""One subscription of one client: how far it has come, and what it does when its client reads too slowly."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Hashable
+from typing import TYPE_CHECKING, Any
+
+from connectory import masking
+from connectory.answer import encode
+from connectory.live.sink import Sink, TooSlow
+from resolvers.feeds import Item
+
+if TYPE_CHECKING:
+    from connectory.live.broadcast import Broadcast
+
+_log = logging.getLogger(__name__)
+
+
+class Subscriber:
+    """A place in a broadcast. While its client keeps up it has no task, no timer and no queue of its own."""
+
+    __slots__ = ("_broadcast", "_pending", "_task", "has_left", "position", "sink")
+
+    def __init__(self, broadcast: "Broadcast", sink: Sink) -> None:
+        self.sink = sink
+        #: everything up to here of the log has been sent, or needs no sending; None before the opening
+        self.position: int | None = None
+        self.has_left = False
+        self._broadcast = broadcast
+        #: what waits for a slow client: the newest result of each key
+        self._pending: dict[Hashable, tuple[Item, bytes]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def leave(self) -> None:
+        """Forget the client: no message follows."""
+        if not self.has_left:
+            self.has_left = True
+            self._pending.clear()
+            self._broadcast.remove(self)
+            if self._task is not None and self._task is not asyncio.current_task():
+                self._task.cancel()
+
+    async def offer(self, item: Item, body: bytes) -> None:
+        """A new result. Never waits for the client."""
+        if self.has_left or (self._broadcast.is_ordered and item.position <= (self.position or 0)):
+            return
+        if self._pending or not self.sink.is_ready:
+            self._broadcast.fall_behind(self, item, body)
+            return
+        self.position = item.position
+        await self._send(item, body)
+
+    async def deliver(self, item: Item, body: bytes) -> None:
+        """The same, at the client's own pace. Raises TooSlow."""
+        if not self.sink.is_ready:
+            await self.sink.drained()
+        if not self.has_left:
+            self.position = item.position
+            await self._send(item, body)
+
+    async def _send(self, item: Item, body: bytes) -> None:
+        await self.sink.send(body, item.cursor)
+        if item.is_last:
+            await self.finish()
+
+    async def finish(self) -> None:
+        """Tell the client that nothing more comes, and leave."""
+        if not self.has_left:
+            self.leave()
+            await self.sink.complete()
+
+    def keep(self, item: Item, body: bytes) -> None:
+        """Put a result aside until the client reads on; it takes the place of an older one of its key."""
+        self._pending[item.key] = (item, body)
+        if self._task is None:
+            self.run(self.hand_over())
+
+    async def hand_over(self) -> None:
+        """Give what was put aside, at the client's own pace. Raises TooSlow."""
+        while self._pending and not self.has_left:
+            if not self.sink.is_ready:
+                await self.sink.drained()
+            key = next(iter(self._pending))
+            item, body = self._pending.pop(key)
+            self.position = max(item.position, self.position or 0)
+            await self._send(item, body)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what takes its time: open, read again from the log, or wait for the client."""
+        self._task = asyncio.create_task(self._guarded(work), name="subscriber")
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except TooSlow:
+            self.leave()  # the transport ends the connection
+        except Exception as error:
+            body = encode({"errors": [masking.internal(error, path="subscription")]})
+            if not self.has_left:
+                await self.sink.send(body, "")
+                await self.finish()
+        finally:
+            if self._task is asyncio.current_task():
+                self._task = None

@@ -1,0 +1,113 @@
+"""The change log as it grows: one reader per process, whatever the number of those who want to know."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+
+from connectory.bus import Bus
+from connectory.store.database import Store
+from connectory.store.log import EVENT_COLUMNS, event_record
+from connectory.store.records import EventRecord, SystemRecord
+from connectory.store.snapshot import Snapshot, open_snapshot
+from connectory.store.tables import EVENTS
+
+_log = logging.getLogger(__name__)
+#: Rows that are read and handed over at once.
+CHUNK = 1_000
+#: Seconds between attempts while the store fails: the first and the longest.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Every row of the log that is kept after the position of the batch before, up to ``position``."""
+
+    events: list[EventRecord]
+    position: int
+    #: configured systems by id
+    systems: Mapping[str, SystemRecord]
+
+
+class Tail:
+    """Follows the change log: one read per wake-up.
+
+    ``clock`` tells the time (UTC-aware). ``poll_interval``, in seconds, is how long a change can stay unseen that
+    nobody has told the bus of.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        poll_interval: float = 1.0,
+    ) -> None:
+        #: everything up to here has been handed over, or was skipped while nobody listened
+        self.position = 0
+        #: while false, positions are handed over without their rows, which nobody has to read then
+        self.listening = False
+        self._store, self._bus, self._clock, self._poll_interval = store, bus, clock, poll_interval
+        self._listener: Callable[[Batch], None] = lambda _: None
+        self._has_begun = False
+
+    def listen(self, listener: Callable[[Batch], None]) -> None:
+        """Hand batches to ``listener`` from now on. ``position`` follows before anything else can run."""
+        self._listener = listener
+
+    async def begin(self) -> None:
+        """Take the log's present end as the beginning. Raises what the database raises when it is down."""
+        async with open_snapshot(self._store, self._clock()) as snapshot:
+            self.position, self._has_begun = snapshot.position, True
+
+    async def run(self) -> None:
+        """Follow for ever. A store that fails is logged once and tried again; no row is skipped for it."""
+        pause, woken = 0.0, self._bus.position
+        while True:
+            try:
+                await self._catch_up()
+            except Exception as error:
+                if not pause:
+                    _log.warning(f"the change log cannot be read: {error}", extra={"action": "tail_failed"})
+                pause = min(_LONGEST_PAUSE, 2 * pause) or _FIRST_PAUSE
+            else:
+                if pause:
+                    _log.info("the change log can be read again", extra={"action": "tail_recovered"})
+                pause = 0.0
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause or self._poll_interval):
+                    # a position that we were told of and did not find is no reason to look again at once
+                    await self._bus.wait(woken if pause else max(self.position, woken))
+            woken = self._bus.position
+
+    async def _catch_up(self) -> None:
+        if not self._has_begun:
+            await self.begin()
+        async with open_snapshot(self._store, self._clock()) as snapshot:
+            if snapshot.position < self.position:
+                _log.warning("the change log is shorter than it was", extra={"action": "tail_set_back"})
+                self._hand_over(Batch([], snapshot.position, snapshot.systems))
+            while self.position < snapshot.position:
+                if self.listening:
+                    self._hand_over(await self._read(snapshot))
+                else:
+                    self._hand_over(Batch([], snapshot.position, snapshot.systems))
+
+    async def _read(self, snapshot: Snapshot) -> Batch:
+        at = EVENTS.c.position
+        newer = select(*EVENT_COLUMNS).where(at > self.position, at <= snapshot.position).order_by(at).limit(CHUNK)
+        events = [event_record(row) for row in await snapshot.fetch(newer)]
+        position = events[-1].position if len(events) == CHUNK else snapshot.position
+        return Batch(events, position, snapshot.systems)
+
+    def _hand_over(self, batch: Batch) -> None:
+        try:
+            self._listener(batch)
+        except Exception:  # handed over again, it would reach some of those who want it twice
+            _log.exception("the listener to the change log failed", extra={"action": "tail_listener_failed"})
+        self.position = batch.position

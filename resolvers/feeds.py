@@ -1,0 +1,259 @@
+"""What a subscription yields: where it begins, what it reads again from the log, and which changes belong to it.
+
+A feed knows neither clients nor transports. ``connectory.live`` renders its items and hands them out.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from sqlalchemy import ColumnElement, select
+
+from connectory.model import EventKind
+from connectory.store.criteria import EventCriteria, event_criteria, lets_through
+from connectory.store.identity import JOB, type_of
+from connectory.store.log import EVENT_COLUMNS, event_record, gap_after, log_cursor, log_position
+from connectory.store.records import EventRecord, GapRecord, JobRecord, SummaryRecord, SystemRecord
+from connectory.store.snapshot import Snapshot
+from connectory.store.tables import EVENTS
+from resolvers.context import Context
+from resolvers.errors import BadUserInput, NotFound
+from resolvers.filters import check_filter, check_list
+from resolvers.jobs import job
+from resolvers.summaries import summaries_of
+
+#: Rows of the log that a replay reads at once.
+CHUNK = 500
+_JOB_ENDED = EventKind.JOB_FINISHED
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One result before it is rendered. A newer item of the same ``key`` may take its place for a slow reader."""
+
+    record: Any
+    position: int
+    key: Hashable
+    is_last: bool = False
+
+    @property
+    def cursor(self) -> str:
+        return log_cursor(self.position)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Items in order, and the position of the log up to which they tell everything."""
+
+    items: Sequence[Item]
+    position: int
+    #: nothing will ever follow
+    is_over: bool = False
+
+
+class Feed:
+    """What the resolver of a subscription field gives."""
+
+    #: global ids of the connectors and jobs that it is about; None: it may be any
+    about: frozenset[str] | None = None
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        """GraphQL wants an asynchronous iterable here. A feed is no stream for one client: it is shared."""
+        raise TypeError("a feed is not iterated over; connectory.live renders it")
+
+
+class LogFeed(Feed, ABC):
+    """A feed of log rows."""
+
+    #: whether a slow reader is given the newest item alone, rather than all of them later
+    coalesces: ClassVar[bool]
+    #: where it begins: what the client has seen already
+    cursor: str | None
+
+    @abstractmethod
+    def after(self, cursor: str) -> "LogFeed":
+        """The same, begun after ``cursor``. Raises BadUserInput for what is none."""
+
+    @abstractmethod
+    async def open(self, ctx: Context) -> Chunk:
+        """What a subscriber is given first. Raises BadUserInput for a cursor of another store."""
+
+    @abstractmethod
+    async def replay(self, ctx: Context, position: int) -> Chunk:
+        """The next rows after ``position``."""
+
+    @abstractmethod
+    def item(self, event: EventRecord, systems: Mapping[str, SystemRecord]) -> Item | None:
+        """A new row as an item; None when it does not belong to the feed. ``systems``: the configured ones, by id."""
+
+
+@dataclass(frozen=True)
+class EventFeed(LogFeed):
+    """Rows of the log that ``filter`` lets through."""
+
+    coalesces = False
+
+    filter: EventCriteria | None
+    cursor: str | None = None
+
+    def __post_init__(self) -> None:
+        ids = self.filter and (self.filter.job_ids or self.filter.connector_ids)
+        object.__setattr__(self, "about", frozenset(ids) if ids else None)
+
+    def after(self, cursor: str) -> "EventFeed":
+        return replace(self, cursor=_checked(cursor))
+
+    async def open(self, ctx: Context) -> Chunk:
+        snapshot = await ctx.snapshot()
+        if self.cursor is None:
+            return Chunk([], snapshot.position)
+        return await self.replay(ctx, _start(self.cursor, snapshot))
+
+    async def replay(self, ctx: Context, position: int) -> Chunk:
+        snapshot = await ctx.snapshot()
+        gap = await gap_after(snapshot, position)
+        if gap is not None:
+            return Chunk([_item(gap)], gap.position)
+        records, position = await _rows(snapshot, event_criteria(self.filter, snapshot), position)
+        return Chunk([_item(record) for record in records], position)
+
+    def item(self, event: EventRecord, systems: Mapping[str, SystemRecord]) -> Item | None:
+        return _item(event) if lets_through(self.filter, event, systems) else None
+
+
+@dataclass(frozen=True)
+class JobFeed(LogFeed):
+    """One job until it has ended."""
+
+    coalesces = True
+
+    job_id: str
+    cursor: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "about", frozenset([self.job_id]))
+
+    def after(self, cursor: str) -> "JobFeed":
+        return replace(self, cursor=_checked(cursor))
+
+    async def open(self, ctx: Context) -> Chunk:
+        """Its present state, left out when it has not changed since the cursor."""
+        snapshot = await ctx.snapshot()
+        record = await _job(ctx, self.job_id)
+        start = None if self.cursor is None else _start(self.cursor, snapshot)
+        if start is not None and not (await _rows(snapshot, self._criteria(), start, limit=1))[0]:
+            return Chunk([], snapshot.position, is_over=record.has_ended)
+        present = Item(_present(record, snapshot), snapshot.position, self.job_id, is_last=record.has_ended)
+        return Chunk([present], snapshot.position)
+
+    async def replay(self, ctx: Context, position: int) -> Chunk:
+        snapshot = await ctx.snapshot()
+        records, position = await _rows(snapshot, self._criteria(), position)
+        return Chunk([self._item(record) for record in records], position)
+
+    def item(self, event: EventRecord, systems: Mapping[str, SystemRecord]) -> Item | None:
+        return self._item(event) if event.job_id == self.job_id and event.system_id in systems else None
+
+    def _criteria(self) -> list[ColumnElement[bool]]:
+        return [EVENTS.c.job_id == self.job_id]
+
+    def _item(self, event: EventRecord) -> Item:
+        is_last = event.kind is _JOB_ENDED or (event.job_status is not None and event.job_status.ended)
+        return Item(event, event.position, self.job_id, is_last)
+
+
+@dataclass(frozen=True)
+class SummaryFeed(Feed):
+    """The summaries of some sources, or of all: a state that is counted anew, rather than rows of the log."""
+
+    sources: frozenset[str] | None = None
+
+    async def state(self, ctx: Context) -> tuple[dict[str, SummaryRecord], int]:
+        """The summaries by source, and the position of the log that they show."""
+        snapshot = await ctx.snapshot()
+        counted = await summaries_of(ctx, None, self.sources)
+        return {summary.source: summary for summary in counted}, snapshot.position
+
+    def vanished(self, source: str) -> SummaryRecord:
+        """The summary of a source that no connector reads any more."""
+        return SummaryRecord(source, 0, 0, 0, 0, 0, 0, None, None, None)
+
+
+def event_feed(filter: EventCriteria | None, after: str | None) -> EventFeed:
+    check_filter(filter)
+    return EventFeed(filter, _checked(after))
+
+
+async def job_feed(ctx: Context, job_id: str, after: str | None) -> JobFeed:
+    """Raises NotFound when nothing is known of such a job."""
+    if type_of(job_id) != JOB:
+        raise NotFound(f"{job_id!r} is not the id of a job.")
+    await _job(ctx, job_id)
+    return JobFeed(job_id, _checked(after))
+
+
+def summary_feed(sources: Sequence[str] | None) -> SummaryFeed:
+    check_list("sources", sources)
+    return SummaryFeed(frozenset(sources) if sources else None)
+
+
+async def _job(ctx: Context, id: str) -> JobRecord:
+    found = await job(ctx, id)
+    if found is None:
+        raise NotFound(f"There is no job with the id {id!r}.")
+    return found
+
+
+def _present(job: JobRecord, snapshot: Snapshot) -> EventRecord:
+    """The opening: the job's present state in the shape of an event."""
+    return EventRecord(
+        typename="JobEvent",
+        position=snapshot.position,
+        cursor=log_cursor(snapshot.position),
+        at=snapshot.now,
+        kind=_JOB_ENDED if job.has_ended else EventKind.JOB_PROGRESSED,
+        system_id=job.system_id,
+        connector_id=job.connector_id,
+        job_id=job.id,
+        processed=job.processed,
+        message="",
+        changed_fields=[],
+        job_status=job.status,
+        previous_job_status=job.status,
+    )
+
+
+def _item(event: EventRecord | GapRecord) -> Item:
+    return Item(event, event.position, event.position)
+
+
+async def _rows(
+    snapshot: Snapshot, criteria: Sequence[ColumnElement[bool]], after: int, limit: int = CHUNK
+) -> tuple[list[EventRecord], int]:
+    """The next rows, and the position read to: the snapshot's own once there are no more."""
+    at = EVENTS.c.position
+    newer = select(*EVENT_COLUMNS).where(*criteria, at > after, at <= snapshot.position)
+    rows = await snapshot.fetch(newer.order_by(at).limit(limit))
+    records = [event_record(row) for row in rows]
+    return records, records[-1].position if len(records) == limit else max(after, snapshot.position)
+
+
+def _checked(cursor: str | None) -> str | None:
+    if cursor is not None:
+        _position(cursor)
+    return cursor
+
+
+def _start(cursor: str, snapshot: Snapshot) -> int:
+    position = _position(cursor)
+    if position > snapshot.position:
+        raise BadUserInput("'after' is a cursor of another store: this one's log has not come that far.")
+    return position
+
+
+def _position(cursor: str) -> int:
+    try:
+        return log_position(cursor)
+    except ValueError:
+        raise BadUserInput("'after' is not a cursor of the change log.") from None
