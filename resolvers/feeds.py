@@ -72,7 +72,7 @@ class LogFeed(Feed, ABC):
     cursor: str | None
 
     @abstractmethod
-    def after(self, cursor: str) -> "LogFeed":
+    def after(self, cursor: str | None) -> "LogFeed":
         """The same, begun after ``cursor``. Raises BadUserInput for what is none."""
 
     @abstractmethod
@@ -101,7 +101,7 @@ class EventFeed(LogFeed):
         ids = self.filter and (self.filter.job_ids or self.filter.connector_ids)
         object.__setattr__(self, "about", frozenset(ids) if ids else None)
 
-    def after(self, cursor: str) -> "EventFeed":
+    def after(self, cursor: str | None) -> "EventFeed":
         return replace(self, cursor=_checked(cursor))
 
     async def open(self, ctx: Context) -> Chunk:
@@ -134,7 +134,7 @@ class JobFeed(LogFeed):
     def __post_init__(self) -> None:
         object.__setattr__(self, "about", frozenset([self.job_id]))
 
-    def after(self, cursor: str) -> "JobFeed":
+    def after(self, cursor: str | None) -> "JobFeed":
         return replace(self, cursor=_checked(cursor))
 
     async def open(self, ctx: Context) -> Chunk:

@@ -1,16 +1,18 @@
 """All who asked the same: each result is rendered once and handed to every one of them as the same bytes."""
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from connectory.live.rendering import Rendering
 from connectory.live.sink import Sink
 from connectory.live.subscriber import Subscriber
 from connectory.store.records import EventRecord, SystemRecord
-from resolvers.feeds import Chunk, Item, LogFeed, SummaryFeed
+from resolvers.feeds import Chunk, Feed, Item, LogFeed, SummaryFeed
 
 #: Subscribers that are served before others get their turn on the loop.
 _AT_A_TIME = 100
@@ -20,6 +22,10 @@ _WAITING = 1000
 _SHARED = 1000
 #: Seconds between two counts of the same summaries.
 _PAUSE = 0.25
+#: Seconds until what failed is tried again.
+_AGAIN = 1.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -48,7 +54,7 @@ class Broadcast(ABC):
         """A new member; it is served from ``cursor`` on, by a task of its own until it has come to the present."""
         subscriber = Subscriber(self, sink)
         self.members.add(subscriber)
-        subscriber.run(self._bring_up(subscriber, cursor))
+        subscriber.run(partial(self._bring_up, subscriber, cursor))
         return subscriber
 
     def remove(self, subscriber: Subscriber) -> None:
@@ -58,6 +64,10 @@ class Broadcast(ABC):
             if self._work is not None and self._work is not asyncio.current_task():
                 self._work.cancel()
             self._around.forget(self)
+
+    @property
+    def feed(self) -> Feed:
+        return self.rendering.feed
 
     @property
     def about(self) -> frozenset[str] | None:
@@ -87,13 +97,26 @@ class Broadcast(ABC):
 
     def _set_to_work(self) -> None:
         if self._live and (self._work is None or self._work.done()):
-            self._work = asyncio.create_task(self._render_waiting(), name="broadcast")
+            self._work = asyncio.create_task(self._guarded(), name="broadcast")
+
+    async def _guarded(self) -> None:
+        while True:
+            try:
+                return await self._render_waiting()
+            except Exception as error:
+                await _rest(error)
 
     async def _hand_out(self, item: Item, body: bytes) -> None:
         for number, subscriber in enumerate(tuple(self._live), 1):
             await subscriber.offer(item, body)
             if number % _AT_A_TIME == 0:
                 await asyncio.sleep(0)
+
+
+async def _rest(error: Exception) -> None:
+    """The store does not answer: try again in a while, rather than end what clients follow."""
+    _log.warning(f"a subscription cannot be served: {error}", extra={"action": "live_store_failed"})
+    await asyncio.sleep(_AGAIN)
 
 
 class LogBroadcast(Broadcast):
@@ -141,12 +164,11 @@ class LogBroadcast(Broadcast):
 
     def _read_again(self, subscriber: Subscriber) -> None:
         self._live.pop(subscriber, None)
-        subscriber.run(self._replay(subscriber))
+        subscriber.run(partial(self._replay, subscriber))
 
     async def _bring_up(self, subscriber: Subscriber, cursor: str | None) -> None:
-        feed = self._feed if cursor is None else self._feed.after(cursor)
         async with self.rendering.context() as ctx:
-            chunk = await feed.open(ctx)
+            chunk = await self._feed.after(cursor).open(ctx)
         await self._deliver(subscriber, chunk)
         await self._replay(subscriber)
 
@@ -159,9 +181,13 @@ class LogBroadcast(Broadcast):
                 return
             if not subscriber.sink.is_ready:
                 await subscriber.sink.drained()
-            async with self.rendering.context() as ctx:
-                chunk = await self._feed.replay(ctx, subscriber.position)
-            await self._deliver(subscriber, chunk)
+            try:
+                async with self.rendering.context() as ctx:
+                    chunk = await self._feed.replay(ctx, subscriber.position)
+            except Exception as error:
+                await _rest(error)  # nothing is lost: it goes on from the same position
+            else:
+                await self._deliver(subscriber, chunk)
 
     async def _deliver(self, subscriber: Subscriber, chunk: Chunk) -> None:
         for item in chunk.items:
@@ -210,9 +236,13 @@ class StateBroadcast(Broadcast):
 
     async def _count(self) -> None:
         """Count, render and hand out what has changed."""
-        self._is_due = False
         async with self.rendering.context() as ctx:
-            records, position = await self._feed.state(ctx)
+            self._is_due = False
+            try:
+                records, position = await self._feed.state(ctx)
+            except Exception:
+                self._is_due = True
+                raise
         vanished = {key: self._feed.vanished(key) for key in self._records.keys() - records.keys()}
         changed = {key: record for key, record in records.items() if self._records.get(key) != record}
         self._records, self._position = records, position

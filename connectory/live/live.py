@@ -20,7 +20,7 @@ from connectory.store.snapshot import open_snapshot
 from connectory.store.tail import Batch, Tail
 from resolvers.context import Context, Viewer
 from resolvers.errors import BadUserInput
-from resolvers.feeds import Feed, LogFeed, SummaryFeed
+from resolvers.feeds import LogFeed, SummaryFeed
 
 #: Seconds between counts of summaries without any event: staleness grows by the clock alone.
 _CLOCK_INTERVAL = 5.0
@@ -74,13 +74,19 @@ class Live:
 
         ``last_event_id`` takes the place of the field's ``after``. Raises Refused.
         """
-        rendering = await render_with(self._kitchen, prepared)
-        cursor = _cursor(rendering.feed, last_event_id)
-        key = _key(prepared, rendering.viewer)
-        broadcast = self._broadcasts.get(key)
+        variables, name = prepared.operation.variables or {}, prepared.cursor_variable
+        given = None if name is None else variables.get(name)
+        key = _key(prepared, self._kitchen.open_context().viewer)
+        broadcast = self._broadcasts.get(key) if isinstance(given, str | None) else None
         if broadcast is None:
-            broadcast = self._begin(key, rendering)
-        return broadcast.join(sink, cursor)
+            rendering = await render_with(self._kitchen, prepared)
+            broadcast = self._broadcasts.get(key) or self._begin(key, rendering)
+        feed = broadcast.feed
+        if not isinstance(feed, LogFeed):
+            return broadcast.join(sink, None)
+        # one that does not stand in a variable is everybody's
+        cursor = last_event_id or (feed.cursor if name is None else given)
+        return broadcast.join(sink, _checked(feed, cursor))
 
     async def close(self) -> None:
         """Forget everybody."""
@@ -154,13 +160,9 @@ def _key(prepared: Prepared, viewer: Viewer) -> Hashable:
     return (prepared.operation.query, prepared.operation.name, json.dumps(variables, sort_keys=True), viewer)
 
 
-def _cursor(feed: Feed, last_event_id: str | None) -> str | None:
-    """Where to begin. Raises Refused for an event id that is not ours."""
-    if not isinstance(feed, LogFeed):
-        return None
-    if last_event_id is None:
-        return feed.cursor
+def _checked(feed: LogFeed, cursor: str | None) -> str | None:
+    """Raises Refused for what is no cursor of the log."""
     try:
-        return feed.after(last_event_id).cursor
+        return feed.after(cursor).cursor
     except BadUserInput as error:
         raise Refused([error], before_execution=False) from None

@@ -47,33 +47,37 @@ class Prepared:
 
     operation: Operation
     document: DocumentNode
-    definition: OperationDefinitionNode
-
-    @property
-    def type(self) -> OperationType:
-        return self.definition.operation
-
-    @property
-    def cursor_variable(self) -> str | None:
-        """The variable that says nothing but where a subscription begins; None where there is no such one."""
-        return _cursor_variable(self.document, self.definition)
+    type: OperationType
+    #: the variable that says nothing but where a subscription begins; None where there is no such one
+    cursor_variable: str | None
 
 
 def prepare(schema: Schema, operation: Operation) -> Prepared:
     """Raises Refused."""
     read = _read_and_keep if len(operation.query) <= LONGEST else _read
-    try:
-        found = read(schema._schema, operation.query)
-    except GraphQLError as error:
-        raise Refused([error], before_execution=True) from None
-    if not isinstance(found, DocumentNode):
+    found = read(schema._schema, operation.query, operation.name)
+    if not isinstance(found, _Read):
         raise Refused(found, before_execution=True)
-    return Prepared(operation, found, _chosen(found, operation.name))
+    return Prepared(operation, found.document, found.definition.operation, found.cursor_variable)
 
 
-def _read(schema: GraphQLSchema, query: str) -> DocumentNode | list[GraphQLError]:
-    document = parse(query)
-    return validate(schema, document) or document
+@dataclass(frozen=True, slots=True)
+class _Read:
+    document: DocumentNode
+    definition: OperationDefinitionNode
+    cursor_variable: str | None
+
+
+def _read(schema: GraphQLSchema, query: str, name: str | None) -> _Read | Sequence[GraphQLError]:
+    try:
+        document = parse(query)
+        errors = validate(schema, document)
+        if errors:
+            return errors
+        definition = _chosen(document, name)
+    except GraphQLError as error:
+        return [error]
+    return _Read(document, definition, _cursor_variable(document, definition))
 
 
 _read_and_keep = lru_cache(maxsize=KEPT)(_read)
@@ -88,8 +92,7 @@ def _chosen(document: DocumentNode, name: str | None) -> OperationDefinitionNode
         found = operations if len(operations) == 1 else []
         said = "operationName has to name one operation of the document."
     if not found:
-        error = GraphQLError(said, extensions={"code": masking.BAD_USER_INPUT})
-        raise Refused([error], before_execution=True)
+        raise GraphQLError(said, extensions={"code": masking.BAD_USER_INPUT})
     return found[0]
 
 
@@ -114,5 +117,10 @@ def _cursor_variable(document: DocumentNode, definition: OperationDefinitionNode
     uses = _Uses()
     visit(document, uses)
     name = given.name.value
+    if any(
+        defined.variable.name.value == name and defined.default_value
+        for defined in definition.variable_definitions or ()
+    ):
+        return None
     # its definition is one use, the argument the other
     return name if uses.counts[name] == 2 else None

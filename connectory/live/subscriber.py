@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from typing import TYPE_CHECKING, Any
 
-from connectory import masking
+from graphql import GraphQLError
+
 from connectory.answer import encode
+from connectory.live.prepared import Refused
 from connectory.live.sink import Sink, TooSlow
 from resolvers.feeds import Item
 
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from connectory.live.broadcast import Broadcast
 
 _log = logging.getLogger(__name__)
+
+
+def _refusal(error: Exception) -> Refused:
+    told = error if isinstance(error, GraphQLError) else GraphQLError("failed", original_error=error, path=[])
+    return Refused([told], before_execution=False)
 
 
 class Subscriber:
@@ -73,7 +80,7 @@ class Subscriber:
         """Put a result aside until the client reads on; it takes the place of an older one of its key."""
         self._pending[item.key] = (item, body)
         if self._task is None:
-            self.run(self.hand_over())
+            self.run(self.hand_over)
 
     async def hand_over(self) -> None:
         """Give what was put aside, at the client's own pace. Raises TooSlow."""
@@ -85,19 +92,18 @@ class Subscriber:
             self.position = max(item.position, self.position or 0)
             await self._send(item, body)
 
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
+    def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do what takes its time: open, read again from the log, or wait for the client."""
         self._task = asyncio.create_task(self._guarded(work), name="subscriber")
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            await work
+            await work()
         except TooSlow:
             self.leave()  # the transport ends the connection
         except Exception as error:
-            body = encode({"errors": [masking.internal(error, path="subscription")]})
             if not self.has_left:
-                await self.sink.send(body, "")
+                await self.sink.send(encode(_refusal(error).body()), "")
                 await self.finish()
         finally:
             if self._task is asyncio.current_task():

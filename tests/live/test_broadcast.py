@@ -1,0 +1,391 @@
+"""Who shares a rendering, and what becomes of it while readers come, lag, go, and the store fails."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from connectory.bus import Bus
+from connectory.live.live import Live
+from connectory.live.prepared import Refused, prepare
+from connectory.live.rendering import Rendering
+from connectory.model import JobStatus, Role
+from connectory.operation import Operation
+from connectory.store import Store
+from connectory.store.identity import CONNECTOR, JOB, global_id
+from connectory.store.log import log_cursor
+from connectory.store.tail import Tail
+from resolvers.context import Context, Viewer
+from schema import build_schema
+from tests.api.world import Writer, begin
+from tests.facts import at, connector, job
+from tests.wait import until
+
+JOB_ID = global_id(JOB, "alpha", "1")
+PROGRESS = """subscription ($id: ID!, $after: String) {
+  jobProgress(jobId: $id, after: $after) { kind processed job { progress { processed } connector { name } } } }"""
+EVENTS = "subscription ($after: String) { events(after: $after) { kind cursor ... on JobEvent { processed } } }"
+EVENTS_AFTER = 'subscription { events(after: "?") { cursor } }'
+SUMMARIES = "subscription { sourceSummaryChanged { source totalConnectors runningJobs } }"
+
+
+class Reader:
+    """A sink that keeps what it is sent, at the pace that the test sets."""
+
+    def __init__(self) -> None:
+        self.results: list[Any] = []
+        self.cursors: list[str] = []
+        self.is_ready = True
+        self.is_complete = False
+        self._reads = asyncio.Event()
+
+    async def send(self, body: bytes, cursor: str) -> None:
+        assert self.is_ready, "a client that does not read was sent more"
+        self.results.append(json.loads(body))
+        self.cursors.append(cursor)
+
+    async def drained(self) -> None:
+        await self._reads.wait()
+
+    async def complete(self) -> None:
+        self.is_complete = True
+
+    def stop(self) -> None:
+        self.is_ready = False
+        self._reads.clear()
+
+    def read_on(self) -> None:
+        self.is_ready = True
+        self._reads.set()
+
+    def said(self, field: str, *path: str) -> list[Any]:
+        """The values of one field, in order."""
+        found = [result["data"][field] for result in self.results]
+        for name in path:
+            found = [value[name] for value in found]
+        return found
+
+    async def has(self, count: int) -> None:
+        async def look() -> bool:
+            return len(self.results) >= count
+
+        await until(look)
+
+
+class Watches:
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+
+    def watch(self, ids: Any) -> None:
+        self.ids += ids
+
+    def unwatch(self, ids: Any) -> None:
+        for id in ids:
+            self.ids.remove(id)
+
+
+class Ground:
+    """The live side alone: no transport and no engine."""
+
+    def __init__(self, store: Store, writer: Writer) -> None:
+        self.store, self.writer = store, writer
+        self.schema = build_schema()
+        self.tail = Tail(store, Bus(), poll_interval=0.02)
+        self.watches = Watches()
+        self.viewer = Viewer("somebody", Role.VIEWER)
+        self.live = Live(
+            self.schema,
+            store,
+            lambda: Context(store, self.viewer),
+            self.tail,
+            self.watches,
+            clock=lambda: datetime.now(UTC),
+        )
+        self.moves = 0
+
+    async def follow(self, query: str, *, last_event_id: str | None = None, **variables: Any) -> Reader:
+        reader = Reader()
+        prepared = prepare(self.schema, Operation(query, variables))
+        await self.live.subscribe(prepared, reader, last_event_id=last_event_id)
+        return reader
+
+    async def move(self, times: int = 1, status: JobStatus = JobStatus.RUNNING) -> None:
+        """The job gets on: one commit for each step."""
+        for _ in range(times):
+            self.moves += 1
+            ended = at(self.moves) if status.ended else None
+            fact = job("1", status=status, processed=self.moves, completed_at=ended)
+            await self.writer.poll(at(self.moves), [connector("a")], [fact])
+
+    def go_on(self) -> None:
+        self._following = asyncio.create_task(self.tail.run(), name="tail")
+
+    async def stand_still(self) -> None:
+        """The log is not read for a while."""
+        self._following.cancel()
+        await asyncio.gather(self._following, return_exceptions=True)
+
+    async def head(self) -> int:
+        """The log's end, once the tail has come there."""
+
+        async def look() -> int:
+            async with self.store.read() as connection:
+                head: int = (await connection.exec_driver_sql("SELECT position FROM log_head")).scalar_one()
+            return head if self.tail.position == head else 0
+
+        return await until(look)
+
+
+@pytest.fixture
+async def ground(store: Store) -> AsyncIterator[Ground]:
+    ground = Ground(store, await begin(store))
+    ground.go_on()
+    await ground.move()
+    yield ground
+    await ground.live.close()
+    assert (ground.live.broadcasts, ground.live.subscribers, ground.watches.ids) == (0, 0, [])
+    await ground.stand_still()
+
+    async def nobody_left() -> bool:
+        return {task.get_name() for task in asyncio.all_tasks()}.isdisjoint({"subscriber", "broadcast", "live moment"})
+
+    await until(nobody_left)
+
+
+@pytest.fixture
+def renderings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The records that were rendered."""
+    rendered: list[Any] = []
+    original = Rendering.body
+
+    async def body(self: Rendering, record: Any) -> bytes:
+        rendered.append(record)
+        return await original(self, record)
+
+    monkeypatch.setattr(Rendering, "body", body)
+    return rendered
+
+
+async def test_a_change_is_rendered_once_for_all_who_asked_the_same(ground: Ground, renderings: list[Any]) -> None:
+    readers = [await ground.follow(PROGRESS, id=JOB_ID) for _ in range(50)]
+    for reader in readers:
+        await reader.has(1)
+    opened = len(renderings)
+    assert opened == 1, "the opening is the same for all, as long as nothing changes"
+    for _ in range(4):
+        await ground.move()
+        await readers[0].has(ground.moves)
+    for reader in readers:
+        await reader.has(5)
+        assert reader.said("jobProgress", "processed") == [1, 2, 3, 4, 5]
+        assert reader.said("jobProgress", "job", "progress", "processed") == [1, 2, 3, 4, 5]
+    assert len(renderings) == opened + 4
+    assert (ground.live.broadcasts, ground.live.subscribers) == (1, 50)
+
+
+async def test_who_shares(ground: Ground) -> None:
+    """Where in the log somebody begins makes no difference; everything else that is asked does."""
+    start = log_cursor(1)
+    for query, variables in (
+        (EVENTS, {}),
+        (EVENTS, {"after": start}),
+        (EVENTS, {"after": None}),
+    ):
+        await ground.follow(query, **variables)
+    assert ground.live.broadcasts == 1
+    await ground.follow(EVENTS + " ")
+    await ground.follow(EVENTS_AFTER.replace("?", start))
+    default = EVENTS.replace("String", f'String = "{start}"')
+    await ground.follow(default)
+    await ground.follow(default, after=log_cursor(2))
+    twice = EVENTS.replace("processed", "job { errors(after: $after) { totalCount } }")
+    await ground.follow(twice)
+    await ground.follow(twice, after=start)
+    assert ground.live.broadcasts == 7
+    ground.viewer = Viewer("somebody else", Role.VIEWER)
+    await ground.follow(EVENTS)
+    assert ground.live.broadcasts == 8
+
+
+async def test_each_begins_where_it_wants(ground: Ground) -> None:
+    await ground.move(5)
+    head = await ground.head()
+    late = await ground.follow(EVENTS)
+    early = await ground.follow(EVENTS, after=log_cursor(0))
+    middle = await ground.follow(EVENTS, after=log_cursor(head - 2))
+    again = await ground.follow(EVENTS, after=log_cursor(0), last_event_id=log_cursor(head - 1))
+    by_text = await ground.follow(EVENTS_AFTER.replace("?", log_cursor(head - 3)))
+    await ground.move()
+    for reader, first in ((late, head + 1), (early, 1), (middle, head - 1), (again, head), (by_text, head - 2)):
+        await reader.has(head + 2 - first)
+        assert reader.said("events", "cursor") == [log_cursor(n) for n in range(first, head + 2)]
+        assert reader.cursors == reader.said("events", "cursor")
+
+
+async def test_who_is_ahead_of_the_tail_is_told_nothing_twice(ground: Ground) -> None:
+    await ground.head()
+    await ground.stand_still()
+    await ground.move(3)
+    events, progress = await ground.follow(EVENTS, after=log_cursor(0)), await ground.follow(PROGRESS, id=JOB_ID)
+    await progress.has(1)
+    await events.has(3)
+    ground.go_on()
+    await ground.move()
+    head = await ground.head()
+    await events.has(head)
+    await until_last(progress, 5)
+    assert events.cursors == [log_cursor(n) for n in range(1, head + 1)]
+    assert progress.said("jobProgress", "processed") == [4, 5]
+
+
+async def test_slow_readers_of_one_job_are_given_the_newest_and_the_end(ground: Ground) -> None:
+    slow, quick = await ground.follow(PROGRESS, id=JOB_ID), await ground.follow(PROGRESS, id=JOB_ID)
+    await slow.has(1)
+    slow.stop()
+    await ground.move(30)
+    await quick.has(31)
+    slow.read_on()
+    await slow.has(2)
+    slow.stop()
+    await ground.move(5)
+    await ground.move(status=JobStatus.SUCCEEDED)
+    await quick.has(37)
+    slow.read_on()
+    await slow.has(3)
+    assert slow.said("jobProgress", "processed") == [1, 31, 37]
+    assert slow.said("jobProgress", "kind")[-1] == "JOB_FINISHED"
+    assert slow.is_complete
+    assert quick.is_complete
+    assert quick.said("jobProgress", "processed") == list(range(1, 38))
+
+
+async def test_slow_readers_of_events_miss_nothing(ground: Ground) -> None:
+    slow, quick = await ground.follow(EVENTS, after=log_cursor(0)), await ground.follow(EVENTS, after=log_cursor(0))
+    await slow.has(2)
+    for _ in range(3):
+        slow.stop()
+        await ground.move(20)
+        await quick.has(await ground.head())
+        slow.read_on()
+        await ground.move(3)
+    head = await ground.head()
+    for reader in (slow, quick):
+        await reader.has(head)
+        assert reader.cursors == [log_cursor(n) for n in range(1, head + 1)]
+
+
+async def test_more_than_can_be_rendered_is_read_again(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectory.live.broadcast._WAITING", 5)
+    progress, events = await ground.follow(PROGRESS, id=JOB_ID), await ground.follow(EVENTS, after=log_cursor(0))
+    await progress.has(1)
+    await events.has(2)
+    await ground.stand_still()
+    await ground.move(38)
+    ground.go_on()
+    head = await ground.head()
+    await events.has(head)
+    assert events.cursors == [log_cursor(n) for n in range(1, head + 1)]
+    await until_last(progress, 39)
+    assert len(progress.results) < 10
+
+
+async def until_last(reader: Reader, processed: int) -> None:
+    async def look() -> bool:
+        return bool(reader.said("jobProgress", "processed")[-1] == processed)
+
+    await until(look)
+
+
+async def test_a_store_that_fails_ends_nothing(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectory.live.broadcast._AGAIN", 0.02)
+    events, summaries = await ground.follow(EVENTS, after=log_cursor(0)), await ground.follow(SUMMARIES)
+    await events.has(2)
+    await summaries.has(1)
+    events.stop()
+    await ground.move(3)
+    await ground.head()
+    failures = 0
+
+    async def fail(*_: Any) -> None:
+        nonlocal failures
+        failures += 1
+        raise OSError("no such database today")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("resolvers.feeds.EventFeed.replay", fail)
+        broken.setattr("resolvers.feeds.SummaryFeed.state", fail)
+        events.read_on()
+        await ground.writer.poll(at(50), [connector("a"), connector("b")], [])
+
+        async def has_failed() -> bool:
+            return failures > 5
+
+        await until(has_failed)
+    head = await ground.head()
+    await events.has(head)
+    assert events.cursors == [log_cursor(n) for n in range(1, head + 1)]
+    await summaries.has(2)
+    assert summaries.said("sourceSummaryChanged", "totalConnectors") == [1, 2]
+
+
+async def test_summaries_are_told_once_and_to_the_last(ground: Ground) -> None:
+    first = await ground.follow(SUMMARIES)
+    await first.has(1)
+    for n in range(2, 8):
+        await ground.writer.poll(at(n), [connector(str(i), source=f"s{i}") for i in range(n)], [])
+    await first.has(2)
+    second = await ground.follow(SUMMARIES)
+
+    async def agree() -> bool:
+        return all({s for s, n in newest(reader).items() if n} == {f"s{i}" for i in range(7)} for reader in readers)
+
+    readers = (first, second)
+    await until(agree)
+    for n in range(20, 24):
+        await ground.writer.poll(at(n), [connector("1", source="s1")], [])
+
+    async def only_one_left() -> bool:
+        return all({s for s, n in newest(reader).items() if n} == {"s1"} for reader in readers)
+
+    await until(only_one_left)
+    assert newest(first).keys() == {f"s{i}" for i in range(7)} | {"web"}, "what has vanished is told with zeros"
+
+
+def newest(reader: Reader) -> dict[str, int]:
+    return {told["source"]: told["totalConnectors"] for told in reader.said("sourceSummaryChanged")}
+
+
+async def test_what_cannot_begin_says_why(ground: Ground) -> None:
+    for query, variables, code in (
+        (PROGRESS, {"id": "?"}, "NOT_FOUND"),
+        (PROGRESS, {"id": global_id(JOB, "alpha", "?")}, "NOT_FOUND"),
+        (PROGRESS, {"id": global_id(CONNECTOR, "alpha", "a")}, "NOT_FOUND"),
+        (PROGRESS, {}, "BAD_USER_INPUT"),
+        (EVENTS, {"after": "?"}, "BAD_USER_INPUT"),
+        (EVENTS, {"after": 5}, "BAD_USER_INPUT"),
+    ):
+        with pytest.raises(Refused) as refused:
+            await ground.follow(query, **variables)
+        (error,) = refused.value.body()["errors"]
+        assert error["extensions"]["code"] == code, query
+    with pytest.raises(Refused):
+        await ground.follow(EVENTS, last_event_id="?")
+    ahead = await ground.follow(EVENTS, after=log_cursor(10_000))
+    await ahead.has(1)
+    assert "another store" in ahead.results[0]["errors"][0]["message"]
+    assert ahead.is_complete
+
+
+async def test_a_job_is_watched_while_somebody_follows_it(ground: Ground) -> None:
+    prepared = prepare(ground.schema, Operation(PROGRESS, {"id": JOB_ID}))
+    first = await ground.live.subscribe(prepared, Reader())
+    second = await ground.live.subscribe(prepared, Reader())
+    assert ground.watches.ids == [JOB_ID]
+    first.leave()
+    first.leave()
+    assert ground.watches.ids == [JOB_ID]
+    second.leave()
+    assert ground.watches.ids == []
