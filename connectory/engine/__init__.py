@@ -1,18 +1,27 @@
-"""What runs between the upstreams and the store: one loop per system that polls, diffs, commits and wakes."""
+"""What runs between the upstreams and the store: one loop per system that polls, diffs, commits and wakes.
+
+Beside the loops run the one reader of the change log, and the talk with other gateways on the same store.
+"""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from random import Random
+from uuid import uuid4
 
 from connectory.bus import Bus
 from connectory.engine.configured import ConfiguredSystem
-from connectory.engine.poller import Poller
+from connectory.engine.neighbours import PATIENCE, RENEWAL, Neighbours
+from connectory.engine.poller import STOPPING, Poller
+from connectory.engine.watches import Watches
 from connectory.model import ActionFailureCode, ActionRefusal
 from connectory.store import Store
 from connectory.store.registration import register_systems
+from connectory.store.tail import Tail
+from connectory.store.wire import Wire
 
 __all__ = ["ConfiguredSystem", "Engine"]
 
@@ -26,7 +35,8 @@ _FAREWELL = 1.0
 class Engine:
     """Polls every configured system until it is stopped. One system's trouble never delays another.
 
-    ``clock`` tells the time (UTC-aware), ``chance`` the jitter.
+    ``clock`` tells the time (UTC-aware), ``ticks`` counts seconds, ``chance`` is the jitter. ``renewal`` and
+    ``patience`` are of the talk with other gateways, see ``Neighbours``.
     """
 
     def __init__(
@@ -36,35 +46,68 @@ class Engine:
         *,
         bus: Bus | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        ticks: Callable[[], float] = time.monotonic,
         chance: Random | None = None,
+        renewal: float = RENEWAL,
+        patience: float = PATIENCE,
     ) -> None:
         self.bus = bus or Bus()
+        #: the one reader of the change log in this process
+        self.tail = Tail(store, self.bus, clock=clock)
+        self.wire = Wire(store, self.bus, chance=chance)
+        self.watches = Watches({system.name for system in systems}, ticks)
         self._store = store
         self._systems = systems
         chance = chance or Random()
-        self.pollers = {system.name: Poller(store, system, self.bus, clock=clock, chance=chance) for system in systems}
+        self.pollers = {
+            system.name: Poller(store, system, self.bus, self.watches, clock=clock, chance=chance) for system in systems
+        }
+        self._neighbours = Neighbours(
+            self.wire, self.watches, self.pollers, name=uuid4().hex, renewal=renewal, patience=patience
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Make the store know the configured systems, and start polling them. Returns at once, whoever answers."""
         await register_systems(self._store, [system.registration for system in self._systems])
-        self._tasks = [asyncio.create_task(poller.run(), name=f"poll {name}") for name, poller in self.pollers.items()]
+        await self.tail.begin()
+        work = {f"poll {name}": poller.run() for name, poller in self.pollers.items()}
+        work |= {"tail": self.tail.run(), "wire": self.wire.run(), "neighbours": self._neighbours.run()}
+        self._tasks = [asyncio.create_task(running, name=name) for name, running in work.items()]
+
+    # ---- the port that resolvers and subscriptions call
 
     async def refresh(self, system: str) -> ActionRefusal | None:
-        """Poll ``system`` now; see ``Poller.refresh``. Part of the port that resolvers call."""
+        """Poll ``system`` now, or have it polled by the gateway that does; see ``Poller.refresh``."""
         poller = self.pollers.get(system)
         if poller is None:
             return ActionRefusal(ActionFailureCode.NOT_FOUND, f"No system is configured by the name {system!r}.")
-        return await poller.refresh()
+        refusal = await poller.refresh()
+        return await self._neighbours.refresh(system) if refusal is poller.elsewhere else refusal
+
+    def watch(self, ids: Iterable[str]) -> None:
+        """Look at these jobs, and at the open jobs of these connectors (global ids), every ``live_interval`` until
+        ``unwatch`` has been called as often. Ids that nobody knows are ignored."""
+        new = self.watches.add(ids)
+        for system in {thing.system for thing in new}:
+            self.pollers[system].stir()
+        self._neighbours.tell_watched(new)
+
+    def unwatch(self, ids: Iterable[str]) -> None:
+        """One watcher fewer of each."""
+        self._neighbours.tell_left(self.watches.remove(ids))
 
     async def stop(self) -> None:
         """End all polling within five seconds. A commit that has begun is finished or rolled back as a whole."""
+        self._neighbours.give_up(STOPPING)
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=_GRACE)
             for task in late:
-                _log.warning("a poller does not end", extra={"action": "engine_stop_late", "task": task.get_name()})
+                _log.warning(
+                    "a task of the engine does not end", extra={"action": "engine_stop_late", "task": task.get_name()}
+                )
         self._tasks = []
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FAREWELL):

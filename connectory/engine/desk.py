@@ -39,6 +39,11 @@ class Desk:
         #: what a Retry-After forbids to ask before
         self._not_before: datetime | None = None
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process is the one to poll, as far as it knows."""
+        return self._term is not None
+
     async def recall(self) -> bool:
         """Make sure that this process is the one to poll, and that it remembers. False: another one polls."""
         term = await self.store.leases.hold(self.system.name)

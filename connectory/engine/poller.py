@@ -14,6 +14,7 @@ from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.desk import Desk
 from connectory.engine.pace import after_answer, after_failure
 from connectory.engine.trouble import lies_in_the_facts, problem_of
+from connectory.engine.watches import Watches
 from connectory.model import ActionFailureCode, ActionRefusal, Known, Observation, Problem, SystemErrorCode
 from connectory.store import Store
 from connectory.store.records import DOWN
@@ -28,27 +29,35 @@ class Poller:
     """Polls one system for ever. Nothing that an upstream does ends it, and no trouble with the store either."""
 
     def __init__(
-        self, store: Store, system: ConfiguredSystem, bus: Bus, *, clock: Callable[[], datetime], chance: Random
+        self,
+        store: Store,
+        system: ConfiguredSystem,
+        bus: Bus,
+        watches: Watches,
+        *,
+        clock: Callable[[], datetime],
+        chance: Random,
     ) -> None:
         self.system = system
+        #: what ``refresh`` answers when another process polls the system
+        self.elsewhere = _refusal(f"another gateway polls {system.name}; ask that one")
         self._source: Source = system.kind.open(system.settings)
         self._desk = Desk(store, system, bus, clock=clock, chance=chance)
         self._background = Background(self._desk, self._source)
-        self._chance = chance
+        self._watches, self._chance = watches, chance
         self._is_closed = False
         #: those who wait for a poll that begins after they asked
         self._waiting: list[Waiter] = []
-        self._asked = asyncio.Event()
+        self._stirred = asyncio.Event()
 
     async def run(self) -> None:
         try:
             while not self._is_closed:
                 waiting, self._waiting = self._waiting, []
-                self._asked.clear()
                 wait, outcome = self.system.poll_interval, None
                 try:
                     if not await self._desk.recall():
-                        outcome = _refusal(f"another gateway polls {self.system.name}; ask that one")
+                        outcome = self.elsewhere
                     elif held := self._desk.held:
                         wait, outcome = held, _refusal(f"{self.system.name} asked us to wait", held)
                     else:
@@ -67,7 +76,7 @@ class Poller:
                 await self._idle(wait)
         finally:
             self._is_closed = True
-            _answer(self._waiting, _STOPPING)
+            _answer(self._waiting, STOPPING)
             await self._background.stop()
 
     async def close(self) -> None:
@@ -81,14 +90,23 @@ class Poller:
         Answers once a poll that began after the call is done or failed: with None, or with why there was none.
         """
         if self._is_closed:
-            return _STOPPING
+            return STOPPING
         held = self._desk.held
         if held > 0:
             return _refusal(f"{self.system.name} asked us to wait", held)
         waiter: Waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
-        self._asked.set()
+        self.stir()
         return await waiter
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this process polls the system, as far as it knows."""
+        return self._desk.is_ours
+
+    def stir(self) -> None:
+        """Between polls: see at once whether somebody asks for one, or watches what was not watched."""
+        self._stirred.set()
 
     # ---- one poll
 
@@ -150,36 +168,44 @@ class Poller:
     # ---- between polls
 
     async def _idle(self, seconds: float) -> None:
-        """Until the next poll is due or somebody asks for one; meanwhile look at what runs, every live_interval."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        live = self._desk.state.health not in DOWN
-        while (left := end - loop.time()) > 0:
-            live = live and self._may_look()
-            pause = min(left, self.system.live_interval) if live else left
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._asked.wait()
-                    return
-            left = end - loop.time()
-            if live and left > 0:
-                live = await self._look(left)
+        """Until the next poll is due or somebody asks for one; meanwhile look at what runs or is watched, each
+        live_interval after the last time that the system was asked."""
+        now, interval = asyncio.get_running_loop().time, self.system.live_interval
+        end, due = now() + seconds, now() + interval
+        may_look = self._desk.state.health not in DOWN
+        while (left := end - now()) > 0 and not self._waiting:
+            jobs = self._to_look_at() if may_look else frozenset()
+            pause = min(left, due - now()) if jobs else left
+            if pause > 0:
+                await self._pause(pause)
+            elif jobs:
+                may_look = await self._look(jobs, left)
+                due = now() + interval
         more = self._desk.held
-        if more > 0:  # what goes on beside the polls was asked to wait
+        if more > 0 and not self._waiting:  # what goes on beside the polls was asked to wait
             await self._idle(more)
 
-    def _may_look(self) -> bool:
-        known = self._desk.known
-        return known is not None and bool(known.running_jobs) and self._desk.held == 0
+    async def _pause(self, seconds: float) -> None:
+        """So long, or until something is stirred."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stirred.wait()
+        self._stirred.clear()
 
-    async def _look(self, seconds: float) -> bool:
-        """One look at the running jobs, within so many seconds. False: no more before the next poll."""
+    def _to_look_at(self) -> frozenset[str]:
+        known = self._desk.known
+        if known is None or self._desk.held > 0:
+            return frozenset()
+        return self._watches.among(self.system.name, known.open_jobs) | frozenset(known.running_jobs)
+
+    async def _look(self, jobs: frozenset[str], seconds: float) -> bool:
+        """One look at these jobs, within so many seconds. False: no more before the next poll."""
         known, state = self._desk.known, self._desk.state
         if known is None:
             return False
         try:
             async with asyncio.timeout(seconds):
-                observation = await self._source.look(known, frozenset(known.running_jobs))
+                observation = await self._source.look(known, jobs)
         except SourceError as error:
             await self._desk.hold([problem_of(error)])
             return False
@@ -203,7 +229,8 @@ def _refusal(message: str, seconds: float | None = None) -> ActionRefusal:
     return ActionRefusal(ActionFailureCode.UPSTREAM_UNAVAILABLE, f"{message}.", retry_after_seconds=seconds)
 
 
-_STOPPING = _refusal("the gateway is being stopped")
+#: what ``refresh`` answers while the gateway ends
+STOPPING = _refusal("the gateway is being stopped")
 
 
 def _answer(waiting: Sequence[Waiter], outcome: ActionRefusal | None) -> None:

@@ -5,12 +5,13 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, column, delete, insert, select, update, values
+from sqlalchemy import String, bindparam, cast, column, delete, func, insert, select, update, values
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import ENDED, SUCCEEDED, JobErrorFact, JobType
 from connectory.store.columns import Name
 from connectory.store.tables import CONNECTORS, EVENTS, JOB_ERRORS, JOBS, LOG_HEAD, SYSTEMS
+from connectory.store.wire import LOG_CHANNEL
 
 #: Rows per statement.
 BATCH = 500
@@ -49,11 +50,14 @@ async def update_rows(connection: AsyncConnection, table: Any, rows: Sequence[Ro
 
 
 async def append_events(connection: AsyncConnection, events: Sequence[Row]) -> int:
-    """Append to the log and tell its new position.
+    """Append to the log and tell its new position; on PostgreSQL the commit tells it to the other gateways too.
 
     Called last in a transaction: from here to the commit other writers wait for the log's head.
     """
-    move = update(LOG_HEAD).values(position=LOG_HEAD.c.position + len(events)).returning(LOG_HEAD.c.position)
+    told = [LOG_HEAD.c.position]
+    if connection.dialect.name == "postgresql":
+        told.append(func.pg_notify(LOG_CHANNEL, cast(LOG_HEAD.c.position, String)))
+    move = update(LOG_HEAD).values(position=LOG_HEAD.c.position + len(events)).returning(*told)
     position: int = (await connection.execute(move)).scalar_one()
     first = position - len(events) + 1
     await insert_rows(connection, EVENTS, [{"position": first + n, **event} for n, event in enumerate(events)])

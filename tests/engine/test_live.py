@@ -312,24 +312,6 @@ async def test_whoever_waits_is_told_when_the_gateway_stops(store: Store) -> Non
     assert refusal.code is ActionFailureCode.UPSTREAM_UNAVAILABLE
 
 
-async def test_of_two_gateways_the_one_that_does_not_poll_says_so(postgres_url: str) -> None:
-    first, second = Store(postgres_url), Store(postgres_url)
-    try:
-        await first.upgrade()
-        polls, waits = Scripted(), Scripted()
-        polls.says = waits.says = RUNS
-        async with running(first, idle(polls)):
-            await until(lambda: _truth(polls.polls == 1))
-            async with running(second, configured(waits)) as engine, asyncio.timeout(5):
-                refusal = await engine.refresh("scripted")
-        assert refusal is not None
-        assert "another gateway" in refusal.message
-        assert waits.polls == 0
-    finally:
-        await first.close()
-        await second.close()
-
-
 # ---- the closer look
 
 FOUND = JobFindings(
