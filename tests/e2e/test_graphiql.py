@@ -3,8 +3,10 @@
 import json
 import re
 import shutil
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +20,7 @@ from connectory import graphiql
 from connectory.config import Override
 from connectory.demo import demo
 from tests.api.gateway import served
+from tests.e2e.bridge import Bridge
 from tests.missing import missing
 from tests.paths import CONTRACT, ROOT
 from tests.wait import until
@@ -44,12 +47,13 @@ class Visit:
     """A tab of the browser, with what it complained about and what it asked of others than the gateway."""
 
     page: Page
-    host: str
+    #: where the gateway is to be reached
+    hosts: set[str]
     complaints: list[str] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)
 
     async def guard(self, route: Route, request: Request) -> None:
-        if URL(request.url).authority == self.host:
+        if URL(request.url).authority in self.hosts:
             await route.continue_()
         else:
             self.outside.append(request.url)
@@ -84,6 +88,22 @@ async def gateway_url() -> AsyncIterator[str]:
         yield running.url
 
 
+async def moving_job(url: str) -> str:
+    """The id of a running job that has been seen to move twice, so that it is none that is over in a moment."""
+    query = "{ jobs(filter: {statuses: [RUNNING]}, first: 100) { nodes { id progress { processed } } } }"
+    numbers: defaultdict[str, set[int]] = defaultdict(set)
+
+    async def look() -> str | None:
+        async with ClientSession() as http, http.post(f"{url}/graphql", json={"query": query}) as answer:
+            for job in (await answer.json())["data"]["jobs"]["nodes"]:
+                numbers[job["id"]].add(job["progress"]["processed"])
+        return next((id for id, seen in numbers.items() if len(seen) > 2), None)
+
+    found = await until(look, within=30)
+    assert found is not None
+    return found
+
+
 @pytest.fixture
 async def visit(gateway_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Visit]:
     """GraphiQL, just opened; parametrize indirectly with "light" or "dark" to set what the system prefers."""
@@ -95,7 +115,7 @@ async def visit(gateway_url: str, request: pytest.FixtureRequest) -> AsyncIterat
         try:
             scheme: Literal["dark", "light"] = getattr(request, "param", "light")
             page = await browser.new_page(viewport={"width": 1400, "height": 900}, color_scheme=scheme)
-            visit = Visit(page, URL(gateway_url).authority)
+            visit = Visit(page, {URL(gateway_url).authority})
             page.on("console", visit.hear)
             page.on("pageerror", lambda error: visit.complaints.append(str(error)))
             await page.route("**/*", visit.guard)
@@ -137,6 +157,80 @@ async def test_a_person_types_a_query(visit: Visit) -> None:
     await expect(page.locator(f"{QUERY} .squiggly-error")).to_have_count(0)
 
     assert visit.complaints == []
+    assert visit.outside == []
+
+
+async def test_a_person_follows_a_job(gateway_url: str, visit: Visit) -> None:
+    page = visit.page
+    job = await moving_job(gateway_url)
+    # The editor closes brackets and quotes by itself, and writes over what it has closed.
+    await visit.begin(f'subscription {{ jobProgress(jobId: "{job}") {{ kind processed }} }}')
+    await page.keyboard.press("Control+Enter")
+    numbers: set[str] = set()
+
+    async def moving() -> bool:
+        shown = re.search(r'"processed":\s(\d+)', await page.locator(ANSWER).inner_text())
+        numbers.update(shown.groups() if shown else ())
+        return len(numbers) >= 3
+
+    await until(moving, within=30)
+    await expect(page.get_by_role("button", name="Stop query")).to_be_visible()
+    await page.get_by_role("button", name="Stop query").click()
+    await expect(page.get_by_role("button", name="Execute query")).to_be_visible()
+
+    assert visit.complaints == []
+    assert visit.outside == []
+
+
+@pytest.mark.parametrize("tab", ["LiveEvents", "LiveSources"])
+async def test_a_person_opens_a_live_example(visit: Visit, tab: str) -> None:
+    page = visit.page
+    await page.get_by_role("tab", name=tab).click()
+    await page.get_by_role("button", name="Execute query").click()
+    answers: set[str] = set()
+
+    async def moving() -> bool:
+        shown = await page.locator(ANSWER).inner_text()
+        if '"data"' in shown:
+            answers.add(shown)
+        return len(answers) >= 3
+
+    await until(moving, within=30)
+
+    assert visit.complaints == []
+    assert visit.outside == []
+
+
+async def test_an_event_source_goes_on_after_breaks(gateway_url: str, visit: Visit) -> None:
+    """It remembers the id of the last event by itself, and hands it back when it connects again."""
+    page = visit.page
+    begin = """([query]) => {
+        window.seen = [];
+        const source = new EventSource("graphql?query=" + encodeURIComponent(query));
+        source.addEventListener("next", ({ data }) => window.seen.push(JSON.parse(data).data.events.cursor));
+    }"""
+
+    async def told() -> list[str]:
+        cursors: list[str] = await page.evaluate("window.seen")
+        return cursors
+
+    async def more_than(number: int) -> bool:
+        return len(await told()) > number
+
+    async with Bridge(URL(gateway_url)) as bridge, ClientSession() as http:
+        visit.hosts.add(bridge.url.authority)
+        await page.goto(str(bridge.url / "graphql"))
+        await page.evaluate(begin, ["subscription { events { cursor } }"])
+        for _ in range(2):
+            await until(partial(more_than, len(await told())), within=30)
+            bridge.cut()
+        await until(partial(more_than, len(await told())), within=30)
+        seen = await told()
+        query = "query ($after: String) { events(after: $after, first: 1000) { nodes { cursor } } }"
+        body = {"query": query, "variables": {"after": seen[0]}}
+        async with http.post(f"{gateway_url}/graphql", json=body) as answer:
+            log = [event["cursor"] for event in (await answer.json())["data"]["events"]["nodes"]]
+    assert seen[1:] == log[: len(seen) - 1]
     assert visit.outside == []
 
 
