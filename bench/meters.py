@@ -38,6 +38,12 @@ def peak() -> float:
     return told / 1e6 if sys.platform == "darwin" else told * 1024 / 1e6
 
 
+async def weigh() -> dict[str, float]:
+    """What this process has taken so far: ``seconds`` of processors, all threads and the kernel's part included, and
+    ``megabytes`` that it holds."""
+    return {"seconds": time.process_time(), "megabytes": resident()}
+
+
 class Holds:
     """How long the event loop kept everybody waiting, in seconds; ``worst`` may be set back to 0."""
 

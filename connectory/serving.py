@@ -1,7 +1,9 @@
 """Serving an application in the foreground: sockets first, then the application, then waiting for a signal."""
 
 import asyncio
+import gc
 import logging
+import resource
 import signal
 import socket
 import time
@@ -15,7 +17,9 @@ from aiohttp.abc import AbstractAccessLogger
 _LAST_REQUESTS = 1.0
 #: Seconds from the signal until we are gone, whatever hangs.
 _STOP_WITHIN = 4.5
-_BACKLOG = 128
+_BACKLOG = 1024
+#: Files that may be open at once, where the system lets us.
+_FILES = 65_536
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +129,18 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
 
     Further signals are ignored: stopping takes a few seconds at most.
     """
+    _prepare_process()
     asyncio.run(_until_signalled(main))
+
+
+def _prepare_process() -> None:
+    """Make room for many connections: each is a file, and some eighty objects that live for hours."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    # by default the collector walks over all of them each time that some hundred more have come
+    gc.set_threshold(20_000, 5, 50)
 
 
 async def _until_signalled(main: Callable[[], Awaitable[None]]) -> None:

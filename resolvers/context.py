@@ -1,8 +1,8 @@
 """What the resolvers of one operation share: who asks, one snapshot of the store, and its loaders."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Hashable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -34,6 +34,31 @@ class Actions(Protocol):
         """Poll ``system`` now: skips a back-off and an authentication hold, never a Retry-After."""
 
 
+class _Shielded(DataLoader[Any, Any]):
+    """A loader of several executions: one that is given up takes nothing from the others."""
+
+    def load(self, key: Any = None) -> "asyncio.Future[Any]":
+        return asyncio.shield(super().load(key))
+
+
+class Loaders:
+    """The loaders over one snapshot, by name. ``is_shared``: several executions load by them."""
+
+    def __init__(self, *, is_shared: bool = False) -> None:
+        self._make = _Shielded if is_shared else DataLoader[Any, Any]
+        self._by_name: dict[Hashable, DataLoader[Any, Any]] = {}
+
+    def get(self, name: Hashable, batch: BatchFunction) -> DataLoader[Any, Any]:
+        """``batch`` makes it on first use."""
+        found = self._by_name.get(name)
+        if found is None:
+            found = self._by_name[name] = self._make(batch, max_batch_size=_BATCH)
+        return found
+
+
+View = tuple[Snapshot, Loaders]
+
+
 class Context:
     """One per operation, never shared between two: loaders remember what they loaded."""
 
@@ -44,18 +69,18 @@ class Context:
         actions: Actions | None = None,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        take: Callable[[], AbstractAsyncContextManager[Snapshot]] | None = None,
+        take: Callable[[], AbstractAsyncContextManager[View]] | None = None,
     ) -> None:
-        """``take`` gives the snapshot, by default a new one of the store."""
+        """``take`` gives the snapshot and its loaders, by default new ones."""
         self.viewer = viewer
         self.actions = actions
         self._store = store
         self._clock = clock
-        self._take = take or (lambda: open_snapshot(store, clock()))
+        self._take = take or self._take_own
         self._stack = AsyncExitStack()
         self._snapshot: Snapshot | None = None
         self._opening: asyncio.Task[Snapshot] | None = None
-        self._loaders: dict[Hashable, DataLoader[Any, Any]] = {}
+        self._loaders = Loaders()
 
     async def snapshot(self) -> Snapshot:
         """The operation's one view of the store, taken when it is first needed.
@@ -69,24 +94,27 @@ class Context:
         return await asyncio.shield(self._opening)
 
     async def _open(self) -> Snapshot:
-        self._snapshot = await self._stack.enter_async_context(self._take())
-        return self._snapshot
+        snapshot, self._loaders = await self._stack.enter_async_context(self._take())
+        self._snapshot = snapshot
+        return snapshot
 
-    def over(self, take: Callable[[], AbstractAsyncContextManager[Snapshot]]) -> "Context":
-        """A context for the same viewer, over the snapshot that ``take`` gives."""
+    @asynccontextmanager
+    async def _take_own(self) -> AsyncIterator[View]:
+        async with open_snapshot(self._store, self._clock()) as snapshot:
+            yield snapshot, Loaders()
+
+    def over(self, take: Callable[[], AbstractAsyncContextManager[View]]) -> "Context":
+        """A context for the same viewer, over what ``take`` gives."""
         return Context(self._store, self.viewer, self.actions, clock=self._clock, take=take)
 
     def loader(self, name: Hashable, batch: BatchFunction) -> DataLoader[Any, Any]:
-        """The operation's loader of that name; ``batch`` makes it on first use."""
-        found = self._loaders.get(name)
-        if found is None:
-            found = self._loaders[name] = DataLoader(batch, max_batch_size=_BATCH)
-        return found
+        """The operation's loader of that name; ``batch`` makes it on first use. To be asked for after the snapshot."""
+        return self._loaders.get(name, batch)
 
     async def renew(self) -> None:
         """Let the rest of the operation see what an action has changed."""
         await self.close()
-        self._stack, self._snapshot, self._opening, self._loaders = AsyncExitStack(), None, None, {}
+        self._stack, self._snapshot, self._opening, self._loaders = AsyncExitStack(), None, None, Loaders()
 
     async def close(self) -> None:
         """Give the snapshot back."""

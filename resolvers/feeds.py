@@ -5,7 +5,7 @@ A feed knows neither clients nor transports. ``connectory.live`` renders its ite
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, select
@@ -36,10 +36,12 @@ class Item:
     position: int
     key: Hashable
     is_last: bool = False
+    #: the record is no row of the log but stands for all up to here
+    is_opening: bool = False
+    cursor: str = field(init=False)
 
-    @property
-    def cursor(self) -> str:
-        return log_cursor(self.position)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cursor", log_cursor(self.position))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +144,10 @@ class JobFeed(LogFeed):
         snapshot = await ctx.snapshot()
         record = await _job(ctx, self.job_id)
         start = None if self.cursor is None else _start(self.cursor, snapshot)
-        if start is not None and not (await _rows(snapshot, self._criteria(), start, limit=1))[0]:
+        if start is not None and await self._is_unchanged(snapshot, start):
             return Chunk([], snapshot.position, is_over=record.has_ended)
-        present = Item(_present(record, snapshot), snapshot.position, self.job_id, is_last=record.has_ended)
+        said = _present(record, snapshot)
+        present = Item(said, snapshot.position, self.job_id, is_last=record.has_ended, is_opening=True)
         return Chunk([present], snapshot.position)
 
     async def replay(self, ctx: Context, position: int) -> Chunk:
@@ -154,6 +157,12 @@ class JobFeed(LogFeed):
 
     def item(self, event: EventRecord, systems: Mapping[str, SystemRecord]) -> Item | None:
         return self._item(event) if event.job_id == self.job_id and event.system_id in systems else None
+
+    async def _is_unchanged(self, snapshot: Snapshot, since: int) -> bool:
+        """What the log no longer tells may have been a change."""
+        if await gap_after(snapshot, since) is not None:
+            return False
+        return not (await _rows(snapshot, self._criteria(), since, limit=1))[0]
 
     def _criteria(self) -> list[ColumnElement[bool]]:
         return [EVENTS.c.job_id == self.job_id]

@@ -127,7 +127,7 @@ class LogBroadcast(Broadcast):
         self._feed = feed
         self._waiting: list[Item] = []
         #: rendered for those who read again, until the log grows
-        self._bodies: dict[int, bytes] = {}
+        self._bodies: dict[tuple[int, bool], bytes] = {}
         self._turn = asyncio.Lock()
 
     def hear(self, events: Sequence[EventRecord], systems: Mapping[str, SystemRecord]) -> None:
@@ -200,13 +200,14 @@ class LogBroadcast(Broadcast):
                 await subscriber.finish()
 
     async def _shared_body(self, item: Item) -> bytes:
+        key = (item.position, item.is_opening)
         async with self._turn:
-            body = self._bodies.get(item.position)
+            body = self._bodies.get(key)
             if body is None:
                 body = await self.rendering.body(item.record)
                 if len(self._bodies) >= _SHARED:
                     self._bodies.clear()
-                self._bodies[item.position] = body
+                self._bodies[key] = body
         return body
 
 

@@ -1,10 +1,15 @@
-"""One snapshot for all that is rendered after the same wake-up: an event shows the same present to everybody."""
+"""One snapshot for all that is rendered after the same wake-up: an event shows the same present to everybody.
+
+Loaders belong to it: what a snapshot shows does not change, so what was loaded from it cannot be out of date, and what
+a hundred events want at once is one statement.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from connectory.store.snapshot import Snapshot
+from resolvers.context import Loaders
 
 OpenSnapshot = Callable[[], AbstractAsyncContextManager[Snapshot]]
 
@@ -21,13 +26,13 @@ class Moments:
         self._shared = None
 
     @asynccontextmanager
-    async def present(self) -> AsyncIterator[Snapshot]:
+    async def present(self) -> AsyncIterator[tuple[Snapshot, Loaders]]:
         shared = self._shared
         if shared is None or shared.is_over:
             shared = self._shared = _Shared(self._open_snapshot)
         shared.users += 1
         try:
-            yield await asyncio.shield(shared.snapshot)
+            yield await asyncio.shield(shared.snapshot), shared.loaders
         finally:
             shared.users -= 1
             if shared.users == 0:
@@ -39,6 +44,7 @@ class _Shared:
 
     def __init__(self, open_snapshot: OpenSnapshot) -> None:
         self.users = 0
+        self.loaders = Loaders(is_shared=True)
         self.snapshot: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
         self._open_snapshot = open_snapshot
         self._over = asyncio.Event()

@@ -16,8 +16,8 @@ from connectory.live.prepared import Prepared, Refused
 from resolvers.context import Context, Viewer
 from resolvers.feeds import Feed
 
-#: Executions that read the store at once; the rest of its connections are for queries.
-_AT_ONCE = 3
+#: Executions that run beside each other: what they want of their common snapshot at once is one statement.
+_AT_ONCE = 200
 
 
 class Kitchen:

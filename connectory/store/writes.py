@@ -1,11 +1,12 @@
 """What the engine writes: rows in batches, and the log. Every function runs within the caller's transaction."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, bindparam, cast, column, delete, func, insert, select, update, values
+from sqlalchemy import JSON, String, Text, bindparam, cast, column, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import ENDED, SUCCEEDED, JobErrorFact, JobType
@@ -80,20 +81,13 @@ async def newest_jobs(connection: AsyncConnection, connector_ids: Sequence[str])
     """Per connector the rows of its newest content jobs: ``latest``, ``finished``, ``succeeded``, ``counted``; None
     where there is none. Access-control jobs move no content and are left out."""
     found: dict[str, dict[str, Any]] = {}
+    statement = _NEWEST[connection.dialect.name]
     for some in batches(connector_ids):
-        asked = values(column("id", Name), name="asked").data([(id,) for id in some]).cte("asked_for")
-        picks = {
-            "latest": None,
-            "finished": _is_ended(),
-            "succeeded": JOBS.c.status.in_(list(SUCCEEDED)),
-            "counted": JOBS.c.docs_in_index.is_not(None),
-        }
-        chosen = [_newest(asked.c.id, criterion).label(name) for name, criterion in picks.items()]
-        picked = (await connection.execute(select(asked.c.id, *chosen))).mappings().all()
-        ids = {row[name] for row in picked for name in picks if row[name] is not None}
+        picked = (await connection.execute(statement, {"asked": json.dumps(list(some))})).mappings().all()
+        ids = {row[name] for row in picked for name in _PICKS if row[name] is not None}
         jobs = await _job_heads(connection, list(ids))
         for row in picked:
-            found[row["id"]] = {name: jobs.get(row[name]) for name in picks}
+            found[row["id"]] = {name: jobs.get(row[name]) for name in _PICKS}
     return found
 
 
@@ -106,6 +100,28 @@ def _newest(connector_id: Any, criterion: Any) -> Any:
     criteria = of if criterion is None else (*of, criterion)
     newest = select(JOBS.c.id).where(*criteria).order_by(JOBS.c.created_order.desc(), JOBS.c.id).limit(1)
     return newest.scalar_subquery()
+
+
+_PICKS = {
+    "latest": None,
+    "finished": _is_ended(),
+    "succeeded": JOBS.c.status.in_(list(SUCCEEDED)),
+    "counted": JOBS.c.docs_in_index.is_not(None),
+}
+
+
+def _newest_of(asked: Any) -> Any:
+    chosen = [_newest(asked.c.value, criterion).label(name) for name, criterion in _PICKS.items()]
+    return select(asked.c.value.label("id"), *chosen)
+
+
+# ids as one JSON text: a list of parameters would be a statement of its own, compiled anew, for each length
+_ASKED = bindparam("asked", type_=Text)
+_VALUE = column("value", Name)
+_NEWEST = {
+    "sqlite": _newest_of(func.json_each(_ASKED).table_valued(_VALUE)),
+    "postgresql": _newest_of(func.json_array_elements_text(cast(_ASKED, JSON)).table_valued(_VALUE)),
+}
 
 
 async def _job_heads(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:

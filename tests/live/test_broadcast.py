@@ -170,6 +170,7 @@ def renderings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 async def test_a_change_is_rendered_once_for_all_who_asked_the_same(ground: Ground, renderings: list[Any]) -> None:
+    await ground.head()
     readers = [await ground.follow(PROGRESS, id=JOB_ID) for _ in range(50)]
     for reader in readers:
         await reader.has(1)
