@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
@@ -10,8 +11,13 @@ from strawberry import Schema
 from connectory import graphiql, guard, masking
 from connectory.answer import answer, refuse
 from connectory.engine import Engine
+from connectory.execution import Execution
 from connectory.extensions import NamedOperation
 from connectory.graphql_view import GraphQLView
+from connectory.live.connections import Connections
+from connectory.live.live import Live
+from connectory.live.socket import Sockets
+from connectory.live.sse import Streams
 from connectory.metrics import Metrics
 from connectory.settings import ServerSettings
 from connectory.store import Store
@@ -26,6 +32,7 @@ _READY_WITHIN = 5.0
 
 STORE = web.AppKey("STORE", Store)
 METRICS = web.AppKey("METRICS", Metrics)
+LIVE = web.AppKey("LIVE", Live)
 
 
 def build_app(store: Store, engine: Engine, server: ServerSettings, *, schema: Schema | None = None) -> web.Application:
@@ -40,10 +47,8 @@ def build_app(store: Store, engine: Engine, server: ServerSettings, *, schema: S
     )
     app[STORE] = store
     app[METRICS] = metrics
-    who = viewer(server)
-    view = GraphQLView(schema or build_schema([NamedOperation]), lambda: Context(store, who, engine), metrics)
     app.router.add_get("/", _front)
-    app.router.add_route("*", "/graphql", view.handle)
+    _add_graphql(app, schema or build_schema([NamedOperation]), store, engine, server)
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz)
     app.router.add_get("/metrics", _metrics)
@@ -65,6 +70,26 @@ def build_app(store: Store, engine: Engine, server: ServerSettings, *, schema: S
 
     app.cleanup_ctx.append(run)
     return app
+
+
+def _add_graphql(app: web.Application, schema: Schema, store: Store, engine: Engine, server: ServerSettings) -> None:
+    who, metrics = viewer(server), app[METRICS]
+
+    def open_context() -> Context:
+        return Context(store, who, engine)
+
+    live = app[LIVE] = Live(schema, store, open_context, engine.tail, engine, clock=lambda: datetime.now(UTC))
+    metrics.subscriptions = lambda: (live.subscribers, live.broadcasts)
+    execution, connections = Execution(schema, open_context), Connections(server.connections_per_client)
+    sockets = Sockets(execution, live, connections, metrics, server)
+    streams = Streams(live, connections, metrics.streams)
+    app.router.add_route("*", "/graphql", GraphQLView(execution, sockets, streams, metrics).handle)
+
+    async def end_live(_: web.Application) -> None:
+        await connections.close()
+        await live.close()
+
+    app.on_shutdown.append(end_live)
 
 
 async def _front(request: web.Request) -> web.StreamResponse:

@@ -1,39 +1,38 @@
-"""``/graphql``: GraphQL over HTTP (graphql.github.io/graphql-over-http), and GraphiQL for browsers.
+"""``/graphql``: GraphQL over HTTP (graphql.github.io/graphql-over-http), over event streams and over WebSockets, and
+GraphiQL for browsers.
 
 One operation per request: no batches, no uploads, no incremental delivery. Each runs in a context of its own, and is
 cancelled when its client goes away.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 from aiohttp import hdrs, web
-from strawberry import Schema
+from graphql import OperationType
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
-from strawberry.types import ExecutionResult
-from strawberry.types.graphql import OperationType
+from strawberry.types.graphql import OperationType as Kind
 
 from connectory import graphiql, masking
-from connectory.answer import JSON, answer, refuse
-from connectory.metrics import Metrics, Outcome
-from connectory.negotiation import GRAPHQL, choose, wants_page
+from connectory.answer import JSON, answer, encode, refuse
+from connectory.execution import QUERIES, QUERIES_AND_MUTATIONS, Executed, Execution
+from connectory.live.prepared import Prepared, Refused, prepare
+from connectory.live.socket import Sockets
+from connectory.live.sse import Streams, answer_once
+from connectory.metrics import Measured, Metrics, Outcome
+from connectory.negotiation import EVENT_STREAM, GRAPHQL, choose, takes_events, wants_page
 from connectory.operation import BadRequest, Operation, read
-from resolvers.context import Context
 
 _ALLOWED = "GET, HEAD, POST, OPTIONS"
 _READING = (hdrs.METH_GET, hdrs.METH_HEAD)
-_BY_GET = frozenset({OperationType.QUERY})
-_BY_POST = frozenset({OperationType.QUERY, OperationType.MUTATION})
 #: Answers differ by Accept and are of the moment.
 _HEADERS: dict[str, str] = {hdrs.VARY: "Accept", hdrs.CACHE_CONTROL: "no-store"}
 
 
 class GraphQLView:
-    """Answers requests to one schema; ``open_context`` makes what the resolvers of one operation share."""
+    """Answers whatever is asked for at this path."""
 
-    def __init__(self, schema: Schema, open_context: Callable[[], Context], metrics: Metrics) -> None:
-        self._schema = schema
-        self._open_context = open_context
+    def __init__(self, execution: Execution, sockets: Sockets, streams: Streams, metrics: Metrics) -> None:
+        self._execution = execution
+        self._sockets = sockets
+        self._streams = streams
         self._metrics = metrics
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -45,69 +44,85 @@ class GraphQLView:
             page.headers[hdrs.VARY] = "Accept"
             return page
         content_type = choose(accept)
+        try:
+            if _opens_socket(request):
+                return await self._sockets.serve(request)
+            answered = await self._answer(request, content_type)
+            if isinstance(answered, Prepared):
+                return await self._streams.serve(request, answered)
+        except BadRequest as error:
+            return _refuse(error, content_type or JSON)
+        return answered
+
+    async def _answer(self, request: web.Request, content_type: str | None) -> web.StreamResponse | Prepared:
+        """The answer; a subscription that is valid and wants a stream, instead. Raises BadRequest."""
+        takes_stream = takes_events(request.headers.get(hdrs.ACCEPT)) and request.method != hdrs.METH_HEAD
         with self._metrics.operation() as measured:
             try:
-                _check(request, content_type)
-                result = await self._execute(await read(request), by_get=request.method in _READING)
-            except BadRequest as error:
+                _check(request, content_type, takes_stream)
+                operation = await read(request)
+                if takes_stream:
+                    prepared = prepare(self._execution.schema, operation)
+                    if prepared.type is OperationType.SUBSCRIPTION:
+                        measured.outcome = None
+                        return prepared
+                return await self._execute(request, operation, content_type, measured)
+            except Refused as refused:
                 measured.outcome = Outcome.REJECTED
-                return _refuse(error, content_type or JSON)
-            except web.HTTPClientError:
+                status = 200 if content_type == JSON else 400
+                return answer(refused.body(), status=status, content_type=content_type or GRAPHQL, headers=_HEADERS)
+            except (BadRequest, web.HTTPClientError):
                 measured.outcome = Outcome.REJECTED
                 raise
             except Exception:
                 measured.outcome = Outcome.INTERNAL
                 raise
-            body, status, measured.outcome = _response(result, content_type)
-            return answer(body, status=status, content_type=content_type or JSON, headers=_HEADERS)
 
-    async def _execute(self, operation: Operation, *, by_get: bool) -> ExecutionResult:
-        """Raises BadRequest for a kind of operation that is not served this way, and when it is unclear which one."""
-        context = self._open_context()
+    async def _execute(
+        self, request: web.Request, operation: Operation, content_type: str | None, measured: Measured
+    ) -> web.StreamResponse:
+        allowed = QUERIES if request.method in _READING else QUERIES_AND_MUTATIONS
         try:
-            return await self._schema.execute(
-                operation.query,
-                variable_values=operation.variables,
-                context_value=context,
-                operation_name=operation.name,
-                allowed_operation_types=_BY_GET if by_get else _BY_POST,
-                operation_extensions=operation.extensions,
-            )
+            executed = await self._execution.run(operation, allowed)
         except InvalidOperationTypeError as error:
-            if error.operation_type == OperationType.MUTATION:
+            if error.operation_type == Kind.MUTATION:
                 raise BadRequest("A mutation has to be sent by POST.", status=405, allow=hdrs.METH_POST) from None
-            raise BadRequest("Subscriptions are not served this way.") from None
+            raise BadRequest(
+                f"A subscription is answered as {EVENT_STREAM}, if the Accept header names it, or on a WebSocket.",
+                status=406,
+            ) from None
         except CannotGetOperationTypeError as error:
             raise BadRequest(_unclear(error), code=masking.BAD_USER_INPUT, in_document=True) from None
-        finally:
-            await context.close()
+        measured.outcome = executed.outcome
+        if content_type is None and executed.was_executed:
+            return await answer_once(request, encode(executed.body))
+        return answer(
+            executed.body,
+            status=_status(executed, content_type),
+            content_type=content_type or GRAPHQL,
+            headers=_HEADERS,
+        )
 
 
-def _check(request: web.Request, content_type: str | None) -> None:
+def _opens_socket(request: web.Request) -> bool:
+    return request.method == hdrs.METH_GET and request.headers.get(hdrs.UPGRADE, "").strip().lower() == "websocket"
+
+
+def _check(request: web.Request, content_type: str | None, takes_stream: bool) -> None:
     if request.method not in (*_READING, hdrs.METH_POST):
         raise BadRequest(f"{request.method} is not served here; use GET or POST.", status=405, allow=_ALLOWED)
-    if request.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
-        raise BadRequest("Subscriptions by WebSocket are not served by this version.")
-    if content_type is None:
-        raise BadRequest(f"Answers are {GRAPHQL} or {JSON}; the Accept header allows neither.", status=406)
+    if content_type is None and not takes_stream:
+        raise BadRequest(
+            f"Answers are {GRAPHQL}, {JSON} or {EVENT_STREAM}; the Accept header allows none of them.", status=406
+        )
 
 
-def _response(result: ExecutionResult, content_type: str | None) -> tuple[dict[str, Any], int, Outcome]:
-    """The body, the status and the outcome. An operation that was never executed has no ``data`` at all."""
-    errors = masking.present(result)
-    is_internal = masking.INTERNAL in masking.codes(errors)
-    was_executed = result.data is not None or any("path" in error for error in errors)
-    body: dict[str, Any] = {"errors": errors} if errors else {}
-    if was_executed:
-        body["data"] = result.data
-    if result.extensions:
-        body["extensions"] = result.extensions
-    if was_executed:
-        outcome = Outcome.INTERNAL if is_internal else Outcome.PARTIAL if errors else Outcome.OK
-        return body, 200, outcome
-    if is_internal:
-        return body, 500, Outcome.INTERNAL
-    return body, 400 if content_type == GRAPHQL else 200, Outcome.REJECTED
+def _status(executed: Executed, content_type: str | None) -> int:
+    if executed.was_executed:
+        return 200
+    if executed.outcome is Outcome.INTERNAL:
+        return 500
+    return 200 if content_type == JSON else 400
 
 
 def _unclear(error: CannotGetOperationTypeError) -> str:

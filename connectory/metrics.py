@@ -1,11 +1,15 @@
 """What Prometheus reads: one registry per application, so that two in one process do not mix."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, exposition
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from connectory import __version__
 
@@ -22,6 +26,18 @@ class Outcome(StrEnum):
     INTERNAL = "internal"
     #: the client went away
     CANCELED = "canceled"
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What one transport of live answers carries. Plain numbers: a counter of Prometheus costs as much as sending."""
+
+    #: open now
+    connections: int = 0
+    #: results sent
+    results: int = 0
+    #: connections closed because their client did not read
+    too_slow: int = 0
 
 
 class Metrics:
@@ -42,6 +58,14 @@ class Metrics:
         )
         for outcome in Outcome:
             self.operations.labels(outcome)
+        self.sockets, self.streams = Traffic(), Traffic()
+        #: subscriptions, and distinct ones among them
+        self.subscriptions: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        self.registry.register(_Live(self))
+
+    def count(self, outcome: Outcome) -> None:
+        """Count an operation."""
+        self.operations.labels(outcome).inc()
 
     @contextmanager
     def operation(self) -> Iterator["Measured"]:
@@ -50,8 +74,9 @@ class Metrics:
         try:
             yield measured
         finally:
-            self.operations.labels(measured.outcome).inc()
-            self.seconds.labels(measured.outcome).observe(perf_counter() - start)
+            if measured.outcome is not None:
+                self.count(measured.outcome)
+                self.seconds.labels(measured.outcome).observe(perf_counter() - start)
 
     def page(self, accept: str | None) -> tuple[bytes, str]:
         """All of it as text, and the content type, in the format that the scraper prefers."""
@@ -60,6 +85,32 @@ class Metrics:
 
 
 class Measured:
-    """One operation while it runs; what ends without a word was canceled."""
+    """One operation while it runs; what ends without a word was canceled. None: it is not counted here."""
 
-    outcome = Outcome.CANCELED
+    outcome: Outcome | None = Outcome.CANCELED
+
+
+class _Live(Collector):
+    """The live side, read when it is asked for."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        open_now = GaugeMetricFamily("connectory_live_connections", "Live connections.", labels=["transport"])
+        results = CounterMetricFamily("connectory_live_results", "Results sent to subscribers.", labels=["transport"])
+        too_slow = CounterMetricFamily(
+            "connectory_live_too_slow", "Connections closed because nobody read them.", labels=["transport"]
+        )
+        for name, traffic in (("websocket", self._metrics.sockets), ("sse", self._metrics.streams)):
+            open_now.add_metric([name], traffic.connections)
+            results.add_metric([name], traffic.results)
+            too_slow.add_metric([name], traffic.too_slow)
+        subscriptions, distinct = self._metrics.subscriptions()
+        return (
+            open_now,
+            results,
+            too_slow,
+            GaugeMetricFamily("connectory_live_subscriptions", "Subscriptions.", value=subscriptions),
+            GaugeMetricFamily("connectory_live_broadcasts", "Distinct subscriptions.", value=distinct),
+        )

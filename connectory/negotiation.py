@@ -6,6 +6,7 @@ from connectory.answer import JSON
 
 GRAPHQL = "application/graphql-response+json"
 HTML = "text/html"
+EVENT_STREAM = "text/event-stream"
 
 #: A range that names a type, one that names its main type, and ``*/*``; the closer one decides.
 _EXACT, _MAIN, _ANY = 3, 2, 1
@@ -19,6 +20,11 @@ def choose(accept: str | None) -> str | None:
 def wants_page(accept: str | None) -> bool:
     """Whether this is a browser's address bar: ``text/html`` is named, and nothing of ours is preferred to it."""
     return accept is not None and _rank(accept, HTML)[1] == _EXACT and best(accept, (HTML, GRAPHQL, JSON)) == HTML
+
+
+def takes_events(accept: str | None) -> bool:
+    """Whether the client asks for an event stream by its name; who says ``*/*`` does not expect one."""
+    return accept is not None and _rank(accept, EVENT_STREAM)[1] == _EXACT and best(accept, (EVENT_STREAM,)) is not None
 
 
 def best(accept: str | None, offers: Sequence[str]) -> str | None:

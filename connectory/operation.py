@@ -1,4 +1,4 @@
-"""What a client asks for, read from an HTTP request as GraphQL over HTTP describes it."""
+"""What a client asks for, read from an HTTP request as GraphQL over HTTP describes it, or from a message."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,13 @@ _SHAPES: Mapping[str, tuple[type, str]] = {
 }
 
 
-_CODES = {405: "METHOD_NOT_ALLOWED", 406: "NOT_ACCEPTABLE", 415: "UNSUPPORTED_MEDIA_TYPE"}
+_CODES = {
+    405: "METHOD_NOT_ALLOWED",
+    406: "NOT_ACCEPTABLE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    429: "TOO_MANY_CONNECTIONS",
+    503: "SHUTTING_DOWN",
+}
 
 
 class BadRequest(Exception):
@@ -77,7 +83,7 @@ async def _body(request: web.Request) -> Any:
         raise BadRequest("The body is not UTF-8 text.") from None
     except web.RequestPayloadError:
         raise BadRequest("The body cannot be read.") from None
-    return _decode(text, "The body")
+    return decode(text, "The body")
 
 
 def _query(query: Mapping[str, str]) -> dict[str, Any]:
@@ -85,12 +91,13 @@ def _query(query: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {key: query[key] for key in ("query", "operationName") if key in query}
     for key in ("variables", "extensions"):
         if query.get(key):
-            found[key] = _decode(query[key], f"The parameter {key}")
+            found[key] = decode(query[key], f"The parameter {key}")
     _check_unicode(found)
     return found
 
 
-def _decode(text: str, what: str) -> Any:
+def decode(text: str, what: str) -> Any:
+    """``text`` as JSON; ``what`` names it in the refusal. Raises BadRequest."""
     try:
         found = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -117,12 +124,20 @@ def _operation(parameters: Any) -> Operation:
     if not isinstance(parameters, dict):
         hint = " Send operations one by one; batches are not served." if isinstance(parameters, list) else ""
         raise BadRequest(f"The body has to be a JSON object.{hint}")
+    operation = shape(parameters)
+    if not operation.query.strip():
+        raise BadRequest('"query" is missing: the text of a GraphQL document.')
+    return operation
+
+
+def shape(parameters: Mapping[str, Any]) -> Operation:
+    """The parameters as an operation, each of the type that it has to have. Raises BadRequest."""
     for key, (shape, said) in _SHAPES.items():
         value = parameters.get(key)
         if value is not None and not isinstance(value, shape):
             raise BadRequest(f'"{key}" has to be {said}.')
     query = parameters.get("query")
-    if not query or not query.strip():
+    if query is None:
         raise BadRequest('"query" is missing: the text of a GraphQL document.')
     return Operation(
         query, parameters.get("variables"), parameters.get("operationName") or None, parameters.get("extensions")

@@ -73,6 +73,17 @@ class ServerSettings(_Table):
     allowed_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
         (), description='a list of further origins of browsers, as ["https://board.example.com"]'
     )
+    connections_per_client: int = Field(
+        2000,
+        ge=1,
+        description="live connections, WebSocket and SSE together, that one client address may hold, 1 or more",
+    )
+    subscriptions_per_socket: int = Field(
+        100, ge=1, description="operations that one WebSocket may carry at once, 1 or more"
+    )
+    socket_message_bytes: int = Field(
+        1 << 20, ge=1024, le=1 << 26, description="bytes of a message that a client sends by WebSocket, 1024 or more"
+    )
 
     @property
     def is_local(self) -> bool:

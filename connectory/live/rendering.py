@@ -52,6 +52,8 @@ class Rendering:
         """The JSON text of the execution result, fresh loaders within. Never raises an Exception: a failure is told as
         an error within the result."""
         executor = self._executor.build_per_event_executor(record)
+        # graphql-core's memo of subfields is shared by all events, and would keep some kilobytes of each for ever
+        executor._relevant_sub_fields = {}
         try:
             async with self._kitchen.turn, self.context() as context:
                 executor.context_value = context

@@ -1,6 +1,6 @@
 """The web application for a test, served by the product's own runner on a free port."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,7 +9,7 @@ from aiohttp import web
 from strawberry import Schema
 
 from connectory.app import METRICS, build_app
-from connectory.engine import Engine
+from connectory.engine import ConfiguredSystem, Engine
 from connectory.serving import serving
 from connectory.settings import ServerSettings
 from connectory.store import Store
@@ -20,10 +20,11 @@ Answer = tuple[int, Any]
 class Client:
     """Requests to one served application."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession, app: web.Application) -> None:
+    def __init__(self, url: str, session: aiohttp.ClientSession, app: web.Application, engine: Engine) -> None:
         self.url = url
         self.session = session
         self.app = app
+        self.engine = engine
 
     async def ask(self, query: str, accept: str = "application/graphql-response+json", **parameters: Any) -> Answer:
         """Status and decoded body of a POST."""
@@ -33,20 +34,24 @@ class Client:
 
     def counted(self, outcome: str) -> float:
         """Operations that ended in this way."""
-        return (
-            self.app[METRICS].registry.get_sample_value("connectory_graphql_operations_total", {"outcome": outcome})
-            or 0
-        )
+        return self.metric("connectory_graphql_operations_total", outcome=outcome)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """A value of ``/metrics``."""
+        return self.app[METRICS].registry.get_sample_value(name, labels) or 0
 
 
 @asynccontextmanager
-async def served(store_url: str, schema: Schema | None = None, **server: Any) -> AsyncIterator[Client]:
-    """The application over an empty store, without any system; ``server`` are keys of ``[server]``."""
+async def served(
+    store_url: str, schema: Schema | None = None, systems: Sequence[ConfiguredSystem] = (), **server: Any
+) -> AsyncIterator[Client]:
+    """The application over an empty store; ``server`` are keys of ``[server]``."""
     store = Store(store_url)
     settings = ServerSettings(**{"port": 0, **server})
-    app = build_app(store, Engine(store, []), settings, schema=schema)
+    engine = Engine(store, systems)
+    app = build_app(store, engine, settings, schema=schema)
     async with (
         serving(app, "127.0.0.1", 0) as url,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session,
     ):
-        yield Client(url, session, app)
+        yield Client(url, session, app, engine)

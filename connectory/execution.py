@@ -1,0 +1,67 @@
+"""Queries and mutations: one execution each, in a context of its own, whichever way they arrived."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from strawberry import Schema
+from strawberry.types import ExecutionResult
+from strawberry.types.graphql import OperationType
+
+from connectory import masking
+from connectory.metrics import Outcome
+from connectory.operation import Operation
+from resolvers.context import Context
+
+QUERIES = frozenset({OperationType.QUERY})
+QUERIES_AND_MUTATIONS = frozenset({OperationType.QUERY, OperationType.MUTATION})
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """What became of an operation. ``body`` has ``data`` only when something ``was_executed``."""
+
+    body: dict[str, Any]
+    was_executed: bool
+    outcome: Outcome
+
+
+class Execution:
+    """Executes operations of one schema; ``open_context`` makes what the resolvers of one operation share."""
+
+    def __init__(self, schema: Schema, open_context: Callable[[], Context]) -> None:
+        self.schema = schema
+        self._open_context = open_context
+
+    async def run(self, operation: Operation, allowed: Collection[OperationType] = QUERIES_AND_MUTATIONS) -> Executed:
+        """Raises Strawberry's InvalidOperationTypeError for a kind that is not allowed, and
+        CannotGetOperationTypeError when it is unclear which operation of the document is meant."""
+        context = self._open_context()
+        try:
+            result = await self.schema.execute(
+                operation.query,
+                variable_values=operation.variables,
+                context_value=context,
+                operation_name=operation.name,
+                allowed_operation_types=allowed,
+                operation_extensions=operation.extensions,
+            )
+        finally:
+            await context.close()
+        return _told(result)
+
+
+def _told(result: ExecutionResult) -> Executed:
+    errors = masking.present(result)
+    is_internal = masking.INTERNAL in masking.codes(errors)
+    was_executed = result.data is not None or any("path" in error for error in errors)
+    body: dict[str, Any] = {"errors": errors} if errors else {}
+    if was_executed:
+        body["data"] = result.data
+    if result.extensions:
+        body["extensions"] = result.extensions
+    if is_internal:
+        return Executed(body, was_executed, Outcome.INTERNAL)
+    if not was_executed:
+        return Executed(body, was_executed, Outcome.REJECTED)
+    return Executed(body, was_executed, Outcome.PARTIAL if errors else Outcome.OK)

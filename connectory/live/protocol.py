@@ -1,0 +1,81 @@
+"""The messages of ``graphql-transport-ws`` (github.com/enisdenjo/graphql-ws, PROTOCOL.md) and why a connection ends."""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any
+
+from connectory.operation import BadRequest, Operation, decode, shape
+
+PROTOCOL = "graphql-transport-ws"
+#: Characters of an operation's id.
+LONGEST_ID = 256
+#: Bytes that RFC 6455 leaves for a reason.
+_LONGEST_REASON = 123
+
+Message = Mapping[str, Any]
+
+
+class Code(IntEnum):
+    """Why a connection is closed; from 4400 on in the protocol's own words."""
+
+    GOING_AWAY = 1001
+    TOO_SLOW = 1013
+    BAD_MESSAGE = 4400
+    UNAUTHORIZED = 4401
+    BAD_SUBPROTOCOL = 4406
+    INIT_TIMEOUT = 4408
+    DUPLICATE_ID = 4409
+    TOO_MANY_INITS = 4429
+
+
+class Farewell(Exception):
+    """The connection has to end. The message is for its client."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    @property
+    def reason(self) -> bytes:
+        return str(self).encode()[:_LONGEST_REASON].decode(errors="ignore").encode()
+
+
+def read_message(text: str) -> tuple[str, Message]:
+    """Its type and all of it. Raises Farewell."""
+    try:
+        message = decode(text, "The message")
+    except BadRequest as error:
+        raise Farewell(Code.BAD_MESSAGE, str(error)) from None
+    if not isinstance(message, dict):
+        raise Farewell(Code.BAD_MESSAGE, "The message has to be a JSON object.")
+    kind = message.get("type")
+    if not isinstance(kind, str):
+        raise Farewell(Code.BAD_MESSAGE, 'The message needs a "type".')
+    return kind, message
+
+
+def read_payload(message: Message) -> dict[str, Any] | None:
+    """The payload of a message that need not have one. Raises Farewell."""
+    payload = message.get("payload")
+    if payload is not None and not isinstance(payload, dict):
+        raise Farewell(Code.BAD_MESSAGE, '"payload" has to be an object or null.')
+    return payload
+
+
+def read_id(message: Message) -> str:
+    """Raises Farewell."""
+    id = message.get("id")
+    if not isinstance(id, str) or not 0 < len(id) <= LONGEST_ID:
+        raise Farewell(Code.BAD_MESSAGE, f'"id" has to be text of 1 to {LONGEST_ID} characters.')
+    return id
+
+
+def read_operation(message: Message) -> Operation:
+    """Raises Farewell."""
+    payload = message.get("payload")
+    if not isinstance(payload, dict):
+        raise Farewell(Code.BAD_MESSAGE, '"payload" has to be an object with a "query".')
+    try:
+        return shape(payload)
+    except BadRequest as error:
+        raise Farewell(Code.BAD_MESSAGE, str(error)) from None

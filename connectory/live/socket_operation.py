@@ -1,0 +1,107 @@
+"""One operation on a WebSocket, and where the results of a subscription go."""
+
+import asyncio
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from graphql import OperationType
+
+from connectory import masking
+from connectory.answer import encode
+from connectory.live.prepared import Refused, prepare
+from connectory.live.sink import TooSlow
+from connectory.live.subscriber import Subscriber
+from connectory.metrics import Outcome
+from connectory.operation import Operation
+
+if TYPE_CHECKING:
+    from connectory.live.socket import SocketConnection
+
+
+class SocketOperation:
+    """While a subscription waits for something to happen, this is all there is of it: no task, no timer, no queue."""
+
+    __slots__ = ("_connection", "_held", "_prefix", "id")
+
+    def __init__(self, connection: "SocketConnection", id: str) -> None:
+        self.id = id
+        self._connection = connection
+        self._prefix = b'{"id":' + json.dumps(id).encode() + b',"type":"next","payload":'
+        #: what has to end with it
+        self._held: asyncio.Task[None] | Subscriber | None = None
+
+    def begin(self, operation: Operation) -> None:
+        self._held = asyncio.create_task(self._run(operation), name="operation")
+
+    async def _run(self, operation: Operation) -> None:
+        """Until it has its result, or its subscription has begun."""
+        shared = self._connection.shared
+        try:
+            prepared = prepare(shared.execution.schema, operation)
+        except Refused as refused:
+            shared.metrics.count(Outcome.REJECTED)
+            await self._fail(refused.body()["errors"])
+            return
+        try:
+            if prepared.type is OperationType.SUBSCRIPTION:
+                self._held = await shared.live.subscribe(prepared, self)
+            else:
+                await self._answer(operation)
+        except Refused as refused:
+            await self._tell(refused.body())
+        except Exception as error:
+            await self._tell({"errors": [masking.internal(error, path="subscription")]})
+
+    async def _answer(self, operation: Operation) -> None:
+        shared = self._connection.shared
+        with shared.metrics.operation() as measured:
+            executed = await shared.execution.run(operation)
+            measured.outcome = executed.outcome
+        with contextlib.suppress(TooSlow):
+            await self.drained()
+            await self._tell(executed.body)
+
+    async def refuse_one_too_many(self) -> None:
+        most = self._connection.shared.most_operations
+        message = (
+            f"This WebSocket carries {most:,} operations already. Complete some, or raise subscriptions_per_socket "
+            "under [server] in the configuration."
+        )
+        await self._fail([{"message": message, "extensions": {"code": "TOO_MANY_SUBSCRIPTIONS"}}])
+
+    async def _fail(self, errors: list[dict[str, Any]]) -> None:
+        self._forget()
+        await self._connection.write(encode({"id": self.id, "type": "error", "payload": errors}))
+
+    async def _tell(self, body: dict[str, Any]) -> None:
+        await self.send(encode(body), "")
+        await self.complete()
+
+    def leave(self) -> None:
+        """End it without a word."""
+        if isinstance(self._held, Subscriber):
+            self._held.leave()
+        elif self._held is not None:
+            self._held.cancel()
+
+    def _forget(self) -> None:
+        if self._connection.operations.get(self.id) is self:
+            del self._connection.operations[self.id]
+
+    # ---- the sink
+
+    @property
+    def is_ready(self) -> bool:
+        return self._connection.flow.is_ready
+
+    async def drained(self) -> None:
+        await self._connection.flow.drained()
+
+    async def send(self, body: bytes, cursor: str) -> None:
+        self._connection.shared.traffic.results += 1
+        await self._connection.write(self._prefix + body + b"}")
+
+    async def complete(self) -> None:
+        self._forget()
+        await self._connection.write(encode({"id": self.id, "type": "complete"}))

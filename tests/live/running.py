@@ -1,0 +1,94 @@
+"""A gateway whose one system has jobs that run, and what has to be gone once its clients have left."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from connectory.app import LIVE
+from connectory.model import JobStatus, Observation
+from connectory.store.identity import JOB, global_id
+from tests.api.gateway import Client, served
+from tests.facts import Scripted, configured, connector, job
+from tests.wait import until
+
+PROGRESS = "subscription($id: ID!) { jobProgress(jobId: $id) { cursor kind processed } }"
+EVENTS = "subscription($after: String) { events(after: $after) { cursor kind } }"
+_SYSTEM = "scripted"
+
+
+def job_id(id: str = "j") -> str:
+    return global_id(JOB, _SYSTEM, id)
+
+
+class Running:
+    """The gateway, and the jobs of its system as they are from the next poll on."""
+
+    def __init__(self, client: Client, source: Scripted) -> None:
+        self.client = client
+        self._source = source
+
+    def go(self, ids: Sequence[str], processed: int, status: JobStatus = JobStatus.RUNNING, **more: Any) -> None:
+        """All jobs have come to ``processed``."""
+        jobs = [job(id, "a", status, processed=processed, **more) for id in ids]
+        self._source.says = Observation(connectors=[connector()], jobs=jobs)
+        self._source.sees = Observation(connectors=[], jobs=jobs, complete=False)
+
+    async def reach(self, processed: int, id: str = "j") -> None:
+        """Return once the store has it."""
+
+        async def look() -> bool:
+            query = "query($id: ID!) { node(id: $id) { ... on Job { progress { processed } } } }"
+            _, body = await self.client.ask(query, variables={"id": job_id(id)})
+            node = body["data"]["node"]
+            return bool(node and node["progress"] and node["progress"]["processed"] == processed)
+
+        await until(look, within=20)
+
+    def held(self) -> dict[str, float]:
+        """What clients hold here, as counted by the parts themselves and as told to Prometheus."""
+        client, live = self.client, self.client.app[LIVE]
+        return {
+            "subscribers": live.subscribers,
+            "broadcasts": live.broadcasts,
+            "watches": len(client.engine.watches),
+            "sockets": client.metric("connectory_live_connections", transport="websocket"),
+            "streams": client.metric("connectory_live_connections", transport="sse"),
+            "subscriptions": client.metric("connectory_live_subscriptions"),
+            "distinct": client.metric("connectory_live_broadcasts"),
+            "listening": float(client.engine.tail.listening),
+        }
+
+    async def one_is_left(self) -> None:
+        """Return once there is a single connection."""
+
+        async def look() -> bool:
+            found = self.held()
+            return found["sockets"] + found["streams"] == 1
+
+        await until(look)
+
+    async def deserted(self, within: float = 10, **but: float) -> None:
+        """Return once nothing is held for anybody, but for what is named."""
+
+        async def look() -> bool:
+            found = self.held()
+            return found == dict.fromkeys(found, 0) | but
+
+        await until(look, within=within)
+
+
+@asynccontextmanager
+async def running(store_url: str, jobs: Sequence[str] = ("j",), **server: Any) -> AsyncIterator[Running]:
+    source = Scripted()
+    async with served(store_url, systems=[configured(source, _SYSTEM)], **server) as client:
+        found = Running(client, source)
+        found.go(jobs, 1)
+        await found.reach(1, jobs[-1])
+        yield found
+
+
+def tasks() -> Counter[str]:
+    """What runs now: how many tasks of each sort."""
+    return Counter(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks() if not task.done())
