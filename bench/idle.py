@@ -2,7 +2,8 @@
 
 ``python bench/idle.py --sockets 10000 --jobs 100``: the gateway in a process of its own, the sockets in another, each
 subscribed to one of the jobs. Prints memory for each subscriber and the processor time while nothing happens. Then
-100 jobs move: all of them in each commit, as a look at one system finds them, and once more in commits of their own.
+100 jobs move: in five commits one after the other, as looks at five systems find them, then all of them in each commit,
+as if they were one system's, and once more in commits of their own.
 Prints milliseconds from the commit to the client. The status is 1 when a subscriber did not get every event once and in
 order, else 0, whatever the figures are.
 """
@@ -24,6 +25,8 @@ from progress import QUERY
 
 #: Milliseconds of the slowest in a hundred, and KiB for each subscriber.
 _MS, _KIB = 250.0, 20.0
+#: Systems over which the moving jobs are spread at first.
+_SYSTEMS = 5
 #: Sockets and commits before anything is measured.
 _WARM_SOCKETS, _WARM_COMMITS = 20, 10
 #: Seconds until memory has settled, and that deliveries may take.
@@ -82,6 +85,9 @@ class Audience:
     async def move(self) -> None:
         """Events for everybody; tells of delivery."""
         wanted = self._wanted
+        part = max(1, wanted.moving // _SYSTEMS)
+        name = f"{part} jobs in each commit, as of {_SYSTEMS} systems"
+        await self._deliver(name, _SYSTEMS * wanted.commits, part, wanted.every / _SYSTEMS)
         await self._deliver(f"{wanted.moving} jobs in each commit", wanted.commits, wanted.moving, wanted.every)
         await self._deliver("each job in a commit of its own", wanted.moving, 1, wanted.every / wanted.moving)
 

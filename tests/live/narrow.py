@@ -37,9 +37,10 @@ class Narrow:
             self._clients.append(client)
             await client.subscribe(FAT, {"id": job_id()})
 
-    def drop(self) -> None:
+    async def drop(self) -> None:
         for client in self._clients:
             client.drop()
+            await client.close()  # aiohttp wants its own side of a lost connection to be closed too
 
 
 @asynccontextmanager
@@ -51,7 +52,7 @@ async def narrow_clients() -> AsyncIterator[Narrow]:
         try:
             yield clients
         finally:
-            clients.drop()
+            await clients.drop()
 
 
 def _narrow(address: Any) -> socket.socket:

@@ -57,5 +57,6 @@ async def test_who_does_not_read_delays_nobody(sqlite_url: str, caplog: pytest.L
                 gateway.go("j", n, error_message=MESSAGE)
                 while (await item(stream))["processed"] < n:
                     pass
+            await reader.close()
         assert not any(gateway.held().values())
         assert "serving.stop_cut_short" not in actions(caplog)
