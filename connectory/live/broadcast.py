@@ -268,6 +268,7 @@ class StateBroadcast(Broadcast):
                 await self._count()
             present = list(self._bodies.values())
             self._live[subscriber] = None
+            self._set_to_work()  # the log may have grown while nobody was live
             # the lock is not held while a client takes its time
             for item, body in sorted(present, key=lambda pair: str(pair[0].key)):
                 subscriber.keep(item, body)

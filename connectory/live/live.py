@@ -89,10 +89,11 @@ class Live:
         return broadcast.join(sink, _checked(feed, cursor))
 
     async def close(self) -> None:
-        """Forget everybody."""
+        """Forget everybody, and give the store's connections back."""
         for broadcast in list(self._broadcasts.values()):
             for subscriber in list(broadcast.members):
                 subscriber.leave()
+        await self._moments.close()
 
     def _begin(self, key: Hashable, rendering: Rendering) -> Broadcast:
         broadcast: Broadcast

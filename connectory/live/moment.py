@@ -20,6 +20,8 @@ class Moments:
     def __init__(self, open_snapshot: OpenSnapshot) -> None:
         self._open_snapshot = open_snapshot
         self._shared: _Shared | None = None
+        #: those whose snapshot is open
+        self._held: set[asyncio.Task[None]] = set()
 
     def pass_on(self) -> None:
         """The log has grown: whoever asks from now on is shown what is newer."""
@@ -30,6 +32,8 @@ class Moments:
         shared = self._shared
         if shared is None or shared.is_over:
             shared = self._shared = _Shared(self._open_snapshot)
+            self._held.add(shared.task)
+            shared.task.add_done_callback(self._held.discard)
         shared.users += 1
         try:
             yield await asyncio.shield(shared.snapshot), shared.loaders
@@ -37,6 +41,11 @@ class Moments:
             shared.users -= 1
             if shared.users == 0:
                 shared.close()
+
+    async def close(self) -> None:
+        """Return once every snapshot has been given back: the store may be closed then."""
+        while self._held:
+            await asyncio.wait(set(self._held))
 
 
 class _Shared:
@@ -48,11 +57,11 @@ class _Shared:
         self.snapshot: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
         self._open_snapshot = open_snapshot
         self._over = asyncio.Event()
-        self._task = asyncio.create_task(self._hold(), name="live moment")
+        self.task = asyncio.create_task(self._hold(), name="live moment")
 
     @property
     def is_over(self) -> bool:
-        return self._over.is_set() or self._task.done()
+        return self._over.is_set() or self.task.done()
 
     def close(self) -> None:
         self._over.set()

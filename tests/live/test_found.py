@@ -1,0 +1,169 @@
+"""Rare meetings: refusals, readers that go in the middle of something, bursts, a store that is away for a moment."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import delete
+
+from connectory.live.broadcast import StateBroadcast
+from connectory.live.prepared import Refused, prepare
+from connectory.live.rendering import Rendering
+from connectory.model import JobStatus
+from connectory.operation import Operation
+from connectory.store import Store
+from connectory.store.log import log_cursor
+from connectory.store.snapshot import Snapshot, open_snapshot
+from connectory.store.tables import EVENTS as LOG
+from tests.api.world import begin
+from tests.facts import at, connector
+from tests.live.test_broadcast import EVENTS, JOB_ID, PROGRESS, SUMMARIES, Ground, Reader, until_last
+from tests.wait import until
+
+
+@pytest.fixture
+async def ground(store: Store) -> AsyncIterator[Ground]:
+    ground = Ground(store, await begin(store))
+    ground.go_on()
+    await ground.move()
+    yield ground
+    await ground.live.close()
+    await ground.stand_still()
+
+
+async def test_who_is_refused_for_its_last_event_id_leaves_nothing_behind(ground: Ground) -> None:
+    with pytest.raises(Refused):
+        await ground.follow(PROGRESS, id=JOB_ID, last_event_id="garbage")
+    assert (ground.live.broadcasts, ground.watches.ids, ground.tail.listening) == (0, [], False)
+
+
+async def test_each_is_told_of_its_own_gap(ground: Ground) -> None:
+    await ground.move(10)
+    head = await ground.head()
+    async with ground.store.write() as connection:
+        await connection.execute(delete(LOG).where(LOG.c.position < head))
+    query = "subscription ($after: String) { events(after: $after) { ... on GapEvent { from to } } }"
+    for start in (log_cursor(1), log_cursor(4)):
+        reader = await ground.follow(query, after=start)
+        await reader.has(1)
+        assert reader.results[0]["data"]["events"] == {"from": start, "to": log_cursor(head - 1)}
+
+
+async def test_one_who_goes_while_it_counts_takes_no_change_from_others(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A summary changes while the last count is not long ago, so that it is the next reader's opening which counts."""
+    monkeypatch.setattr("connectory.live.broadcast._PAUSE", 2.0)
+    first = await ground.follow(SUMMARIES)
+    await first.has(1)
+    await ground.head()
+    await ground.stand_still()
+    (broadcast,) = ground.live._broadcasts.values()
+    begun, gone, original = asyncio.Event(), asyncio.Event(), Rendering.body
+
+    async def body(self: Rendering, record: Any) -> bytes:
+        begun.set()
+        await gone.wait()
+        return await original(self, record)
+
+    assert isinstance(broadcast, StateBroadcast)
+    broadcast.hear((), {})  # counts, and then rests
+
+    async def rests(broadcast: StateBroadcast = broadcast) -> bool:
+        return not broadcast._is_due and not broadcast._turn.locked()
+
+    await until(rests)
+    await ground.writer.poll(at(50), [connector("a"), connector("b")], [])
+    broadcast.hear((), {})
+    monkeypatch.setattr(Rendering, "body", body)
+    second = await ground.live.subscribe(prepare(ground.schema, Operation(SUMMARIES, {})), Reader())
+    await asyncio.wait_for(begun.wait(), 10)
+    second.leave()
+    gone.set()
+    ground.go_on()
+    await ground.head()
+
+    async def look() -> bool:
+        return bool(first.said("sourceSummaryChanged", "totalConnectors")[-1] == 2)
+
+    await until(look)
+
+
+class Bursting(Reader):
+    """One that has the log grow, by what ``grow`` hands over, while a result is on its way to it and to others."""
+
+    grow: Callable[[], None] | None = None
+
+    async def send(self, body: bytes, cursor: str) -> None:
+        await super().send(body, cursor)
+        if self.grow is not None:
+            grow, self.grow = self.grow, None
+            grow()
+
+
+async def test_a_burst_doubles_nothing_for_many(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More rows than may wait, while the one before them is on its way to some of the members."""
+    monkeypatch.setattr("connectory.live.broadcast._AT_A_TIME", 2)
+    monkeypatch.setattr("connectory.live.broadcast._WAITING", 5)
+    start = await ground.head()
+    readers = [Bursting() for _ in range(20)]
+    for reader in readers:
+        await ground.live.subscribe(prepare(ground.schema, Operation(EVENTS, {"after": log_cursor(0)})), reader)
+        await reader.has(start)
+    await ground.stand_still()
+    await ground.move(10)
+    async with open_snapshot(ground.store, at(0)) as snapshot:
+        batch = await ground.tail._read(snapshot)
+    readers[3].grow = partial(ground.tail._hand_over, replace(batch, events=batch.events[1:]))
+    ground.tail._hand_over(replace(batch, events=batch.events[:1], position=start + 1))
+    for reader in readers:
+        await reader.has(batch.position)
+    ground.go_on()
+    await ground.move()
+    head = await ground.head()
+    for reader in readers:
+
+        async def has_come(reader: Reader = reader) -> bool:
+            return reader.cursors[-1] == log_cursor(head)
+
+        await until(has_come)
+        assert reader.cursors == [log_cursor(n) for n in range(1, head + 1)]
+
+
+@pytest.mark.parametrize("status", [JobStatus.RUNNING, JobStatus.SUCCEEDED])
+async def test_what_the_store_could_not_show_is_shown_once_it_can(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, status: JobStatus
+) -> None:
+    monkeypatch.setattr("connectory.live.broadcast._AGAIN", 0.02)
+    reader = await ground.follow(PROGRESS, id=JOB_ID)
+    await reader.has(1)
+    moments = ground.live._moments
+    original, failures = moments._open_snapshot, 0
+
+    @asynccontextmanager
+    async def fail() -> AsyncIterator[Snapshot]:
+        nonlocal failures
+        failures += 1
+        raise OSError("no such database today")
+        yield
+
+    def open_or_fail() -> AbstractAsyncContextManager[Snapshot]:
+        return original() if failures == 3 else fail()
+
+    monkeypatch.setattr(moments, "_open_snapshot", open_or_fail)
+    await ground.move(status=status)
+    await until_last(reader, ground.moves)
+    failures = 3
+    assert [result for result in reader.results if "errors" in result] == []
+    assert reader.said("jobProgress", "job", "progress", "processed")[-1] == ground.moves
+
+
+async def test_a_cursor_that_has_to_be_there_is_missed_by_everybody(ground: Ground) -> None:
+    query = EVENTS.replace("$after: String", "$after: String!")
+    await ground.follow(query, after=log_cursor(0))
+    with pytest.raises(Refused):
+        await ground.follow(query)
