@@ -14,17 +14,19 @@ from connectory.model import EventKind
 from connectory.store.criteria import EventCriteria, event_criteria, lets_through
 from connectory.store.identity import JOB, type_of
 from connectory.store.log import EVENT_COLUMNS, event_record, gap_after, log_cursor, log_position
-from connectory.store.records import EventRecord, GapRecord, JobRecord, SummaryRecord, SystemRecord
+from connectory.store.records import EventRecord, JobRecord, SummaryRecord, SystemRecord
 from connectory.store.snapshot import Snapshot
 from connectory.store.tables import EVENTS
 from resolvers.context import Context
 from resolvers.errors import BadUserInput, NotFound
 from resolvers.filters import check_filter, check_list
 from resolvers.jobs import job
-from resolvers.summaries import summaries_of
+from resolvers.summaries import source_summaries
 
 #: Rows of the log that a replay reads at once.
-CHUNK = 500
+CHUNK = 100
+#: Jobs and connectors that one feed has looked at more often.
+_MOST_WATCHED = 100
 _JOB_ENDED = EventKind.JOB_FINISHED
 
 
@@ -60,6 +62,11 @@ class Feed:
     #: global ids of the connectors and jobs that it is about; None: it may be any
     about: frozenset[str] | None = None
 
+    @property
+    def watched(self) -> frozenset[str]:
+        """What shall be looked at more often for its sake; a long list is a filter, not somebody's attention."""
+        return self.about if self.about is not None and len(self.about) <= _MOST_WATCHED else frozenset()
+
     def __aiter__(self) -> AsyncIterator[Any]:
         """GraphQL wants an asynchronous iterable here. A feed is no stream for one client: it is shared."""
         raise TypeError("a feed is not iterated over; connectory.live renders it")
@@ -79,7 +86,7 @@ class LogFeed(Feed, ABC):
 
     @abstractmethod
     async def open(self, ctx: Context) -> Chunk:
-        """What a subscriber is given first. Raises BadUserInput for a cursor of another store."""
+        """What a subscriber is given first. Raises BadUserInput for a cursor of another store, NotFound."""
 
     @abstractmethod
     async def replay(self, ctx: Context, position: int) -> Chunk:
@@ -116,7 +123,7 @@ class EventFeed(LogFeed):
         snapshot = await ctx.snapshot()
         gap = await gap_after(snapshot, position)
         if gap is not None:
-            return Chunk([_item(gap)], gap.position)
+            return Chunk([Item(gap, gap.position, (gap.from_, gap.to))], gap.position)
         records, position = await _rows(snapshot, event_criteria(self.filter, snapshot), position)
         return Chunk([_item(record) for record in records], position)
 
@@ -179,10 +186,16 @@ class SummaryFeed(Feed):
     sources: frozenset[str] | None = None
 
     async def state(self, ctx: Context) -> tuple[dict[str, SummaryRecord], int]:
-        """The summaries by source, and the position of the log that they show."""
+        """The summaries by source, and the position of the log that they show. All feeds over one snapshot share one
+        count."""
         snapshot = await ctx.snapshot()
-        counted = await summaries_of(ctx, None, self.sources)
-        return {summary.source: summary for summary in counted}, snapshot.position
+
+        async def count(keys: list[Any]) -> list[list[SummaryRecord]]:
+            return [await source_summaries(ctx, None) for _ in keys]
+
+        counted: list[SummaryRecord] = await ctx.loader("all summaries", count).load("all")
+        wanted = [summary for summary in counted if self.sources is None or summary.source in self.sources]
+        return {summary.source: summary for summary in wanted}, snapshot.position
 
     def vanished(self, source: str) -> SummaryRecord:
         """The summary of a source that no connector reads any more."""
@@ -194,11 +207,10 @@ def event_feed(filter: EventCriteria | None, after: str | None) -> EventFeed:
     return EventFeed(filter, _checked(after))
 
 
-async def job_feed(ctx: Context, job_id: str, after: str | None) -> JobFeed:
-    """Raises NotFound when nothing is known of such a job."""
+def job_feed(job_id: str, after: str | None) -> JobFeed:
+    """Raises NotFound for what is no id of a job. Whether there is such a job, its opening finds out."""
     if type_of(job_id) != JOB:
         raise NotFound(f"{job_id!r} is not the id of a job.")
-    await _job(ctx, job_id)
     return JobFeed(job_id, _checked(after))
 
 
@@ -233,7 +245,7 @@ def _present(job: JobRecord, snapshot: Snapshot) -> EventRecord:
     )
 
 
-def _item(event: EventRecord | GapRecord) -> Item:
+def _item(event: EventRecord) -> Item:
     return Item(event, event.position, event.position)
 
 

@@ -1,6 +1,5 @@
 """One row per content source, counted in SQL over what survives the filter."""
 
-from collections.abc import Set
 from typing import Any
 
 from sqlalchemy import and_, case, func, select
@@ -32,15 +31,8 @@ def _indexed(column: Any) -> Any:
 async def source_summaries(ctx: Context, filter: ConnectorCriteria | None) -> list[SummaryRecord]:
     """In the order of the sources' slugs."""
     check_filter(filter)
-    return await summaries_of(ctx, filter, None)
-
-
-async def summaries_of(ctx: Context, filter: ConnectorCriteria | None, sources: Set[str] | None) -> list[SummaryRecord]:
-    """The same, of these ``sources`` alone."""
     snapshot = await ctx.snapshot()
     criteria = connector_criteria(filter, snapshot)
-    if sources is not None:
-        criteria.append(_C.source.in_(sorted(sources)))
     rows = await snapshot.fetch(
         select(
             _C.source,

@@ -7,7 +7,7 @@ from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 
 from schema.bindings import bind
-from schema.documents import DocumentCache, VerdictCache
+from schema.documents import DocumentCache, TokenLimit, VerdictCache
 from schema.events import EVENTS
 from schema.mutation import Mutation
 from schema.query import Query
@@ -27,7 +27,7 @@ def build_schema(extensions: Sequence[Extension] = ()) -> strawberry.Schema:
         mutation=Mutation,
         subscription=Subscription,
         types=EVENTS,
-        extensions=(*extensions, DocumentCache, VerdictCache),
+        extensions=(*extensions, TokenLimit, DocumentCache, VerdictCache),
         config=StrawberryConfig(scalar_map=SCALARS),
     )
     bind(schema)

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from graphql import GraphQLError
-from strawberry.extensions import ParserCache, ValidationCache
+from strawberry.extensions import MaxTokensLimiter, ParserCache, ValidationCache
 
 KEPT = 500
 #: Longer documents are parsed each time, so that nobody fills the memory with them.
 LONGEST = 20_000
+#: Tokens of a document; some 60 kB of them.
+MOST_TOKENS = 15_000
 
 
 class DocumentCache(ParserCache):
@@ -37,3 +39,10 @@ class VerdictCache(ValidationCache):
             yield from super().on_validate()
         else:
             yield
+
+
+class TokenLimit(MaxTokensLimiter):
+    """Strawberry's MaxTokensLimiter: a document that would take seconds to check is not read to its end."""
+
+    def __init__(self) -> None:
+        super().__init__(max_token_count=MOST_TOKENS)

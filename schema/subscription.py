@@ -38,20 +38,20 @@ class Subscription:
         "somebody follows it, the job is looked at more often. A client that reads too slowly is given the newest "
         "state and, in any case, the end.",
     )
-    async def job_progress(
+    def job_progress(
         self,
         info: Info,
         job_id: Annotated[strawberry.ID, strawberry.argument(description="The job's id.")],
         after: After = None,
     ) -> Any:
-        return await feeds.job_feed(info.context, job_id, after)
+        return feeds.job_feed(job_id, after)
 
     @_followed(
         Event,
         "Every observed change from a cursor on: replay, then live. A lost stretch is a GapEvent, never silence. "
         "Without 'after', only what comes from now on.",
     )
-    async def events(self, info: Info, filter: EventFilterArgument = None, after: After = None) -> Any:
+    def events(self, info: Info, filter: EventFilterArgument = None, after: After = None) -> Any:
         return feeds.event_feed(filter, after)
 
     @_followed(
@@ -59,7 +59,7 @@ class Subscription:
         "The summaries whenever one of them changes; the first items are the present state. A source that no connector "
         "reads any more is told once, with zeros.",
     )
-    async def source_summary_changed(
+    def source_summary_changed(
         self,
         info: Info,
         sources: Annotated[

@@ -3,15 +3,20 @@
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import inf
+from random import Random
 from typing import Any
+
+from graphql import GraphQLError
 
 from connectory.live.rendering import Rendering
 from connectory.live.sink import Sink
 from connectory.live.subscriber import Subscriber
 from connectory.store.records import EventRecord, SystemRecord
+from resolvers.context import Context
 from resolvers.feeds import Chunk, Feed, Item, LogFeed, SummaryFeed
 
 #: Subscribers that are served before others get their turn on the loop.
@@ -22,8 +27,8 @@ _WAITING = 1000
 _SHARED = 1000
 #: Seconds between two counts of the same summaries.
 _PAUSE = 0.25
-#: Seconds until what failed is tried again.
-_AGAIN = 1.0
+#: Seconds, about, until what failed is tried again, and between two sentences about it in the log.
+_AGAIN, _SILENCE = 1.0, 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +41,18 @@ class Surroundings:
     position: Callable[[], int]
     #: called when the last subscriber has left
     forget: Callable[["Broadcast"], None]
+    chance: Random
+    #: when it was last said that the store does not answer
+    _said_at: float = -inf
+
+    async def rest(self, error: Exception) -> None:
+        """The store does not answer: try again in a while, rather than end what clients follow. Told once in a while,
+        however many wait."""
+        now = asyncio.get_running_loop().time()
+        if now - self._said_at > _SILENCE:
+            self._said_at = now
+            _log.warning(f"subscriptions cannot be served for now: {error}", extra={"action": "live_store_failed"})
+        await asyncio.sleep(self.chance.uniform(0.5, 1.5) * _AGAIN)
 
 
 class Broadcast(ABC):
@@ -69,10 +86,11 @@ class Broadcast(ABC):
     def feed(self) -> Feed:
         return self.rendering.feed
 
-    @property
-    def about(self) -> frozenset[str] | None:
-        """Global ids that it is about; None: it may be any."""
-        return self.rendering.feed.about
+    def set_back(self, position: int) -> None:
+        """The log has become shorter: another one has taken its place, and begins anew from ``position``."""
+        for subscriber in self.members:
+            if subscriber.position is not None:
+                subscriber.position = min(subscriber.position, position)
 
     @property
     def is_ordered(self) -> bool:
@@ -104,19 +122,14 @@ class Broadcast(ABC):
             try:
                 return await self._render_waiting()
             except Exception as error:
-                await _rest(error)
+                await self._around.rest(error)
 
     async def _hand_out(self, item: Item, body: bytes) -> None:
         for number, subscriber in enumerate(tuple(self._live), 1):
-            await subscriber.offer(item, body)
+            if subscriber in self._live:  # while others were served it may have left, or gone back to the log
+                await subscriber.offer(item, body)
             if number % _AT_A_TIME == 0:
                 await asyncio.sleep(0)
-
-
-async def _rest(error: Exception) -> None:
-    """The store does not answer: try again in a while, rather than end what clients follow."""
-    _log.warning(f"a subscription cannot be served: {error}", extra={"action": "live_store_failed"})
-    await asyncio.sleep(_AGAIN)
 
 
 class LogBroadcast(Broadcast):
@@ -127,7 +140,7 @@ class LogBroadcast(Broadcast):
         self._feed = feed
         self._waiting: list[Item] = []
         #: rendered for those who read again, until the log grows
-        self._bodies: dict[tuple[int, bool], bytes] = {}
+        self._bodies: dict[Hashable, bytes] = {}
         self._turn = asyncio.Lock()
 
     def hear(self, events: Sequence[EventRecord], systems: Mapping[str, SystemRecord]) -> None:
@@ -152,8 +165,11 @@ class LogBroadcast(Broadcast):
 
     async def _render_waiting(self) -> None:
         while self._waiting and self._live:
-            item = self._waiting.pop(0)
-            await self._hand_out(item, await self.rendering.body(item.record))
+            item = self._waiting[0]
+            body = await self.rendering.body(item.record)
+            if self._waiting and self._waiting[0] is item:
+                del self._waiting[0]
+            await self._hand_out(item, body)
         self._waiting.clear()
 
     def fall_behind(self, subscriber: Subscriber, item: Item, body: bytes) -> None:
@@ -163,13 +179,14 @@ class LogBroadcast(Broadcast):
             self._read_again(subscriber)
 
     def _read_again(self, subscriber: Subscriber) -> None:
-        self._live.pop(subscriber, None)
-        subscriber.run(partial(self._replay, subscriber))
+        if subscriber in self._live:
+            del self._live[subscriber]
+            subscriber.run(partial(self._replay, subscriber))
 
     async def _bring_up(self, subscriber: Subscriber, cursor: str | None) -> None:
-        async with self.rendering.context() as ctx:
-            chunk = await self._feed.after(cursor).open(ctx)
-        await self._deliver(subscriber, chunk)
+        feed = self._feed.after(cursor)
+        while subscriber.position is None and not subscriber.has_left:
+            await self._deliver(subscriber, feed.open)
         await self._replay(subscriber)
 
     async def _replay(self, subscriber: Subscriber) -> None:
@@ -179,28 +196,33 @@ class LogBroadcast(Broadcast):
             if subscriber.position >= self._around.position():
                 self._live[subscriber] = None  # without any pause since the comparison
                 return
-            if not subscriber.sink.is_ready:
-                await subscriber.sink.drained()
-            try:
-                async with self.rendering.context() as ctx:
-                    chunk = await self._feed.replay(ctx, subscriber.position)
-            except Exception as error:
-                await _rest(error)  # nothing is lost: it goes on from the same position
-            else:
-                await self._deliver(subscriber, chunk)
+            await self._deliver(subscriber, partial(self._feed.replay, position=subscriber.position))
 
-    async def _deliver(self, subscriber: Subscriber, chunk: Chunk) -> None:
-        for item in chunk.items:
-            if subscriber.has_left:
-                return
-            await subscriber.deliver(item, await self._shared_body(item))
+    async def _deliver(self, subscriber: Subscriber, read: Callable[[Context], Awaitable[Chunk]]) -> None:
+        """Read a stretch and give it at the client's own pace. What it does not take is let go and read again: nobody
+        holds rows for who does not read. Raises GraphQLError, TooSlow."""
+        if not subscriber.sink.is_ready:
+            await subscriber.sink.drained()
+        try:
+            async with self.rendering.context() as ctx:
+                chunk = await read(ctx)
+            for item in chunk.items:
+                body = await self._shared_body(item)
+                if subscriber.has_left or not subscriber.sink.is_ready:
+                    return
+                await subscriber.give(item, body)
+        except GraphQLError:
+            raise
+        except Exception as error:
+            await self._around.rest(error)  # nothing is lost: it goes on from the same position
+            return
         if not subscriber.has_left:
             subscriber.position = chunk.position
             if chunk.is_over:
                 await subscriber.finish()
 
     async def _shared_body(self, item: Item) -> bytes:
-        key = (item.position, item.is_opening)
+        key = (item.position, item.is_opening, item.key)
         async with self._turn:
             body = self._bodies.get(key)
             if body is None:
@@ -236,24 +258,24 @@ class StateBroadcast(Broadcast):
             await asyncio.sleep(_PAUSE)
 
     async def _count(self) -> None:
-        """Count, render and hand out what has changed."""
-        async with self.rendering.context() as ctx:
-            self._is_due = False
-            try:
+        """Count, render and hand out what has changed. What it does not come to is due again."""
+        self._is_due = False
+        try:
+            async with self.rendering.context() as ctx:
                 records, position = await self._feed.state(ctx)
-            except Exception:
-                self._is_due = True
-                raise
-        vanished = {key: self._feed.vanished(key) for key in self._records.keys() - records.keys()}
-        changed = {key: record for key, record in records.items() if self._records.get(key) != record}
-        self._records, self._position = records, position
-        for key, record in {**changed, **vanished}.items():
-            item = Item(record, position, key)
-            body = await self.rendering.body(record)
-            self._bodies[key] = (item, body)
-            await self._hand_out(item, body)
-        for key in vanished:
-            del self._bodies[key]
+            vanished = {key: self._feed.vanished(key) for key in self._records.keys() - records.keys()}
+            changed = {key: record for key, record in records.items() if self._records.get(key) != record}
+            for key, record in {**changed, **vanished}.items():
+                item = Item(record, position, key)
+                body = await self.rendering.body(record)
+                self._records[key], self._bodies[key] = record, (item, body)
+                await self._hand_out(item, body)
+            for key in vanished:
+                del self._records[key], self._bodies[key]
+            self._position = position
+        except BaseException:
+            self._is_due = True
+            raise
 
     @property
     def is_ordered(self) -> bool:
@@ -263,13 +285,22 @@ class StateBroadcast(Broadcast):
         subscriber.keep(item, body)
 
     async def _bring_up(self, subscriber: Subscriber, cursor: str | None) -> None:
+        # in a task of its own: a count that one reader begins is everybody's, also when that reader goes
+        admission = asyncio.create_task(self._admit(subscriber), name="broadcast")
+        await asyncio.shield(admission)
+        await subscriber.hand_over()
+
+    async def _admit(self, subscriber: Subscriber) -> None:
+        """Make it live, with the present state waiting for it."""
         async with self._turn:
-            if self._is_due or self._position < self._around.position():
-                await self._count()
-            present = list(self._bodies.values())
+            while (self._is_due or self._position < self._around.position()) and not subscriber.has_left:
+                try:
+                    await self._count()
+                except Exception as error:
+                    await self._around.rest(error)
+            if subscriber.has_left:
+                return
+            for item, body in sorted(self._bodies.values(), key=lambda pair: str(pair[0].key)):
+                subscriber.keep(item, body)
             self._live[subscriber] = None
             self._set_to_work()  # the log may have grown while nobody was live
-            # the lock is not held while a client takes its time
-            for item, body in sorted(present, key=lambda pair: str(pair[0].key)):
-                subscriber.keep(item, body)
-        await subscriber.hand_over()

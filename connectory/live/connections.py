@@ -44,4 +44,4 @@ class Connections:
     async def close(self) -> None:
         """Send everybody away and admit nobody any more."""
         self._is_closing = True
-        await asyncio.gather(*(connection.go_away() for connection in self.open))
+        await asyncio.gather(*(connection.go_away() for connection in self.open), return_exceptions=True)

@@ -1,10 +1,12 @@
 """The live side of one application: who is subscribed to what, and what the log's growth means for them."""
 
 import asyncio
+import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import datetime
+from random import Random
 from typing import Any, Protocol
 
 from strawberry import Schema
@@ -12,7 +14,7 @@ from strawberry import Schema
 from connectory.live.broadcast import Broadcast, LogBroadcast, StateBroadcast, Surroundings
 from connectory.live.moment import Moments
 from connectory.live.prepared import Prepared, Refused
-from connectory.live.rendering import Kitchen, Rendering, render_with
+from connectory.live.rendering import Kitchen, Rendering, render_with, taken_variables
 from connectory.live.sink import Sink
 from connectory.live.subscriber import Subscriber
 from connectory.store import Store
@@ -52,11 +54,13 @@ class Live:
         self._watches = watches
         self._moments = Moments(lambda: open_snapshot(store, clock()))
         self._kitchen = Kitchen(schema, open_context, self._moments)
-        self._around = Surroundings(position=lambda: tail.position, forget=self._forget)
+        self._around = Surroundings(position=lambda: tail.position, forget=self._forget, chance=Random())
         self._broadcasts: dict[Hashable, Broadcast] = {}
         self._by_id: dict[str, set[Broadcast]] = defaultdict(set)
         #: those that any event may concern
         self._open: set[Broadcast] = set()
+        #: those that are counted anew
+        self._states: set[Broadcast] = set()
         self._ticking: asyncio.Task[None] | None = None
         tail.listen(self._hear)
 
@@ -76,17 +80,14 @@ class Live:
         """
         variables, name = prepared.operation.variables or {}, prepared.cursor_variable
         given = None if name is None else variables.get(name)
-        key = _key(prepared, self._kitchen.open_context().viewer)
+        key = _key(prepared, taken_variables(prepared), self._kitchen.open_context().viewer)
         broadcast = self._broadcasts.get(key) if isinstance(given, str | None) else None
-        if broadcast is None:
-            rendering = await render_with(self._kitchen, prepared)
-            broadcast = self._broadcasts.get(key) or self._begin(key, rendering)
-        feed = broadcast.feed
-        if not isinstance(feed, LogFeed):
-            return broadcast.join(sink, None)
-        # one that does not stand in a variable is everybody's
-        cursor = last_event_id or (feed.cursor if name is None else given)
-        return broadcast.join(sink, _checked(feed, cursor))
+        rendering = broadcast.rendering if broadcast is not None else await render_with(self._kitchen, prepared)
+        cursor = None
+        if isinstance(feed := rendering.feed, LogFeed):
+            # one that does not stand in a variable is everybody's
+            cursor = _checked(feed, last_event_id or (feed.cursor if name is None else given))
+        return (self._broadcasts.get(key) or self._begin(key, rendering)).join(sink, cursor)
 
     async def close(self) -> None:
         """Forget everybody, and give the store's connections back."""
@@ -107,9 +108,11 @@ class Live:
         self._broadcasts[key] = broadcast
         for index in self._indexes(broadcast):
             index.add(broadcast)
-        self._watches.watch(broadcast.about or ())
+        self._watches.watch(broadcast.feed.watched)
         self._tail.listening = True
-        if isinstance(broadcast, StateBroadcast) and self._ticking is None:
+        if isinstance(broadcast, StateBroadcast):
+            self._states.add(broadcast)
+        if self._states and self._ticking is None:
             self._ticking = asyncio.create_task(self._tick(), name="live clock")
         return broadcast
 
@@ -118,21 +121,26 @@ class Live:
             return
         for index in self._indexes(broadcast):
             index.discard(broadcast)
-        for id in broadcast.about or ():
+        for id in broadcast.feed.about or ():
             if not self._by_id[id]:
                 del self._by_id[id]
-        self._watches.unwatch(broadcast.about or ())
+        self._watches.unwatch(broadcast.feed.watched)
         self._tail.listening = bool(self._broadcasts)
-        if self._ticking is not None and not any(isinstance(b, StateBroadcast) for b in self._broadcasts.values()):
+        self._states.discard(broadcast)
+        if self._ticking is not None and not self._states:
             self._ticking.cancel()
             self._ticking = None
 
     def _indexes(self, broadcast: Broadcast) -> list[set[Broadcast]]:
-        return [self._open] if broadcast.about is None else [self._by_id[id] for id in broadcast.about]
+        about = broadcast.feed.about
+        return [self._open] if about is None else [self._by_id[id] for id in about]
 
     def _hear(self, batch: Batch) -> None:
         """The log has grown. Called by the tail; nobody waits here."""
         self._moments.pass_on()
+        if batch.position < self._tail.position:
+            for broadcast in self._broadcasts.values():
+                broadcast.set_back(batch.position)
         concerned: dict[Broadcast, list[Any]] = dict.fromkeys(self._open, batch.events)
         for event in batch.events:
             for id in (event.job_id, event.connector_id):
@@ -146,19 +154,16 @@ class Live:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_CLOCK_INTERVAL)
-            for broadcast in list(self._broadcasts.values()):
-                if isinstance(broadcast, StateBroadcast):
-                    self._moments.pass_on()
-                    broadcast.hear((), {})
+            self._moments.pass_on()
+            for broadcast in list(self._states):
+                broadcast.hear((), {})
 
 
-def _key(prepared: Prepared, viewer: Viewer) -> Hashable:
+def _key(prepared: Prepared, variables: Mapping[str, Any], viewer: Viewer) -> Hashable:
     """Equal for those who are to get the same bytes, wherever in the log they begin."""
-    variables = dict(prepared.operation.variables or {})
-    name = prepared.cursor_variable
-    if name is not None:
-        variables.pop(name, None)
-    return (prepared.operation.query, prepared.operation.name, json.dumps(variables, sort_keys=True), viewer)
+    told = {name: value for name, value in variables.items() if name != prepared.cursor_variable}
+    asked = json.dumps([prepared.operation.query, prepared.operation.name, told], sort_keys=True)
+    return hashlib.blake2b(asked.encode(), digest_size=16).digest(), viewer
 
 
 def _checked(feed: LogFeed, cursor: str | None) -> str | None:

@@ -11,6 +11,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from connectory.store.snapshot import Snapshot
 from resolvers.context import Loaders
 
+#: Seconds after which a snapshot is shared no further, even while the log does not grow.
+_OLDEST = 1.0
+
 OpenSnapshot = Callable[[], AbstractAsyncContextManager[Snapshot]]
 
 
@@ -30,7 +33,7 @@ class Moments:
     @asynccontextmanager
     async def present(self) -> AsyncIterator[tuple[Snapshot, Loaders]]:
         shared = self._shared
-        if shared is None or shared.is_over:
+        if shared is None or shared.is_over or shared.age > _OLDEST:
             shared = self._shared = _Shared(self._open_snapshot)
             self._held.add(shared.task)
             shared.task.add_done_callback(self._held.discard)
@@ -57,11 +60,17 @@ class _Shared:
         self.snapshot: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
         self._open_snapshot = open_snapshot
         self._over = asyncio.Event()
+        self._began = asyncio.get_running_loop().time()
         self.task = asyncio.create_task(self._hold(), name="live moment")
 
     @property
     def is_over(self) -> bool:
         return self._over.is_set() or self.task.done()
+
+    @property
+    def age(self) -> float:
+        """Seconds."""
+        return asyncio.get_running_loop().time() - self._began
 
     def close(self) -> None:
         self._over.set()

@@ -10,6 +10,7 @@ from graphql import (
     FieldNode,
     GraphQLError,
     GraphQLSchema,
+    NonNullTypeNode,
     OperationDefinitionNode,
     OperationType,
     VariableNode,
@@ -24,7 +25,7 @@ from strawberry.types.execution import PreExecutionError
 
 from connectory import masking
 from connectory.operation import Operation
-from schema.documents import KEPT, LONGEST
+from schema.documents import KEPT, LONGEST, MOST_TOKENS
 
 
 class Refused(Exception):
@@ -50,6 +51,8 @@ class Prepared:
     type: OperationType
     #: the variable that says nothing but where a subscription begins; None where there is no such one
     cursor_variable: str | None
+    #: names of the variables that the operation takes
+    variables: frozenset[str]
 
 
 def prepare(schema: Schema, operation: Operation) -> Prepared:
@@ -58,7 +61,9 @@ def prepare(schema: Schema, operation: Operation) -> Prepared:
     found = read(schema._schema, operation.query, operation.name)
     if not isinstance(found, _Read):
         raise Refused(found, before_execution=True)
-    return Prepared(operation, found.document, found.definition.operation, found.cursor_variable)
+    definition = found.definition
+    names = frozenset(defined.variable.name.value for defined in definition.variable_definitions or ())
+    return Prepared(operation, found.document, definition.operation, found.cursor_variable, names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ class _Read:
 
 def _read(schema: GraphQLSchema, query: str, name: str | None) -> _Read | Sequence[GraphQLError]:
     try:
-        document = parse(query)
+        document = parse(query, max_tokens=MOST_TOKENS)
         errors = validate(schema, document)
         if errors:
             return errors
@@ -117,10 +122,8 @@ def _cursor_variable(document: DocumentNode, definition: OperationDefinitionNode
     uses = _Uses()
     visit(document, uses)
     name = given.name.value
-    if any(
-        defined.variable.name.value == name and defined.default_value
-        for defined in definition.variable_definitions or ()
-    ):
-        return None
+    defined = next(each for each in definition.variable_definitions or () if each.variable.name.value == name)
+    if defined.default_value is not None or isinstance(defined.type, NonNullTypeNode):
+        return None  # leaving it out means something else than null
     # its definition is one use, the argument the other
     return name if uses.counts[name] == 2 else None

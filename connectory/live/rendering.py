@@ -1,12 +1,15 @@
 """From a record to the bytes that clients get: one execution of the subscription's selection."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from inspect import isawaitable
 from typing import Any
 
 from graphql import ExecutionResult, Executor, GraphQLError, create_source_event_stream
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from strawberry import Schema
 
 from connectory import masking
@@ -15,9 +18,21 @@ from connectory.live.moment import Moments
 from connectory.live.prepared import Prepared, Refused
 from resolvers.context import Context, Viewer
 from resolvers.feeds import Feed
+from schema.documents import LONGEST
 
 #: Executions that run beside each other: what they want of their common snapshot at once is one statement.
 _AT_ONCE = 200
+#: Characters of JSON; a filter of a thousand ids fits.
+_LONGEST_VARIABLES = 256 * 1024
+
+
+class StoreAway(Exception):
+    """The store does not answer now."""
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Whether it lies in the connection to the store, rather than in what was asked."""
+    return isinstance(error, (StoreAway, OSError, TimeoutError, InterfaceError, OperationalError, PoolTimeout))
 
 
 class Kitchen:
@@ -49,20 +64,44 @@ class Rendering:
             await context.close()
 
     async def body(self, record: Any) -> bytes:
-        """The JSON text of the execution result, fresh loaders within. Never raises an Exception: a failure is told as
-        an error within the result."""
+        """The JSON text of the execution result; an unexpected failure is told as an error within it.
+
+        Raises StoreAway when the store could not show what is selected: it may once it answers again.
+        """
         executor = self._executor.build_per_event_executor(record)
         # graphql-core's memo of subfields is shared by all events, and would keep some kilobytes of each for ever
         executor._relevant_sub_fields = {}
         try:
             async with self._kitchen.turn, self.context() as context:
                 executor.context_value = context
-                result = executor.execute_operation(False)
+                result: Any = executor.execute_operation(False)
                 if isawaitable(result):
                     result = await result
+            for error in result.errors or ():
+                if is_outage(cause := masking.unexpected(error)):
+                    raise StoreAway(str(cause))
             return encode(_told(result))
+        except StoreAway:
+            raise
         except Exception as error:
+            if is_outage(error):
+                raise StoreAway(str(error)) from error
             return encode({"errors": [masking.internal(error, path="subscription")]})
+
+
+def taken_variables(prepared: Prepared) -> dict[str, Any]:
+    """Those that the operation declares. Raises Refused when they, or the document, are too long to be kept."""
+    if len(prepared.operation.query) > LONGEST:
+        raise _too_long(f"The document of a subscription may have at most {LONGEST:,} characters.")
+    given = prepared.operation.variables or {}
+    taken = {name: value for name, value in given.items() if name in prepared.variables}
+    if len(json.dumps(taken)) > _LONGEST_VARIABLES:
+        raise _too_long(f"The variables of a subscription may have at most {_LONGEST_VARIABLES:,} characters of JSON.")
+    return taken
+
+
+def _too_long(said: str) -> Refused:
+    return Refused([GraphQLError(said, extensions={"code": masking.BAD_USER_INPUT})], before_execution=False)
 
 
 async def render_with(kitchen: Kitchen, prepared: Prepared) -> Rendering:
@@ -70,7 +109,7 @@ async def render_with(kitchen: Kitchen, prepared: Prepared) -> Rendering:
     built = Executor.build(
         kitchen.schema._schema,
         prepared.document,
-        raw_variable_values=prepared.operation.variables or {},
+        raw_variable_values=taken_variables(prepared),
         operation_name=prepared.operation.name,
     )
     if not isinstance(built, Executor):

@@ -57,11 +57,9 @@ class Subscriber:
         self.position = item.position
         await self._send(item, body)
 
-    async def deliver(self, item: Item, body: bytes) -> None:
-        """The same, at the client's own pace. Raises TooSlow."""
-        if not self.sink.is_ready:
-            await self.sink.drained()
-        if not self.has_left:
+    async def give(self, item: Item, body: bytes) -> None:
+        """A result of the past, in its turn."""
+        if self.position is None or item.position > self.position:
             self.position = item.position
             await self._send(item, body)
 

@@ -89,6 +89,11 @@ async def running(store_url: str, jobs: Sequence[str] = ("j",), **server: Any) -
         yield found
 
 
+#: What a poll or a look does, which comes and goes whoever is connected.
+_OF_POLLS = frozenset({"Commit.poll", "Commit.look", "Snapshot._fetch", "AsyncConnection.close"})
+
+
 def tasks() -> Counter[str]:
-    """What runs now: how many tasks of each sort."""
-    return Counter(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks() if not task.done())
+    """What runs now, polls aside: how many tasks of each sort."""
+    names = (getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks() if not task.done())
+    return Counter(name for name in names if name not in _OF_POLLS)

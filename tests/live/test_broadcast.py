@@ -362,7 +362,6 @@ def newest(reader: Reader) -> dict[str, int]:
 async def test_what_cannot_begin_says_why(ground: Ground) -> None:
     for query, variables, code in (
         (PROGRESS, {"id": "?"}, "NOT_FOUND"),
-        (PROGRESS, {"id": global_id(JOB, "alpha", "?")}, "NOT_FOUND"),
         (PROGRESS, {"id": global_id(CONNECTOR, "alpha", "a")}, "NOT_FOUND"),
         (PROGRESS, {}, "BAD_USER_INPUT"),
         (EVENTS, {"after": "?"}, "BAD_USER_INPUT"),
@@ -374,6 +373,10 @@ async def test_what_cannot_begin_says_why(ground: Ground) -> None:
         assert error["extensions"]["code"] == code, query
     with pytest.raises(Refused):
         await ground.follow(EVENTS, last_event_id="?")
+    nobodys = await ground.follow(PROGRESS, id=global_id(JOB, "alpha", "?"))
+    await nobodys.has(1)
+    assert nobodys.results[0]["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+    assert nobodys.is_complete
     ahead = await ground.follow(EVENTS, after=log_cursor(10_000))
     await ahead.has(1)
     assert "another store" in ahead.results[0]["errors"][0]["message"]
