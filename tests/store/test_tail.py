@@ -247,9 +247,7 @@ async def test_a_store_that_fails_at_first(store: Store, monkeypatch: pytest.Mon
     await asyncio.wait([task])
 
 
-async def test_a_listener_that_fails_costs_nobody_anything_else(
-    store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_listener_that_fails_costs_nobody_anything_else(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     bus, seen = Bus(), []
 
     def listen(batch: Batch) -> None:

@@ -1,0 +1,10 @@
+"""What outlives the upstream: outages, and earlier stretches of resumed jobs."""
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass

@@ -1,0 +1,10 @@
+"""What people are told: notices, their deliveries, and how far the notifier has come."""
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass
