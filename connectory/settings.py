@@ -137,7 +137,7 @@ class RetentionSettings(_Table):
         400,
         ge=0,
         le=36_500,
-        description="days that jobs and outages are kept after their end, and connectors after their removal; "
+        description="days that jobs, outages and notices are kept after their end, and connectors after their removal; "
         "0 sets no limit",
     )
     jobs_per_connector: int = Field(
@@ -149,9 +149,7 @@ class ConditionsSettings(_Table):
     """``[conditions]``: when a condition is raised, unless a connector's own past allows more."""
 
     queued: float = Field(120.0, gt=0, description="seconds that a job may wait: QUEUED, QUEUED_BEHIND, NO_WORKER")
-    no_worker: float = Field(
-        600.0, gt=0, description="seconds that a worker may be silent: NO_WORKER"
-    )
+    no_worker: float = Field(600.0, gt=0, description="seconds that a worker may be silent: NO_WORKER")
     no_progress: float = Field(900.0, gt=0, description="seconds that the counters may stand still: NO_PROGRESS")
     heartbeat: float = Field(600.0, gt=0, description="seconds that a running job may be silent: HEARTBEAT_LOST")
     checkpoint: float = Field(600.0, gt=0, description="seconds that a checkpoint may be held back: BLOCKS_CHECKPOINT")
@@ -160,9 +158,7 @@ class ConditionsSettings(_Table):
     )
     overdue_least: float = Field(600.0, ge=0, description="seconds that a run may always be late: OVERDUE")
     overdue_factor: float = Field(2.0, ge=1, description="times the usual distance of its runs, 1 or more: OVERDUE")
-    schedule_factor: float = Field(
-        1.5, ge=1, description="times what its schedule says, 1 or more: OVERDUE"
-    )
+    schedule_factor: float = Field(1.5, ge=1, description="times what its schedule says, 1 or more: OVERDUE")
     failures: int = Field(2, ge=1, description="failed runs in a row, 1 or more: REPEATED_FAILURES")
     failures_critical: int = Field(5, ge=1, description="failed runs in a row that make it CRITICAL, 1 or more")
     critical_factor: float = Field(4.0, ge=1, description="times the limit that makes NO_PROGRESS CRITICAL, 1 or more")

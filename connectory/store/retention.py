@@ -16,12 +16,14 @@ from connectory.store.database import Store
 from connectory.store.tables import (
     CONDITIONS,
     CONNECTORS,
+    DELIVERIES,
     EVENTS,
     JOB_ERRORS,
     JOB_FLOORS,
     JOB_STRETCHES,
     JOBS,
     LOG_HEAD,
+    NOTICES,
     OUTAGES,
 )
 from connectory.store.writes import batches, newest_jobs
@@ -65,7 +67,7 @@ class Limits:
     events_from: datetime | None = None
     #: so many rows of the log
     events: int = 0
-    #: jobs and outages that ended from here on, and connectors that were removed from here on
+    #: jobs, outages and notices that ended from here on, and connectors that were removed from here on
     jobs_from: datetime | None = None
     #: so many jobs of each connector
     jobs_per_connector: int = 0
@@ -83,8 +85,9 @@ async def portions(store: Store, limits: Limits, stride: Stride) -> AsyncIterato
             yield portion
         async for portion in _connectors(store, limits.jobs_from, stride):
             yield portion
-        async for portion in _outages(store, limits.jobs_from, stride):
-            yield portion
+        for of_the_past in (_outages, _notices):
+            async for portion in of_the_past(store, limits.jobs_from, stride):
+                yield portion
 
 
 async def remove(connection: AsyncConnection, portion: Portion) -> None:
@@ -225,7 +228,7 @@ def _whole_jobs(store: Store, jobs: Sequence[Doomed]) -> Portion:
     return Portion("jobs", len(jobs), statements)
 
 
-# ---- connectors and outages
+# ---- connectors, outages and notices
 
 
 async def _connectors(store: Store, before: datetime, stride: Stride) -> AsyncIterator[Portion]:
@@ -263,6 +266,19 @@ async def _outages(store: Store, before: datetime, stride: Stride) -> AsyncItera
         if not ids:
             return
         yield Portion("outages", len(ids), [(delete(OUTAGES).where(o.id.in_(ids)), None)])
+
+
+async def _notices(store: Store, before: datetime, stride: Stride) -> AsyncIterator[Portion]:
+    """Notices that are over, with what was sent of them."""
+    n, d = NOTICES.c, DELIVERIES.c
+    while True:
+        async with store.read() as connection:
+            over = select(n.id).where(n.recovered_at < before).order_by(n.recovered_at, n.id).limit(stride("notices"))
+            ids = [row.id for row in await connection.execute(over)]
+        if not ids:
+            return
+        statements = [delete(DELIVERIES).where(d.notice_id.in_(ids)), delete(NOTICES).where(n.id.in_(ids))]
+        yield Portion("notices", len(ids), [(statement, None) for statement in statements])
 
 
 # ---- what was removed does not come back

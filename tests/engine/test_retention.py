@@ -14,12 +14,15 @@ from sqlalchemy import func, insert, select, text, update
 from connectory.engine import Engine
 from connectory.engine.retention import LEASE, LEAST, MOST, Retention, Strides
 from connectory.model import (
+    ConditionSeverity,
     ConnectorStatus,
+    DeliveryPhase,
     EventKind,
     JobErrorFact,
     JobFact,
     JobStatus,
     JobType,
+    NoticeKind,
     Observation,
     SystemErrorCode,
 )
@@ -28,12 +31,14 @@ from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, global_id
 from connectory.store.tables import (
     CONNECTORS,
+    DELIVERIES,
     EVENTS,
     JOB_ERRORS,
     JOB_FLOORS,
     JOB_STRETCHES,
     JOBS,
     LOG_HEAD,
+    NOTICES,
     OUTAGES,
 )
 from tests.api.world import Asker
@@ -208,6 +213,28 @@ async def test_outages_are_kept_as_long_as_jobs(store: Store) -> None:
             await connection.execute(insert(OUTAGES).values(**values, code=SystemErrorCode.TIMEOUT, message=""))
     await retention(store, at(400 * DAY + 2 * DAY), jobs_days=400).sweep()
     assert [row["started_at"] for row in await rows(store, OUTAGES)] == [at(DAY), at(6 * DAY)]
+
+
+async def test_notices_that_are_over_are_kept_as_long_as_jobs(store: Store) -> None:
+    await Stage.open(store)
+    async with store.write() as connection:
+        for name, day, end in (("old", 0, 1), ("recent", 1, 5), ("open", 0, None)):
+            said = {"title": "", "message": "", "since": at(day * DAY), "seen_at": at(day * DAY)}
+            await connection.execute(
+                insert(NOTICES).values(
+                    id=name, key=name, kind=NoticeKind.SYSTEM_DOWN, severity=ConditionSeverity.CRITICAL, system_id="s",
+                    raised_at=at(day * DAY), recovered_at=end and at(end * DAY), **said,
+                )
+            )  # fmt: skip
+            await connection.execute(
+                insert(DELIVERIES).values(
+                    id=f"of {name}", notice_id=name, receiver="r", phase=DeliveryPhase.RAISED, sequence=1, payload="{}",
+                    created_at=at(0), attempts=1, next_attempt_at=at(0), delivered_at=at(0),
+                )
+            )  # fmt: skip
+    await retention(store, at(400 * DAY + 2 * DAY), jobs_days=400).sweep()
+    assert {row["id"] for row in await rows(store, NOTICES)} == {"recent", "open"}
+    assert {row["notice_id"] for row in await rows(store, DELIVERIES)} == {"recent", "open"}
 
 
 # ---- an upstream that forgets
