@@ -10,7 +10,7 @@ from sources.elastic.world import ElasticWorld
 from sources.lucidworks.crawls import DataSource
 from sources.lucidworks.world import LucidworksWorld
 from sources.onyx.pairs import SUCCESSFUL, Pair
-from sources.onyx.world import OnyxWorld
+from sources.onyx.world import BATCH, OnyxWorld
 
 GOOD, BAD, FAULTY = "good", "bad", "faulty"
 #: In Onyx's words.
@@ -69,6 +69,13 @@ class OnyxPlayer(Player):
     def failed(self) -> int:
         latest = self.pair.latest()
         return 0 if latest is None else len(latest.failures)
+
+    def fail_after(self, batches: int) -> None:
+        """Of two runs that fail alike between two polls the list of pairs tells as of one (onyx.md §3): it names no
+        attempt and no time of one, so that nothing in it changes."""
+        attempt = self.pair.open_attempt
+        if attempt is not None:
+            attempt.left = batches * BATCH
 
     @property
     def succeeded(self) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
-from golden_players import BAD, FAULTY, GOOD, ElasticPlayer, LucidworksPlayer, Player
+from golden_players import BAD, FAULTY, GOOD, ElasticPlayer, LucidworksPlayer, OnyxPlayer, Player
 from golden_score import Moment
 from golden_stage import Script, Stage
 
@@ -158,7 +158,13 @@ async def failing(part: Part) -> Script:
     born, moments = stage.now, list[Moment]()
     for number in range(1, 8):
         player.end_with(BAD if number < 7 else GOOD)
-        async for pause in run(part):
+        async for pause in begun(part):
+            yield pause
+        async for pause in until(lambda: player.state != "waiting"):
+            yield pause
+        if isinstance(player, OnyxPlayer) and number < 7:
+            player.fail_after(number)
+        async for pause in in_state(part, "resting"):
             yield pause
         if number == 1 and isinstance(player, LucidworksPlayer):
             moments.append(part.holds("DOCUMENT_ERRORS"))  # what ended the crawl is counted as a document
