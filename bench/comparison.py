@@ -4,25 +4,31 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import select, text
 
+from connectory.engine.health import connector_health
+from connectory.engine.past import ESTIMATES
 from connectory.model import ConnectorStatus, EventKind, JobStatus, SystemHealth
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, external_id, global_id
-from connectory.store.tables import CONNECTORS, EVENTS, JOB_ERRORS, JOBS, SYSTEMS
+from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOB_ERRORS, JOBS, SYSTEMS
 from connectory.store.writes import newest_jobs
 from sources.base import ROLLED_UP
 
 Row = dict[str, Any]
 
-#: Columns of ours that tell how the store came to its rows, not what the systems said.
+#: Columns of ours that tell how the store came to its rows and what was made of them, not what the systems said.
 _BOOKKEEPING = frozenset(
-    {"observed_at", "missed_polls", "history_read", "fingerprint", "examine_due", "removed_at", "created_order"}
-)
-#: Columns of a connector that follow from its jobs, where its kind leaves them to these, and what follows from them.
-_FROM_JOBS = ROLLED_UP | {"latest_job_id", "health"}
+    {
+        "observed_at", "missed_polls", "history_read", "fingerprint", "examine_due", "removed_at", "created_order",
+        "status_since", "longest_quiet", "health", *ESTIMATES,
+    }
+)  # fmt: skip
+#: Columns of a connector that follow from its jobs, where its kind leaves them to these.
+_FROM_JOBS = ROLLED_UP | {"latest_job_id"}
 #: Where the upstream's number of documents stands, by the kind of its system.
 _COUNTED = {"onyx": "indexed", "elastic": "indexed", "lucidworks": "counted_total"}
 _CONNECTOR_KINDS = (EventKind.CONNECTOR_ADDED, EventKind.CONNECTOR_CHANGED, EventKind.CONNECTOR_REMOVED)
@@ -203,7 +209,25 @@ async def inconsistencies(store: Store) -> list[str]:
         told = [event for event in by_system[id] if not event["job_id"] and not event["connector_id"]]
         found += _broken(f"system {row['name']}", told, "health", row["health"].value, SystemHealth)
     strangers = {job for job in by_job if job} - jobs.keys()
-    return [*found, *(f"the log tells of a job that is not there: {external_id(job)}" for job in strangers)]
+    found += [f"the log tells of a job that is not there: {external_id(job)}" for job in strangers]
+    return found + await _misjudged(store, connectors, jobs)
+
+
+async def _misjudged(store: Store, connectors: Mapping[str, Row], jobs: Mapping[str, Row]) -> list[str]:
+    """Healths that do not follow from their row and its conditions; conditions of what has ended or is removed."""
+    found, shown = [], defaultdict(list)
+    for row in (await rows(store, CONDITIONS)).values():
+        shown[row["connector_id"]].append(row["severity"])
+        if row["job_id"] is not None and not jobs[row["job_id"]]["is_open"]:
+            found.append(f"{row['code']} of job {external_id(row['job_id'])}, which has ended")
+        if connectors[row["connector_id"]]["removed_at"]:
+            found.append(f"{row['code']} of connector {external_id(row['connector_id'])}, which is removed")
+    for id, row in connectors.items():
+        worst = max(shown[id], key=lambda severity: severity.value, default=None)
+        health = connector_health(SimpleNamespace(**row), worst)
+        if health is not row["health"]:
+            found.append(f"connector {_named(row)} is {row['health']}, not {health}")
+    return found
 
 
 def _grouped(events: Iterable[Row], key: str) -> dict[Any, list[Row]]:

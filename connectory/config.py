@@ -13,9 +13,11 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from connectory.engine import ConfiguredSystem
+from connectory.engine.judging.thresholds import Thresholds
 from connectory.interpolation import Interpolation, KeyPath, spell
+from connectory.notices.settings import ReceiverSettings
 from connectory.problems import Problems, suggest
-from connectory.settings import EngineSettings, ServerSettings, StoreSettings
+from connectory.settings import ConditionsSettings, EngineSettings, RetentionSettings, ServerSettings, StoreSettings
 from sources import registry
 from sources.base import SECRET_KEY, SourceKind, SystemSettings
 
@@ -26,7 +28,7 @@ ENVIRONMENT: Mapping[str, KeyPath] = {
     "CONNECTORY_HOST": ("server", "host"),
     "CONNECTORY_PORT": ("server", "port"),
 }
-_TABLES = ("server", "store", "engine", "systems")
+_TABLES = ("server", "store", "engine", "retention", "conditions", "systems", "notices")
 _MINIMAL = """\
 a small one, to begin with:
 
@@ -54,8 +56,12 @@ class Config:
     server: ServerSettings
     store: StoreSettings
     engine: EngineSettings
+    retention: RetentionSettings
+    conditions: ConditionsSettings
     #: each with the kind that it is of, in the order of the file
     systems: tuple[tuple[SourceKind, SystemSettings], ...]
+    #: who is sent notices
+    receivers: tuple[ReceiverSettings, ...]
     #: values that must never be shown
     secrets: frozenset[str] = field(repr=False)
 
@@ -74,6 +80,7 @@ class Config:
                     stale_after=max(settings.stale_after or self.engine.stale_after, 3 * poll_interval),
                     max_backoff=max(self.engine.max_backoff, poll_interval),
                     auth_probe_interval=self.engine.auth_probe_interval,
+                    thresholds=Thresholds(**self.conditions.model_dump()),
                 )
             )
         return found
@@ -147,16 +154,20 @@ def build(
     server = problems.check(ServerSettings, resolved.get("server", {}), ("server",))
     store = problems.check(StoreSettings, resolved.get("store", {}), ("store",))
     engine = problems.check(EngineSettings, resolved.get("engine", {}), ("engine",))
+    retention = problems.check(RetentionSettings, resolved.get("retention", {}), ("retention",))
+    conditions = problems.check(ConditionsSettings, resolved.get("conditions", {}), ("conditions",))
     systems = _systems(resolved.get("systems", []), problems)
+    receivers = _receivers(resolved.get("notices", []), [settings.name for _, settings in systems], problems)
     if server is not None and not server.is_local and not server.allow_anonymous:
         problems.add(
             ("server", "host"),
             f"{server.host} can be reached from other machines and nobody would have to authenticate; use 127.0.0.1, "
             "or set server.allow_anonymous = true to let everybody read",
         )
-    if problems.found or server is None or store is None or engine is None:
+    if problems.found or server is None or store is None or engine is None or retention is None or conditions is None:
         raise ConfigError(problems.sentences())
-    return Config(server, store, engine, tuple(systems), frozenset(_secrets(store, systems)))
+    secrets = frozenset(_secrets(store, [*(settings for _, settings in systems), *receivers]))
+    return Config(server, store, engine, retention, conditions, tuple(systems), tuple(receivers), secrets)
 
 
 def _systems(entries: Any, problems: Problems) -> list[tuple[SourceKind, SystemSettings]]:
@@ -175,6 +186,28 @@ def _systems(entries: Any, problems: Problems) -> list[tuple[SourceKind, SystemS
             problems.add((*path, "name"), f'"{name}" is the name of {first} too; give each system its own')
         if kind is not None and settings is not None:
             found.append((kind, settings))
+    return found
+
+
+def _receivers(entries: Any, systems: Sequence[str], problems: Problems) -> list[ReceiverSettings]:
+    if not isinstance(entries, list):
+        problems.add(("notices",), "has to be a list of tables; head each receiver with [[notices]]")
+        return []
+    found: list[ReceiverSettings] = []
+    for place, entry in enumerate(entries):
+        path: KeyPath = ("notices", place)
+        if not isinstance(entry, dict):
+            problems.add(path, "has to be a table; head each receiver with [[notices]]")
+            continue
+        settings = problems.check(ReceiverSettings, entry, path)
+        if settings is None:
+            continue
+        if settings.name in {other.name for other in found}:
+            problems.add((*path, "name"), f'"{settings.name}" is the name of another one too; give each its own')
+        for at, system in enumerate(settings.systems):
+            if system not in systems:
+                problems.add((*path, "systems", at), f'"{system}" is no configured system{suggest(system, systems)}')
+        found.append(settings)
     return found
 
 
@@ -212,10 +245,10 @@ def _collect_secrets(value: Any, key: str, into: set[str]) -> None:
         into.update(re.findall(r"://[^:/@\s]*:([^@\s]+)@", value))
 
 
-def _secrets(store: StoreSettings, systems: Iterable[tuple[SourceKind, SystemSettings]]) -> Iterable[str]:
+def _secrets(store: StoreSettings, entries: Iterable[BaseModel]) -> Iterable[str]:
     if store.password:
         yield store.password
-    for _, settings in systems:
+    for settings in entries:
         yield from _secret_values(settings)
 
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from connectory.app import build_app
 from connectory.config import Config
 from connectory.engine import Engine
+from connectory.notices import Notices, notifying
 from connectory.serving import serving
 from connectory.store import Store
 
@@ -17,8 +18,12 @@ log = logging.getLogger(__name__)
 async def gateway(config: Config) -> AsyncIterator[str]:
     """Run the gateway for as long as the block runs; gives its URL. Raises CannotListen and StoreError."""
     store = Store(config.store.url)
-    engine = Engine(store, config.configured_systems())
-    async with serving(build_app(store, engine, config.server), config.server.host, config.server.port) as url:
+    engine = Engine(store, config.configured_systems(), retention=config.retention)
+    notices = Notices(store, engine.bus, config.receivers)
+    async with (
+        serving(build_app(store, engine, config.server), config.server.host, config.server.port) as url,
+        notifying(notices),
+    ):
         names = [settings.name for _, settings in config.systems]
         log.info(
             "Serving %d systems at %s.",

@@ -208,6 +208,29 @@ class ConditionCode(DescribedEnum):
     SYSTEM_DOWN = "Its system does not answer."
 
 
+class NoticeKind(DescribedEnum):
+    """What a notice is about."""
+
+    CONDITION = "A condition of weight that a connector shows."
+    JOB_FAILED = "A connector's jobs fail, once or again and again."
+    SYSTEM_DOWN = "A system does not answer, and nothing else is told of its connectors meanwhile."
+
+
+class DeliveryPhase(DescribedEnum):
+    """Which end of a notice a delivery tells of."""
+
+    RAISED = "Something failed or got stuck."
+    RECOVERED = "It is over."
+
+
+class DeliveryStatus(DescribedEnum):
+    """How far a delivery has come."""
+
+    PENDING = "Not accepted yet; it is sent, or will be sent again."
+    DELIVERED = "The receiver has accepted it."
+    DEAD = "Given up: refused for good, or not accepted for too long. See lastError."
+
+
 class EventKind(DescribedEnum):
     """What was observed to change."""
 
@@ -342,6 +365,17 @@ class ConnectorFact(_Fingerprinted):
     is_unhealthy: bool = False
     #: the upstream marks it as deleted
     is_removed: bool = False
+    #: last sign of life of the worker that serves it, where the upstream tells one
+    worker_seen_at: datetime | None = None
+    #: the longest distance, in seconds, between two runs that its schedule promises
+    schedule_seconds: float | None = None
+    #: the upstream says that nothing starts it by itself
+    is_unscheduled: bool = False
+    #: records that could not be read or written, and complaints of its transport: totals of the present run
+    parse_errors: int | None = None
+    transport_errors: int | None = None
+    #: it keeps its pipeline from a checkpoint right now
+    blocks_checkpoint: bool = False
     details: Details | None = None
 
 

@@ -57,9 +57,10 @@ class Problems:
 def _explain(model: type[BaseModel], kind: str, message: str, where: tuple[int | str, ...]) -> str:
     """One error of pydantic as a sentence that ends with what would be valid."""
     key = str(where[-1]) if where else ""
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
     if kind == "extra_forbidden":
-        return f"unknown key{suggest(key, model.model_fields)}"
-    told = model.model_fields[str(where[0])].description if where and str(where[0]) in model.model_fields else None
+        return f"unknown key{suggest(key, fields)}"
+    told = fields[str(where[0])].description if where and str(where[0]) in fields else None
     valid = f"; {told}" if told else ""
     if kind == "missing":
         return f"is missing{valid}"

@@ -1,4 +1,7 @@
-"""What the tables ``[server]``, ``[store]`` and ``[engine]`` of the configuration may hold. All times are seconds."""
+"""What the tables ``[server]``, ``[store]``, ``[engine]`` and ``[retention]`` of the configuration may hold.
+
+Times are seconds, but for those of retention.
+"""
 
 import ipaddress
 import re
@@ -123,3 +126,39 @@ class EngineSettings(_Table):
     auth_probe_interval: float = Field(
         300.0, ge=1, description="seconds between tries with refused credentials, 1 or more"
     )
+
+
+class RetentionSettings(_Table):
+    """``[retention]``: what is kept at least; 0 sets no limit."""
+
+    events_days: float = Field(30, ge=0, le=36_500, description="days that events are kept; 0 sets no limit")
+    events: int = Field(1_000_000, ge=0, description="how many events are kept, each about 400 bytes; 0 sets no limit")
+    jobs_days: float = Field(
+        400,
+        ge=0,
+        le=36_500,
+        description="days that jobs, outages and notices are kept after their end, and connectors after their removal; "
+        "0 sets no limit",
+    )
+    jobs_per_connector: int = Field(
+        1_000, ge=0, description="how many ended jobs of a connector are kept, each about 2,000 bytes; 0 sets no limit"
+    )
+
+
+class ConditionsSettings(_Table):
+    """``[conditions]``: when a condition is raised, unless a connector's own past allows more."""
+
+    queued: float = Field(120.0, gt=0, description="seconds that a job may wait: QUEUED, QUEUED_BEHIND, NO_WORKER")
+    no_worker: float = Field(600.0, gt=0, description="seconds that a worker may be silent: NO_WORKER")
+    no_progress: float = Field(900.0, gt=0, description="seconds that the counters may stand still: NO_PROGRESS")
+    heartbeat: float = Field(600.0, gt=0, description="seconds that a running job may be silent: HEARTBEAT_LOST")
+    checkpoint: float = Field(600.0, gt=0, description="seconds that a checkpoint may be held back: BLOCKS_CHECKPOINT")
+    error_window: float = Field(
+        300.0, gt=0, description="seconds within which errors grew: PARSE_ERRORS, TRANSPORT_ERRORS"
+    )
+    overdue_least: float = Field(600.0, ge=0, description="seconds that a run may always be late: OVERDUE")
+    overdue_factor: float = Field(2.0, ge=1, description="times the usual distance of its runs, 1 or more: OVERDUE")
+    schedule_factor: float = Field(1.5, ge=1, description="times what its schedule says, 1 or more: OVERDUE")
+    failures: int = Field(2, ge=1, description="failed runs in a row, 1 or more: REPEATED_FAILURES")
+    failures_critical: int = Field(5, ge=1, description="failed runs in a row that make it CRITICAL, 1 or more")
+    critical_factor: float = Field(4.0, ge=1, description="times the limit that makes NO_PROGRESS CRITICAL, 1 or more")

@@ -1,10 +1,13 @@
 """Writes into the documents what the program knows: ``python docs/generate.py``; ``tests/test_documents.py`` checks."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from connectory.model import Capability
+from connectory.engine.health import HEALTHS
+from connectory.engine.judging.catalogue import MEANINGS, Meaning
+from connectory.model import Capability, ConditionCode, ConditionSeverity
+from connectory.settings import ConditionsSettings
 from sources.base import SourceKind
 from sources.registry import kinds
 
@@ -23,11 +26,77 @@ def capabilities() -> str:
     for capability in Capability:
         marks = ["yes" if capability in kind.capabilities else "" for kind in systems.values()]
         rows.append([capability.name, *marks, capability.description])
+    return _table(rows)
+
+
+#: The two that are joined when read.
+JOINED: Mapping[ConditionCode, Meaning] = {
+    ConditionCode.STALE: Meaning(
+        severities=(ConditionSeverity.WARNING,),
+        raised="the values were last seen before the system's freshness limit, `stale_after`",
+        ended="they are seen again",
+        evidence={"observedAt": "when they were last seen", "staleAfterSeconds": "the freshness limit"},
+    ),
+    ConditionCode.SYSTEM_DOWN: Meaning(
+        severities=(ConditionSeverity.CRITICAL,),
+        raised="the system is DOWN or AUTH_FAILED",
+        ended="it answers",
+        evidence={
+            "system": "its name",
+            "health": "DOWN or AUTH_FAILED",
+            "errorCode": "why, as in `System.lastError`",
+        },
+    ),
+}
+
+
+def meanings() -> Mapping[ConditionCode, Meaning]:
+    """Every condition, in the order of declaration."""
+    known = {**MEANINGS, **JOINED}
+    return {code: known[code] for code in ConditionCode}
+
+
+def conditions() -> str:
+    """What each condition means, as a Markdown table."""
+    rows = [["condition", "severity", "raised when", "ends when", "settings"], ["---"] * 5]
+    for code, meaning in meanings().items():
+        severities = ", ".join(severity.name for severity in meaning.severities)
+        settings = ", ".join(f"`{name}`" for name in meaning.thresholds)
+        rows.append([f"[{code.name}](#{code.name.lower()})", severities, meaning.raised, meaning.ended, settings])
+    return _table(rows)
+
+
+def evidence() -> str:
+    """The keys of each condition's evidence, as a Markdown table."""
+    rows = [["condition", "key", "tells"], ["---"] * 3]
+    for code, meaning in meanings().items():
+        rows += [[code.name, f"`{key}`", tells] for key, tells in meaning.evidence.items()]
+    return _table(rows)
+
+
+def health() -> str:
+    """What each health follows from, as a Markdown table."""
+    rows = [["health", "when"], ["---"] * 2]
+    return _table(rows + [[of.name, "; ".join(reasons)] for of, reasons in HEALTHS.items()])
+
+
+def settings() -> str:
+    """The keys of ``[conditions]``, as a Markdown table."""
+    rows = [["key", "default", "is"], ["---"] * 3]
+    for name, field in ConditionsSettings.model_fields.items():
+        rows.append([f"`{name}`", f"`{field.default}`", field.description or ""])
+    return _table(rows)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 #: Document → the tables in it, by the name between its marks.
-DOCUMENTS: Mapping[str, Mapping[str, Callable[[], str]]] = {"README.md": {"capabilities": capabilities}}
+DOCUMENTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "README.md": {"capabilities": capabilities},
+    "docs/conditions.md": {"conditions": conditions, "evidence": evidence, "health": health, "settings": settings},
+}
 
 
 def generated(document: str) -> str:

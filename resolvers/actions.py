@@ -6,6 +6,7 @@ from typing import ClassVar
 from connectory.model import ActionFailureCode, ActionRefusal, Role
 from connectory.store.records import SystemRecord
 from resolvers.context import Context
+from resolvers.notices import NoticeRecord, notice
 from resolvers.systems import system_by_name
 
 
@@ -38,6 +39,37 @@ async def refresh_system(ctx: Context, name: str) -> SystemRefreshed | Failed:
     await ctx.renew()
     found = await system_by_name(ctx, name)
     return SystemRefreshed(found) if found else _failed(_unknown(name))
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeAcknowledged:
+    typename: ClassVar[str] = "NoticeAcknowledged"
+
+    notice: NoticeRecord
+
+
+async def acknowledge_notice(ctx: Context, id: str) -> NoticeAcknowledged | Failed:
+    """The notice as it then is."""
+    assert ctx.actions is not None
+    await ctx.renew()
+    refusal = _forbidden(ctx, Role.OPERATOR) or await _acknowledge(ctx, id)
+    if refusal is not None:
+        return _failed(refusal)
+    await ctx.renew()
+    found = await notice(ctx, id)
+    return NoticeAcknowledged(found) if found else _failed(_no_notice(id))
+
+
+async def _acknowledge(ctx: Context, id: str) -> ActionRefusal | None:
+    """Only what the viewer can see."""
+    assert ctx.actions is not None
+    known = await notice(ctx, id)
+    await ctx.renew()
+    return _no_notice(id) if known is None else await ctx.actions.acknowledge(id, ctx.viewer.name)
+
+
+def _no_notice(id: str) -> ActionRefusal:
+    return ActionRefusal(ActionFailureCode.NOT_FOUND, f"There is no notice with the id {id!r}.")
 
 
 def _forbidden(ctx: Context, needed: Role) -> ActionRefusal | None:

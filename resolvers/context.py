@@ -33,6 +33,9 @@ class Actions(Protocol):
     async def refresh(self, system: str) -> ActionRefusal | None:
         """Poll ``system`` now: skips a back-off and an authentication hold, never a Retry-After."""
 
+    async def acknowledge(self, notice: str, by: str) -> ActionRefusal | None:
+        """Note that ``by`` has seen to the notice with this id."""
+
 
 class _Shielded(DataLoader[Any, Any]):
     """A loader of several executions: one that is given up takes nothing from the others."""

@@ -3,15 +3,16 @@
 import asyncio
 from typing import Any
 
-from connectory.store.identity import CONNECTOR, JOB, SYSTEM, type_of
+from connectory.store.identity import CONNECTOR, JOB, NOTICE, SYSTEM, type_of
 from resolvers.connectors import connector
 from resolvers.context import Context
 from resolvers.errors import BadUserInput
 from resolvers.jobs import job
+from resolvers.notices import notice
 from resolvers.paging import MAXIMUM_SIZE
 from resolvers.systems import system
 
-_READERS = {SYSTEM: system, CONNECTOR: connector, JOB: job}
+_READERS = {SYSTEM: system, CONNECTOR: connector, JOB: job, NOTICE: notice}
 
 
 async def node(ctx: Context, id: str) -> Any:

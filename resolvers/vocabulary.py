@@ -54,6 +54,15 @@ class JobFacet(DescribedEnum):
     TRIGGER = "What started the job: a value of JobTrigger."
 
 
+class HistoryBucketSize(DescribedEnum):
+    """How long a bucket of a history is."""
+
+    MINUTE = "A minute."
+    HOUR = "An hour."
+    DAY = "24 hours, from whatever time of the day the first one begins."
+    WEEK = "Seven days."
+
+
 class EndpointDirection(DescribedEnum):
     """Which way records move through a Feldera endpoint. Details carry it by name, as JSON has no enums."""
 

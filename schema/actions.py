@@ -6,6 +6,7 @@ import strawberry
 
 from connectory.model import ActionFailureCode
 from schema import enums as enums
+from schema.notices import Notice
 from schema.systems import System
 
 
@@ -28,7 +29,16 @@ class SystemRefreshed:
     )
 
 
+@strawberry.type(description="Somebody has seen to the notice.")
+class NoticeAcknowledged:
+    notice: Notice = strawberry.field(description="The notice; if somebody was there first, with that name and time.")
+
+
 RefreshSystemResult = Annotated[
     SystemRefreshed | ActionFailed,
     strawberry.union("RefreshSystemResult", description="What refreshSystem answers."),
+]
+AcknowledgeNoticeResult = Annotated[
+    NoticeAcknowledged | ActionFailed,
+    strawberry.union("AcknowledgeNoticeResult", description="What acknowledgeNotice answers."),
 ]

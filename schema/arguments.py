@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from schema.filters import ConnectorFilter, EventFilter, JobFilter
+from schema.filters import ConnectorFilter, EventFilter, JobFilter, NoticeFilter
 from schema.orders import ConnectorOrder, JobOrder
 
 ConnectorFilterArgument = Annotated[
@@ -26,4 +26,8 @@ JobOrderArgument = Annotated[
 EventFilterArgument = Annotated[
     EventFilter | None,
     strawberry.argument(description="Which events; all without it."),
+]
+NoticeFilterArgument = Annotated[
+    NoticeFilter | None,
+    strawberry.argument(description="Which notices; all without it."),
 ]

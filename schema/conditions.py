@@ -18,3 +18,6 @@ class Condition:
     evidence: JSON | None = strawberry.field(
         description="The numbers and times it rests on, keys depending on the code; null when there are none."
     )
+    job_id: strawberry.ID | None = strawberry.field(
+        description="Id of the open job that it is about, as in Job.id; null when it is about the connector itself."
+    )

@@ -13,13 +13,14 @@ from connectory.model import (
     ConnectorStatus,
     JobStatus,
 )
-from resolvers import jobs
+from resolvers import conditions, history, jobs
 from resolvers.paging import PageArguments
-from resolvers.vocabulary import ConnectorFacet
+from resolvers.vocabulary import ConnectorFacet, HistoryBucketSize
 from schema.arguments import JobFilterArgument, JobOrderArgument
 from schema.conditions import Condition
 from schema.connector_details import ConnectorDetails
 from schema.fields import resolved
+from schema.history import ConnectorHistoryBucket, HistoryBucketArgument, HistoryFrom, HistoryTo
 from schema.info import Info
 from schema.lists import COUNT_BY, After, Before, FacetCount, First, Last, NumberedPage, Offset
 from schema.node import Node
@@ -50,9 +51,14 @@ class Connector(Node):
     health: ConnectorHealth = strawberry.field(
         description="Whether it does its work. FAILING wants a human; 'conditions' and 'errorMessage' say why."
     )
-    conditions: list[Condition] = strawberry.field(
-        description="Reasons for concern that hold now; empty when all is well."
+
+    @resolved(
+        list[Condition],
+        "Reasons for concern that hold now, its own and those of its open jobs; empty when all is well.",
     )
+    async def conditions(self: Any, info: Info) -> Any:
+        return await conditions.connector_conditions(info.context, self)
+
     access_type: AccessType | None = strawberry.field(
         description="Who may find its content upstream; null when not reported."
     )
@@ -116,6 +122,19 @@ class Connector(Node):
     ) -> Any:
         page = PageArguments(first=first, after=after, last=last, before=before, offset=offset)
         return await jobs.jobs(info.context, filter=filter, order_by=order_by, page=page, connector=self)
+
+    @resolved(
+        list[ConnectorHistoryBucket],
+        "How it was and what its jobs did over time, oldest first; by default the last seven days, day by day.",
+    )
+    async def history(
+        self: Any,
+        info: Info,
+        from_: HistoryFrom = None,
+        to: HistoryTo = None,
+        bucket: HistoryBucketArgument = HistoryBucketSize.DAY,
+    ) -> Any:
+        return await history.connector_history(info.context, self, from_, to, bucket)
 
     details: ConnectorDetails | None = strawberry.field(
         description="Everything the upstream said that the common fields do not hold, typed per system."

@@ -35,6 +35,9 @@ ENUMS: tuple[type[DescribedEnum], ...] = (
     model.EtaBasis,
     model.ConditionSeverity,
     model.ConditionCode,
+    model.NoticeKind,
+    model.DeliveryPhase,
+    model.DeliveryStatus,
     model.EventKind,
     model.Role,
     model.ActionFailureCode,
@@ -44,6 +47,7 @@ ENUMS: tuple[type[DescribedEnum], ...] = (
     vocabulary.ConnectorFacet,
     vocabulary.JobFacet,
     vocabulary.EndpointDirection,
+    vocabulary.HistoryBucketSize,
 )
 
 for _enum in ENUMS:

@@ -7,13 +7,16 @@ import strawberry
 from connectory.model import (
     AccessType,
     ConditionCode,
+    ConditionSeverity,
     ConnectorHealth,
     ConnectorMode,
     ConnectorStatus,
+    DeliveryStatus,
     EventKind,
     JobStatus,
     JobTrigger,
     JobType,
+    NoticeKind,
 )
 from schema import enums as enums
 from schema.scalars import Long
@@ -88,6 +91,23 @@ class JobFilter:
     )
     conditions: list[ConditionCode] | None = strawberry.field(
         default=None, description="Condition codes, at least one of which must hold."
+    )
+
+
+@strawberry.input(description="All given criteria must hold; values within one list are alternatives.")
+class NoticeFilter:
+    systems: list[str] | None = strawberry.field(default=None, description="Names of systems, as in System.name.")
+    connector_ids: list[strawberry.ID] | None = strawberry.field(
+        default=None, description="Ids of connectors; notices of a system as a whole match none."
+    )
+    kinds: list[NoticeKind] | None = strawberry.field(default=None, description="What they are about.")
+    severities: list[ConditionSeverity] | None = strawberry.field(default=None, description="Severities.")
+    delivery_statuses: list[DeliveryStatus] | None = strawberry.field(
+        default=None, description="One of its deliveries at least has come so far. DEAD: nobody was told for good."
+    )
+    open: bool | None = strawberry.field(default=None, description="True: those that still last. False: those over.")
+    acknowledged: bool | None = strawberry.field(
+        default=None, description="True: those that somebody has seen to. False: those that nobody has."
     )
 
 

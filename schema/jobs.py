@@ -6,11 +6,12 @@ from typing import Annotated, Any
 import strawberry
 
 from connectory.model import EtaBasis, JobAction, JobStatus, JobTrigger, JobType
-from resolvers import connectors, jobs
+from resolvers import conditions, connectors, history, jobs
 from resolvers.vocabulary import JobFacet
 from schema.conditions import Condition
 from schema.connectors import Connector
 from schema.fields import resolved
+from schema.history import JobStretch
 from schema.info import Info
 from schema.job_details import JobDetails
 from schema.lists import COUNT_BY, After, CountedPage, FacetCount, First, NumberedPage
@@ -39,6 +40,9 @@ class JobProgress:
         description="Seconds until the end, estimated; null without a basis. See etaBasis."
     )
     eta_basis: EtaBasis = strawberry.field(description="What etaSeconds rests on.")
+    past_runs: int | None = strawberry.field(
+        description="How many past runs of its connector and type tell what to expect; null while fewer than three do."
+    )
     stages: list[JobStage] = strawberry.field(
         description="Pipeline stages in order, where the upstream reports them; else empty."
     )
@@ -108,9 +112,14 @@ class Job(Node):
     upstream_status: str | None = strawberry.field(
         description="The upstream's own word, untouched; null where it has none."
     )
-    conditions: list[Condition] = strawberry.field(
-        description="Reasons for concern that hold now; empty when all is well."
+
+    @resolved(
+        list[Condition],
+        "Reasons for concern about this very job that hold now; empty when all is well, and once it has ended.",
     )
+    async def conditions(self: Any, info: Info) -> Any:
+        return await conditions.job_conditions(info.context, self)
+
     type: JobType = strawberry.field(description="What it sets out to do.")
     trigger: JobTrigger = strawberry.field(description="What started it.")
     progress: JobProgress = strawberry.field(description="How far it has come.")
@@ -149,6 +158,13 @@ class Job(Node):
     )
     async def errors(self: Any, info: Info, first: First = None, after: After = None) -> Any:
         return await jobs.job_errors(info.context, self, first, after)
+
+    @resolved(
+        list[JobStretch],
+        "What it had done before its upstream resumed it and counted anew, oldest first; empty for most.",
+    )
+    async def earlier_stretches(self: Any, info: Info) -> Any:
+        return await history.earlier_stretches(info.context, self)
 
     available_actions: list[JobAction] = strawberry.field(
         description="What it accepts now, given its state and what its system can do. Offer only these."

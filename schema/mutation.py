@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import strawberry
 
 from resolvers import actions
-from schema.actions import RefreshSystemResult
+from schema.actions import AcknowledgeNoticeResult, RefreshSystemResult
 from schema.fields import resolved
 from schema.info import Info
 
@@ -23,3 +23,14 @@ class Mutation:
         name: Annotated[str, strawberry.argument(description="The system's name in the configuration.")],
     ) -> Any:
         return await actions.refresh_system(info.context, name)
+
+    @resolved(
+        AcknowledgeNoticeResult | None,
+        "Say that you see to a notice, so that others need not. Needs the role OPERATOR. Whoever was first stays.",
+    )
+    async def acknowledge_notice(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID, strawberry.argument(description="The notice's id.")],
+    ) -> Any:
+        return await actions.acknowledge_notice(info.context, id)

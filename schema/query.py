@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import strawberry
 
-from resolvers import connectors, events, jobs, nodes, summaries, systems
+from resolvers import connectors, events, jobs, nodes, notices, summaries, systems
 from resolvers.paging import PageArguments
 from schema.arguments import (
     ConnectorFilterArgument,
@@ -15,6 +15,7 @@ from schema.arguments import (
     EventFilterArgument,
     JobFilterArgument,
     JobOrderArgument,
+    NoticeFilterArgument,
 )
 from schema.connectors import Connector, ConnectorConnection
 from schema.events import EventConnection
@@ -23,6 +24,7 @@ from schema.info import Info
 from schema.jobs import Job, JobConnection
 from schema.lists import After, Before, First, Last, Offset
 from schema.node import Node
+from schema.notices import NoticeConnection
 from schema.summaries import SourceSummary
 from schema.systems import System
 from schema.viewer import Viewer
@@ -105,6 +107,23 @@ class Query:
     ) -> Any:
         page = PageArguments(first=first, after=after, last=last, before=before, offset=offset)
         return await jobs.jobs(info.context, filter=filter, order_by=order_by, page=page)
+
+    @resolved(
+        NoticeConnection | None,
+        "What people are told of: one notice when something fails or gets stuck, with its recovery. Newest first.",
+    )
+    async def notices(
+        self,
+        info: Info,
+        filter: NoticeFilterArgument = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        offset: Offset = None,
+    ) -> Any:
+        page = PageArguments(first=first, after=after, last=last, before=before, offset=offset)
+        return await notices.notices(info.context, filter=filter, page=page)
 
     @resolved(
         list[SourceSummary] | None,

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import strawberry
 
 from connectory.model import Capability, SystemErrorCode, SystemHealth
-from resolvers import connectors, systems
+from resolvers import connectors, history, systems
 from resolvers.paging import PageArguments
 from schema.arguments import ConnectorFilterArgument, ConnectorOrderArgument
 from schema.fields import resolved
+from schema.history import OutageConnection
 from schema.info import Info
 from schema.lists import After, Before, First, Last, Offset
 from schema.node import Node
@@ -72,3 +73,7 @@ class System(Node):
     ) -> Any:
         page = PageArguments(first=first, after=after, last=last, before=before, offset=offset)
         return await connectors.connectors(info.context, filter=filter, order_by=order_by, page=page, system=self)
+
+    @resolved(OutageConnection, "When it did not answer, newest first; kept longer than the events that tell of it.")
+    async def outages(self: Any, info: Info, first: First = None, after: After = None) -> Any:
+        return await history.outages(info.context, self, first, after)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, field_validator
 
@@ -148,6 +148,10 @@ class SourceKind:
     rolls_up: frozenset[str] = field(default_factory=frozenset)
     #: whether ``examine`` may find something
     examines: bool = False
+    #: what runs one job at a time, so that a pending one waits behind another: a connector, or nothing that is known
+    one_job_at_a_time: Literal["connector", "none"] = "none"
+    #: whether its connectors tell when their worker was last alive, so that silence means something
+    tells_workers: bool = False
     simulator: Simulator | None = None
     #: the configuration keys (url, credentials) that open its simulator, given where that one is served
     simulator_settings: Callable[[str], dict[str, Any]] | None = None

@@ -45,6 +45,12 @@ def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
         "max_backoff": 60.0,
         "auth_probe_interval": 300.0,
     }
+    assert config.retention.model_dump() == {
+        "events_days": 30,
+        "events": 1_000_000,
+        "jobs_days": 400,
+        "jobs_per_connector": 1_000,
+    }
     assert config.systems == ()
 
 
@@ -74,6 +80,10 @@ MISTAKES = [
     ("[engine]\nstale_after = 0", "engine.stale_after", ["greater than 0"]),
     ("[engine]\nmax_backoff = inf", "engine.max_backoff", ["finite"]),
     ("[engine]\npoll_interval = nan", "engine.poll_interval", ["finite"]),
+    ("[retention]\nevents_days = -1", "retention.events_days", ["greater than or equal to 0", "0 sets no limit"]),
+    ("[retention]\nevents = 0.5", "retention.events", ["integer", "0 sets no limit"]),
+    ("[retention]\njobs_days = inf", "retention.jobs_days", ["finite"]),
+    ("[retention]\njob_days = 1", "retention.job_days", ["unknown key", 'did you mean "jobs_days"']),
     (SYSTEM.replace("onyx\"", "onix\""), "systems[0].kind", ['"onix"', 'did you mean "onyx"', "elastic"]),
     (SYSTEM.replace('kind = "onyx"', ""), "systems[0].kind", ["missing", "elastic", "onyx"]),
     (SYSTEM.replace('"onyx"', "4"), "systems[0].kind", ["text", "onyx"]),

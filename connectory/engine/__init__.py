@@ -16,9 +16,12 @@ from connectory.bus import Bus
 from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.neighbours import PATIENCE, RENEWAL, Neighbours
 from connectory.engine.poller import STOPPING, Poller
+from connectory.engine.retention import Retention
 from connectory.engine.watches import Watches
 from connectory.model import ActionFailureCode, ActionRefusal
+from connectory.settings import RetentionSettings
 from connectory.store import Store
+from connectory.store.notices import acknowledge
 from connectory.store.registration import register_systems
 from connectory.store.tail import Tail
 from connectory.store.wire import Wire
@@ -36,7 +39,7 @@ class Engine:
     """Polls every configured system until it is stopped. One system's trouble never delays another.
 
     ``clock`` tells the time (UTC-aware), ``ticks`` counts seconds, ``chance`` is the jitter. ``renewal`` and
-    ``patience`` are of the talk with other gateways, see ``Neighbours``.
+    ``patience`` are of the talk with other gateways, see ``Neighbours``. Without ``retention`` everything is kept.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Engine:
         systems: Sequence[ConfiguredSystem],
         *,
         bus: Bus | None = None,
+        retention: RetentionSettings | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         ticks: Callable[[], float] = time.monotonic,
         chance: Random | None = None,
@@ -56,7 +60,7 @@ class Engine:
         self.tail = Tail(store, self.bus, clock=clock)
         self.wire = Wire(store, self.bus, chance=chance)
         self.watches = Watches({system.name for system in systems}, ticks)
-        self._store = store
+        self._store, self._clock = store, clock
         self._systems = systems
         chance = chance or Random()
         self.pollers = {
@@ -65,6 +69,7 @@ class Engine:
         self._neighbours = Neighbours(
             self.wire, self.watches, self.pollers, name=uuid4().hex, renewal=renewal, patience=patience
         )
+        self._retention = None if retention is None else Retention(store, retention, clock=clock)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -73,6 +78,8 @@ class Engine:
         await self.tail.begin()
         work = {f"poll {name}": poller.run() for name, poller in self.pollers.items()}
         work |= {"tail": self.tail.run(), "wire": self.wire.run(), "neighbours": self._neighbours.run()}
+        if self._retention is not None:
+            work["retention"] = self._retention.run()
         self._tasks = [asyncio.create_task(running, name=name) for name, running in work.items()]
 
     # ---- the port that resolvers and subscriptions call
@@ -97,8 +104,15 @@ class Engine:
         """One watcher fewer of each."""
         self._neighbours.tell_left(self.watches.remove(ids))
 
+    async def acknowledge(self, notice: str, by: str) -> ActionRefusal | None:
+        """Note that ``by`` has seen to a notice; whoever was first stays. Part of the port that resolvers call."""
+        async with self._store.write() as connection:
+            if await acknowledge(connection, notice, by, self._clock()):
+                return None
+        return ActionRefusal(ActionFailureCode.NOT_FOUND, f"There is no notice with the id {notice!r}.")
+
     async def stop(self) -> None:
-        """End all polling within five seconds. A commit that has begun is finished or rolled back as a whole."""
+        """End all work within five seconds. A commit that has begun is finished or rolled back as a whole."""
         self._neighbours.give_up(STOPPING)
         for task in self._tasks:
             task.cancel()

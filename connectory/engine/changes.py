@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from connectory.engine.health import connector_health
-from connectory.model import ConnectorFact, ConnectorStatus, EventKind, JobFact, JobStatus
+from connectory.model import ConditionSeverity, ConnectorFact, ConnectorStatus, EventKind, JobFact, JobStatus
 from connectory.store.identity import CONNECTOR, JOB, global_id
 from sources.base import details
 
@@ -102,14 +102,21 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any], named: Mapping[
     return sorted(found)
 
 
-def judge(row: Row) -> None:
-    """Set the health that follows from the rest of a connector's row."""
-    row["health"] = connector_health(SimpleNamespace(**row))
+def judge(row: Row, concern: ConditionSeverity | None = None) -> None:
+    """Set the health that follows from the rest of a connector's row and from the worst condition that it shows."""
+    row["health"] = connector_health(SimpleNamespace(**row), concern)
 
 
-def connector_event(before: Mapping[str, Any] | None, after: Row, now: datetime) -> Row | None:
-    """What the log says of a connector's row; None when nothing that GraphQL shows has changed."""
+def connector_event(
+    before: Mapping[str, Any] | None, after: Row, now: datetime, *, conditions_changed: bool = False
+) -> Row | None:
+    """What the log says of a connector's row; None when nothing that GraphQL shows has changed.
+
+    Conditions stand beside the row: ``conditions_changed`` tells of them.
+    """
     fields = [] if before is None else changed(before, after, CONNECTOR_CHANGES)
+    if before is not None and conditions_changed:
+        fields = sorted([*fields, "conditions"])
     if before is not None and not fields:
         return None
     was_there = before is not None and not before["removed_at"]
@@ -128,22 +135,28 @@ def connector_event(before: Mapping[str, Any] | None, after: Row, now: datetime)
         "previous_status": _value(before["status"]) if before else None,
         "health": _value(after["health"]),
         "previous_health": _value(before["health"]) if before else None,
-        "processed": None,
+        "processed": after["docs_indexed"],
         "changed_fields": ",".join(fields) or None,
         "message": None,
     }
 
 
 def job_event(
-    before: Mapping[str, Any] | None, after: Row, now: datetime, *, errors_changed: bool = False
+    before: Mapping[str, Any] | None,
+    after: Row,
+    now: datetime,
+    *,
+    errors_changed: bool = False,
+    conditions_changed: bool = False,
 ) -> Row | None:
     """What the log says of a job's row; None when nothing that GraphQL shows has changed.
 
-    Failed documents stand beside the row: ``errors_changed`` tells of them.
+    Failed documents and conditions stand beside the row: ``errors_changed`` and ``conditions_changed`` tell of them.
     """
     fields = [] if before is None else changed(before, after, JOB_CHANGES)
-    if before is not None and errors_changed:
-        fields = sorted([*fields, "errors"])
+    beside = {"errors": errors_changed, "conditions": conditions_changed}
+    if before is not None:
+        fields = sorted([*fields, *(name for name, differs in beside.items() if differs)])
     if before is not None and not fields:
         return None
     if before is None:

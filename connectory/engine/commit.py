@@ -8,8 +8,12 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.engine.changes import Row, connector_event, connector_row, job_event, judge, with_details
+from connectory.engine.held import key_of, worst
 from connectory.engine.jobs import JobWriter
+from connectory.engine.judging.views import Finding
+from connectory.engine.outages import note_outage
 from connectory.engine.pace import SystemState, transition
+from connectory.engine.past import Past
 from connectory.model import (
     RUNNING,
     ConnectorFact,
@@ -27,6 +31,7 @@ from connectory.store.identity import CONNECTOR, external_id, global_id
 from connectory.store.tables import CONNECTORS, JOBS
 from connectory.store.writes import (
     append_events,
+    delete_conditions,
     insert_rows,
     mark_history_read,
     newest_jobs,
@@ -46,6 +51,8 @@ _NEW_CONNECTOR: Row = {
     "observed_at": None,
     "missed_polls": 0,
     "history_read": False,
+    "status_since": None,
+    "blocks_since": None,
 }
 
 
@@ -66,14 +73,18 @@ class Commit:
         now: datetime,
         *,
         examines: bool = False,
+        past: Past | None = None,
     ) -> None:
         self._store, self._id, self._system, self._rolls_up = store, system_id, system, rolls_up
-        self._known, self._now = known, now
+        self._known, self._now, self._past = known, now, past or Past()
         self._events: list[Row] = []
         self._of_system: list[Row] = []
         #: connector → its newest content job, as this commit found them
         self._latest: dict[str, str | None] = {}
-        self._jobs = JobWriter(system_id, system, known, now, examines=examines)
+        self._jobs = JobWriter(system_id, system, known, now, examines=examines, memory=self._past)
+        #: connectors found removed, and conditions that ended with their subject
+        self._removed: set[str] = set()
+        self._lost: list[Finding] = []
 
     async def poll(self, observation: Observation, before: SystemState, after: SystemState) -> int | None:
         """Store a poll that read the list. Returns the log's new position, None when the log has not grown."""
@@ -86,6 +97,7 @@ class Commit:
             lost |= dict.fromkeys(observation.canceled_jobs, JobStatus.CANCELED)
             touched = await self._jobs.write(connection, observation.jobs, lost, before)
             await self._jobs.miss(connection, {fact.external_id for fact in observation.jobs} | lost.keys(), before)
+            await self._end_conditions(connection, {**rows, **absent})
             await self._write_connectors(connection, rows, absent, touched)
             self._system_event(before, after)
             position = await self._append(connection)
@@ -100,6 +112,7 @@ class Commit:
         async with self._store.write() as connection:
             rows = self._changed_rows(facts, observation.owed)
             touched = await self._jobs.write(connection, observation.jobs, lost, state)
+            await self._end_conditions(connection, rows)
             await self._write_connectors(connection, rows, {}, touched)
             position = await self._append(connection)
         self._remember(facts, observation, {}, lost)
@@ -128,6 +141,7 @@ class Commit:
         """Store a stretch of past jobs. Returns the log's new position, None when the log has not grown."""
         async with self._store.write() as connection:
             touched = await self._jobs.write(connection, batch.jobs, {}, state, past=True)
+            await self._end_conditions(connection, {})
             await self._write_connectors(connection, {}, {}, touched)
             ids = [global_id(CONNECTOR, self._system, name) for name in batch.finished]
             await mark_history_read(connection, ids)
@@ -147,12 +161,15 @@ class Commit:
     async def _write_system(self, connection: AsyncConnection, before: SystemState, after: SystemState) -> None:
         if not await update_system(connection, self._id, asdict(after), last_poll_at=before.last_poll_at):
             raise Overtaken
+        await note_outage(connection, self._id, before, after, self._now)
 
     # ---- connectors
 
     def _changed_rows(self, facts: Mapping[str, ConnectorFact], owed: frozenset[str]) -> dict[str, Row]:
         """Rows of the facts that are new, that differ from what is stored, or that were missing."""
         rows = {}
+        told = ((global_id(CONNECTOR, self._system, name), fact) for name, fact in facts.items() if not fact.is_removed)
+        self._past.see_connectors(told, self._now)
         for name, fact in facts.items():
             memory = self._known.connectors.get(name)
             if memory is not None and not memory.is_missing and self._known.unchanged(fact) and name not in owed:
@@ -160,6 +177,7 @@ class Commit:
             row = connector_row(self._id, self._system, fact, owed=name in owed)
             row["missed_polls"], row["observed_at"] = 0, None
             row["removed_at"] = self._now if fact.is_removed else None
+            row["blocks_since"] = self._past.connector(row["id"]).blocks_since
             rows[name] = row
         return rows
 
@@ -202,6 +220,7 @@ class Commit:
         stored = await rows_by_id(connection, CONNECTORS, ids)
         ids = [id for id in ids if id in stored or id in seen]  # the rest are jobs whose connector nobody knows
         newest = await newest_jobs(connection, [id for id in ids if id in touched or "fingerprint" in seen[id]])
+        relieved = {finding.connector_id for finding in self._lost}
         inserts, updates, events = [], [], []
         for id in ids:
             before = stored.get(id)
@@ -210,8 +229,10 @@ class Commit:
                 after["removed_at"] = before["removed_at"]
             if id in newest:
                 self._roll_up(after, newest[id])
-            judge(after)
-            event = connector_event(before, after, self._now)
+            if before and before["status"] is not after["status"]:
+                after["status_since"] = self._now
+            judge(after, worst(finding for finding in self._past.held.of(id) if finding not in self._lost))
+            event = connector_event(before, after, self._now, conditions_changed=id in relieved)
             if event:
                 events.append(event)
             if before is None:
@@ -221,6 +242,14 @@ class Commit:
         self._events += events
         await insert_rows(connection, CONNECTORS, inserts)
         await update_rows(connection, CONNECTORS, updates)
+
+    async def _end_conditions(self, connection: AsyncConnection, rows: Mapping[str, Row]) -> None:
+        """Conditions end with the job or the connector that they are about; ``rows``: connectors, by external id."""
+        removed = {global_id(CONNECTOR, self._system, name) for name, row in rows.items() if row.get("removed_at")}
+        if removed or self._jobs.closed:
+            self._removed = removed
+            self._lost = self._past.held.lost(self._jobs.closed, removed)
+            await delete_conditions(connection, [key_of(finding) for finding in self._lost])
 
     def _roll_up(self, row: Row, newest: Mapping[str, Any]) -> None:
         """Fill what the connector's jobs tell, as far as its kind leaves it to them (design, "Field mapping")."""
@@ -277,6 +306,8 @@ class Commit:
         absent: Mapping[str, Row],
         lost: Iterable[str],
     ) -> None:
+        told = ((global_id(CONNECTOR, self._system, name), fact) for name, fact in facts.items() if not fact.is_removed)
+        self._past.see_connectors(told, self._now)
         for name, fact in facts.items():
             memory = self._known.connectors.setdefault(name, KnownConnector())
             memory.fingerprint = None if name in observation.owed else fact.fingerprint
@@ -296,3 +327,5 @@ class Commit:
             if name in self._known.connectors:
                 self._known.connectors[name].latest_job = latest
         self._jobs.remember()
+        self._past.held.drop(self._lost)
+        self._past.forget_connectors(self._removed)

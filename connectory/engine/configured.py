@@ -1,7 +1,9 @@
 """A system as the configuration describes it, with every default filled in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from connectory.engine.judging.thresholds import Thresholds
+from connectory.engine.judging.views import SystemView
 from connectory.engine.pace import Pace
 from connectory.store.registration import Registration
 from sources.base import SourceKind, SystemSettings
@@ -18,6 +20,8 @@ class ConfiguredSystem:
     stale_after: float
     max_backoff: float
     auth_probe_interval: float
+    #: when a condition is raised
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
     @property
     def name(self) -> str:
@@ -26,6 +30,17 @@ class ConfiguredSystem:
     @property
     def pace(self) -> Pace:
         return Pace(self.poll_interval, self.max_backoff, self.auth_probe_interval)
+
+    @property
+    def view(self) -> SystemView:
+        return SystemView(
+            name=self.name,
+            kind=self.kind.name,
+            capabilities=self.kind.capabilities,
+            one_job_at_a_time=self.kind.one_job_at_a_time,
+            tells_workers=self.kind.tells_workers,
+            poll_interval=self.poll_interval,
+        )
 
     @property
     def registration(self) -> Registration:

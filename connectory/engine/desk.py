@@ -2,17 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from connectory.bus import Bus
-from connectory.engine.commit import Commit
+from connectory.engine.commit import Commit, Overtaken
 from connectory.engine.configured import ConfiguredSystem
+from connectory.engine.judgement import Judgement
 from connectory.engine.memory import recall
 from connectory.engine.pace import SystemState, asked_to_wait, backoff
+from connectory.engine.past import Past
 from connectory.model import Known, Problem, SystemErrorCode, SystemHealth
 from connectory.store import Store
 from connectory.store.identity import SYSTEM, global_id
@@ -30,6 +34,8 @@ class Desk:
         self.system, self.store = system, store
         self.id = global_id(SYSTEM, system.name)
         self.known: Known | None = None
+        #: recalled and forgotten together with ``known``
+        self.past = Past()
         self.state = SystemState()
         self._bus, self._clock, self._chance = bus, clock, chance
         #: one commit at a time: whatever is committed rests on the same memory
@@ -52,8 +58,11 @@ class Desk:
         if term is None:
             return False
         if self.known is None:
+            past = Past()
             async with self.store.read() as connection:
-                self.known, self.state = await recall(connection, self.id)
+                known, self.state = await recall(connection, self.id)
+                await past.recall(connection, self.id, self.now())
+            self.known, self.past = known, past
             if self.state.error_code is SystemErrorCode.RATE_LIMITED:
                 self._not_before = self.state.next_poll_at  # a restart does not shorten what was asked for
         return True
@@ -78,10 +87,29 @@ class Desk:
 
     async def write(self, known: Known, write: Callable[[Commit], Coroutine[Any, Any, int | None]]) -> None:
         kind, name = self.system.kind, self.system.name
-        commit = Commit(self.store, self.id, name, kind.rolls_up, known, self.now(), examines=kind.examines)
+        commit = Commit(
+            self.store, self.id, name, kind.rolls_up, known, self.now(), examines=kind.examines, past=self.past
+        )
         position = await _whole(write(commit))
         if position is not None:
             self._bus.wake(position)
+
+    async def judge(self, known: Known, connectors: Set[str]) -> None:
+        """Judge connectors (external ids) that were just seen, and wake when that changed anything. A judgement that
+        fails is logged, not raised: what was seen is stored."""
+        try:
+            async with self._turn:
+                if known is not self.known:
+                    return
+                judgement = Judgement(self.store, self.system, self.past, self.now())
+                position = await _whole(judgement.run(connectors, self.state.last_poll_at))
+        except Exception as error:
+            if isinstance(error, Overtaken | SQLAlchemyError | OSError):
+                self.forget(known)  # the store may have something else than we remember
+            self.say_exception("what was seen could not be judged; it will be after the next poll", "judging_failed")
+        else:
+            if position is not None:
+                self._bus.wake(position)
 
     async def hold(self, problems: Sequence[Problem]) -> None:
         """Heed what came with an answer beside the polls. Where it forbids to ask, everybody is told at once: the next

@@ -9,6 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connectory.engine.changes import Row, job_event, job_row
 from connectory.engine.order import Sequenced, microseconds
 from connectory.engine.pace import SystemState
+from connectory.engine.past import Past
+from connectory.engine.retention import without_removed
+from connectory.engine.stretches import keep_stretches
 from connectory.model import RUNNING, JobFact, JobStatus, Known
 from connectory.store.identity import JOB, global_id
 from connectory.store.tables import JOBS
@@ -21,13 +24,31 @@ from connectory.store.writes import (
     update_rows,
 )
 
+#: What a job's row holds before anything is known of its course.
+_NEW_JOB: Row = {
+    "rate_per_second": None,
+    "counted_at": None,
+    "expected_seconds": None,
+    "expected_processed": None,
+    "expected_runs": None,
+    "longest_quiet": None,
+}
+
 
 class JobWriter:
     """Writes the jobs of one system within one transaction. ``events`` are the log rows that this makes."""
 
-    def __init__(self, system_id: str, system: str, known: Known, now: datetime, *, examines: bool) -> None:
+    def __init__(
+        self, system_id: str, system: str, known: Known, now: datetime, *, examines: bool, memory: Past
+    ) -> None:
         self._id, self._system, self._known, self._now, self._examines = system_id, system, known, now, examines
+        self._memory = memory
         self.events: list[Row] = []
+        #: global ids of the jobs that were open and are not any more
+        self.closed: set[str] = set()
+        #: rows as they were written, and whether that was a part of the history
+        self._written: list[Row] = []
+        self._past = False
         #: what the store holds now of the jobs that were told
         self._held: list[JobFact] = []
 
@@ -50,12 +71,14 @@ class JobWriter:
         stored = await rows_by_id(connection, JOBS, [*{**rows, **left}])
         fresh = [(row, fact) for id, (row, fact) in rows.items() if id not in stored]
         await self._place(connection, fresh)
+        fresh = await without_removed(connection, rows, fresh)
         inserts, updates, unseen_before, touched = [], [], [], set()
         errors = {row["id"]: fact.errors for row, fact in rows.values() if fact.errors is not None}
         wanted = set() if past else self._to_examine(fresh)
         for row, _ in fresh:
             row["observed_at"] = None if row["is_open"] else self._now
             row["examine_due"] = row["id"] in wanted
+            row |= _NEW_JOB
             inserts.append(row)
             self._log(job_event(None, row, self._now))
         changed_errors = await replace_job_errors(connection, errors)
@@ -77,13 +100,26 @@ class JobWriter:
                 # what an earlier look found does not stand in the fact, so it has to be looked for again
                 after["examine_due"] = self._examines and not after["is_open"]
                 touched.add(before["connector_id"])
+            self._follow(before, after)
             updates.append(after)
-            self._log(job_event(before, after, self._now, errors_changed=id in changed_errors))
+            ended = id in self.closed and self._memory.held.has(id)
+            self._log(
+                job_event(before, after, self._now, errors_changed=id in changed_errors, conditions_changed=ended)
+            )
+        await keep_stretches(connection, [(stored[row["id"]], row) for row in updates], state)
         await insert_rows(connection, JOBS, inserts)
         await update_rows(connection, JOBS, [*updates, *unseen_before])
         self._held = [fact for _, fact in rows.values()]
+        self._written, self._past = [*inserts, *updates], past
         touched |= {row["connector_id"] for row in (*inserts, *updates)}
         return touched - {None}
+
+    def _follow(self, before: Mapping[str, Any], after: Row) -> None:
+        """What the engine works out of a job's course, in the same row as what it is worked out of."""
+        after |= {"rate_per_second": self._memory.rate(after, self._now), "counted_at": self._now}
+        if before["is_open"] and not after["is_open"]:
+            self.closed.add(after["id"])
+            after["longest_quiet"] = self._memory.quiet(after, self._now)
 
     async def miss(self, connection: AsyncConnection, told: Set[str], state: SystemState) -> None:
         """Open jobs that a poll should have told of and did not: from now on they were last seen at the poll before."""
@@ -132,6 +168,7 @@ class JobWriter:
     def remember(self) -> None:
         """After the commit: which jobs are open, which run, and how new the newest is."""
         known = self._known
+        self._memory.see_jobs(self._written, self._now, past=self._past)
         for fact in self._held:
             name = fact.external_id
             if fact.status.open and not fact.ended:

@@ -12,6 +12,7 @@ from connectory.engine.background import Background
 from connectory.engine.commit import Overtaken
 from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.desk import Desk
+from connectory.engine.judgement import told
 from connectory.engine.pace import after_answer, after_failure
 from connectory.engine.trouble import lies_in_the_facts, problem_of
 from connectory.engine.watches import Watches
@@ -146,6 +147,7 @@ class Poller:
             await self._refused(error, started)
             return
         self._desk.passed(after)
+        await self._desk.judge(known, told(observation, known, whole=True))
         self._background.start(known)
 
     async def _refused(self, error: Exception, started: datetime) -> None:
@@ -221,6 +223,7 @@ class Poller:
             self._desk.forget(known)
             self._desk.say_exception("what runs could not be stored; it will be polled again", "store_failed")
             return False
+        await self._desk.judge(known, told(observation, known, whole=False))
         self._background.start(known)
         return True
 

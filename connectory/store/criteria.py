@@ -13,17 +13,20 @@ from sqlalchemy import ColumnElement, and_, false, func, not_, or_, select
 from connectory.model import (
     AccessType,
     ConditionCode,
+    ConditionSeverity,
     ConnectorHealth,
     ConnectorMode,
     ConnectorStatus,
+    DeliveryStatus,
     EventKind,
     JobStatus,
     JobTrigger,
     JobType,
+    NoticeKind,
 )
 from connectory.store.records import DOWN, EventRecord, SystemRecord
 from connectory.store.snapshot import Snapshot
-from connectory.store.tables import CONNECTORS, EVENTS, JOBS
+from connectory.store.tables import CONDITIONS, CONNECTORS, DELIVERIES, EVENTS, JOBS, NOTICES
 
 Criterion = ColumnElement[bool]
 
@@ -125,6 +128,25 @@ class EventCriteria(Protocol):
     def kinds(self) -> Sequence[EventKind] | None: ...
 
 
+class NoticeCriteria(Protocol):
+    """A NoticeFilter."""
+
+    @property
+    def systems(self) -> Sequence[str] | None: ...
+    @property
+    def connector_ids(self) -> Sequence[str] | None: ...
+    @property
+    def kinds(self) -> Sequence[NoticeKind] | None: ...
+    @property
+    def severities(self) -> Sequence[ConditionSeverity] | None: ...
+    @property
+    def delivery_statuses(self) -> Sequence[DeliveryStatus] | None: ...
+    @property
+    def open(self) -> bool | None: ...
+    @property
+    def acknowledged(self) -> bool | None: ...
+
+
 def connector_criteria(filter: ConnectorCriteria | None, snapshot: Snapshot) -> list[Criterion]:
     """What rows of the connectors table must meet; removed ones are left out unless asked for."""
     c = CONNECTORS.c
@@ -147,7 +169,7 @@ def connector_criteria(filter: ConnectorCriteria | None, snapshot: Snapshot) -> 
         if wanted:
             found.append(_among(column, wanted))
     if filter.conditions:
-        found.append(or_(*(_condition(code, snapshot) for code in dict.fromkeys(filter.conditions))))
+        found.append(_conditions(filter.conditions, snapshot))
     if filter.docs_indexed is not None:
         found += _long(c.docs_indexed, filter.docs_indexed)
     if filter.name_contains:
@@ -187,7 +209,7 @@ def job_criteria(filter: JobCriteria | None, snapshot: Snapshot) -> list[Criteri
         if before is not None:
             found.append(column < before)
     if filter.conditions:
-        found.append(false())  # no condition is kept for jobs yet
+        found.append(c.id.in_(_judged(CONDITIONS.c.job_id, filter.conditions)))
     return found
 
 
@@ -203,6 +225,45 @@ def event_criteria(filter: EventCriteria | None, snapshot: Snapshot) -> list[Cri
         if wanted:
             found.append(_among(column, wanted))
     return found
+
+
+def notice_criteria(filter: NoticeCriteria | None, snapshot: Snapshot) -> list[Criterion]:
+    """What rows of the notices table must meet; those that wait to be raised are nobody's business yet."""
+    c = NOTICES.c
+    found: list[Criterion] = [c.system_id.in_(_named(filter.systems if filter else None, snapshot))]
+    found.append(c.raised_at.is_not(None))
+    if filter is None:
+        return found
+    for column, wanted in (
+        (c.connector_id, filter.connector_ids),
+        (c.kind, filter.kinds),
+        (c.severity, filter.severities),
+    ):
+        if wanted:
+            found.append(_among(column, wanted))
+    if filter.delivery_statuses:
+        found.append(_delivered_so(filter.delivery_statuses))
+    for column, is_null in ((c.recovered_at, filter.open), (c.acknowledged_at, _opposite(filter.acknowledged))):
+        if is_null is not None:
+            found.append(column.is_(None) if is_null else column.is_not(None))
+    return found
+
+
+def _opposite(wanted: bool | None) -> bool | None:
+    return None if wanted is None else not wanted
+
+
+def _delivered_so(statuses: Sequence[DeliveryStatus]) -> Criterion:
+    """One of its deliveries at least has come to one of these."""
+    d = DELIVERIES.c
+    neither = and_(d.delivered_at.is_(None), d.dead_at.is_(None))
+    ends = {
+        DeliveryStatus.PENDING: neither,
+        DeliveryStatus.DELIVERED: d.delivered_at.is_not(None),
+        DeliveryStatus.DEAD: d.dead_at.is_not(None),
+    }
+    so: Criterion = NOTICES.c.id.in_(select(d.notice_id).where(or_(*(ends[status] for status in statuses))))
+    return so
 
 
 def lets_through(filter: EventCriteria | None, event: EventRecord, systems: Mapping[str, SystemRecord]) -> bool:
@@ -235,13 +296,19 @@ def stale_criterion(snapshot: Snapshot) -> Criterion:
     return or_(false(), *found)
 
 
-def _condition(code: ConditionCode, snapshot: Snapshot) -> Criterion:
-    if code is ConditionCode.STALE:
-        return stale_criterion(snapshot)
-    if code is ConditionCode.SYSTEM_DOWN:
-        down: Criterion = CONNECTORS.c.system_id.in_([s.id for s in snapshot.systems.values() if s.health in DOWN])
-        return down
-    return false()
+def _conditions(codes: Sequence[ConditionCode], snapshot: Snapshot) -> Criterion:
+    """Connectors that show any of these: two codes follow from the system and the clock, the others are stored."""
+    found = [CONNECTORS.c.id.in_(_judged(CONDITIONS.c.connector_id, codes))]
+    if ConditionCode.STALE in codes:
+        found.append(stale_criterion(snapshot))
+    if ConditionCode.SYSTEM_DOWN in codes:
+        found.append(CONNECTORS.c.system_id.in_([s.id for s in snapshot.systems.values() if s.health in DOWN]))
+    return or_(*found)
+
+
+def _judged(column: Any, codes: Sequence[ConditionCode]) -> Any:
+    """The values of ``column`` of the stored conditions with these codes."""
+    return select(column).where(column.is_not(None), CONDITIONS.c.code.in_(list(dict.fromkeys(codes))))
 
 
 def _among(column: Any, wanted: Sequence[Any]) -> Criterion:

@@ -118,6 +118,12 @@ class Store:
         async with self._writer.begin() as connection:
             yield connection
 
+    async def checkpoint(self) -> None:
+        """SQLite: carry the write-ahead log over into the file now, beside whoever writes, lest a commit has to do it
+        while others wait. PostgreSQL does so by itself."""
+        if self.is_sqlite and self.url.database:
+            await asyncio.to_thread(_checkpoint, self.url.database)
+
     async def close(self) -> None:
         await self.leases.close()
         await self._writer.dispose()
@@ -248,6 +254,11 @@ def _probe(file: str) -> None:
         raise FileNotFoundError(f"the folder {folder} does not exist")
     with closing(sqlite3.connect(file, timeout=_PATIENCE)) as connection:
         connection.execute("PRAGMA schema_version")
+
+
+def _checkpoint(file: str) -> None:
+    with closing(sqlite3.connect(file, timeout=_PATIENCE)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def _set_pragmas(connection: Any) -> None:

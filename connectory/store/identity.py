@@ -3,7 +3,7 @@
 import base64
 import binascii
 
-SYSTEM, CONNECTOR, JOB = "System", "Connector", "Job"
+SYSTEM, CONNECTOR, JOB, NOTICE = "System", "Connector", "Job", "Notice"
 
 
 def global_id(type_name: str, system: str, external_id: str | None = None) -> str:
@@ -19,7 +19,7 @@ def type_of(node_id: str) -> str | None:
     except (binascii.Error, ValueError):
         return None
     type_name, colon, rest = plain.partition(":")
-    return type_name if colon and rest and type_name in (SYSTEM, CONNECTOR, JOB) else None
+    return type_name if colon and rest and type_name in (SYSTEM, CONNECTOR, JOB, NOTICE) else None
 
 
 def external_id(node_id: str) -> str:

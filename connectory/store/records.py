@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Table
 
+from connectory.eta import Course, estimate, percent
 from connectory.model import (
     AccessType,
     Capability,
@@ -62,6 +63,8 @@ class ConditionRecord:
     message: str
     since: datetime
     evidence: Any = None
+    #: None for what is about the connector itself
+    job_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -142,7 +145,8 @@ class ConnectorRecord:
     observed_at: datetime
     system: SystemRecord
     is_stale: bool
-    conditions: list[ConditionRecord]
+    #: those that follow from its system and the clock; the others are judged and stored
+    joined_conditions: list[ConditionRecord]
     available_actions: list[ConnectorAction] = field(default_factory=list)
 
     @property
@@ -165,6 +169,7 @@ class ProgressRecord:
     rate_per_second: float | None = None
     eta_seconds: float | None = None
     eta_basis: EtaBasis = EtaBasis.NONE
+    past_runs: int | None = None
 
 
 @dataclass(slots=True)
@@ -221,10 +226,16 @@ class JobRecord:
     worker_hostname: str | None
     details_type: str | None
     details_text: str | None
+    rate_per_second: float | None
+    counted_at: datetime | None
+    expected_seconds: float | None
+    expected_processed: int | None
+    expected_runs: int | None
     created_order: int
     observed_at: datetime
     system: SystemRecord
-    conditions: list[ConditionRecord] = field(default_factory=list)
+    #: the snapshot's moment: what its estimates are worked out for
+    now: datetime
     available_actions: list[JobAction] = field(default_factory=list)
 
     @property
@@ -236,10 +247,27 @@ class JobRecord:
 
     @property
     def progress(self) -> ProgressRecord:
-        total, processed = self.expected_total, self.processed
-        percent = min(100.0, 100.0 * processed / total) if total and processed is not None else None
-        stages = [StageRecord(name, count) for name, count in json.loads(self.stages)] if self.stages else []
-        return ProgressRecord(processed, total, percent, stages)
+        course = Course(
+            status=self.status,
+            processed=self.processed,
+            total=self.expected_total,
+            rate_per_second=self.rate_per_second,
+            counted_at=self.counted_at,
+            expected_seconds=self.expected_seconds,
+            expected_processed=self.expected_processed,
+            started_at=self.started_at,
+        )
+        left = estimate(course, self.now)
+        return ProgressRecord(
+            processed=self.processed,
+            total=self.expected_total,
+            percent=percent(self.status, self.processed, self.expected_total),
+            stages=[StageRecord(name, count) for name, count in json.loads(self.stages)] if self.stages else [],
+            rate_per_second=self.rate_per_second,
+            eta_seconds=left.seconds,
+            eta_basis=left.basis,
+            past_runs=self.expected_runs,
+        )
 
     @property
     def has_ended(self) -> bool:

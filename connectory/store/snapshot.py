@@ -88,7 +88,7 @@ class Snapshot:
         values: Any = row[:_JOB_WIDTH]
         system = self.systems[values[1]]
         observed_at = row[_JOB_WIDTH] or system.observed_at or self.now
-        return JobRecord(*(*values, observed_at, system))
+        return JobRecord(*(*values, observed_at, system, self.now))
 
 
 def _conditions(

@@ -12,14 +12,18 @@ from sqlmodel import Field, SQLModel
 
 from connectory.model import (
     AccessType,
+    ConditionCode,
+    ConditionSeverity,
     ConnectorHealth,
     ConnectorMode,
     ConnectorStatus,
+    DeliveryPhase,
     DescribedEnum,
     EventKind,
     JobStatus,
     JobTrigger,
     JobType,
+    NoticeKind,
     SystemErrorCode,
     SystemHealth,
 )
@@ -135,6 +139,10 @@ class ConnectorRow(SQLModel, table=True):
     #: of the fact; null while something of it is owed
     fingerprint: str | None = _name(null=True)
     history_read: bool = False
+    #: when we saw it enter its present status; null: not seen to change
+    status_since: datetime | None = _instant()
+    #: since when we see it hold back its pipeline's checkpoint; null: it does not
+    blocks_since: datetime | None = _instant()
 
 
 class JobRow(SQLModel, table=True):
@@ -203,6 +211,15 @@ class JobRow(SQLModel, table=True):
     fingerprint: str | None = _name(null=True)
     #: it has ended and nobody has taken the closer look yet
     examine_due: bool = False
+    #: of late, while it runs, as of ``counted_at``
+    rate_per_second: float | None = None
+    counted_at: datetime | None = _instant()
+    #: what past runs of its connector and type let expect, and how many they were
+    expected_seconds: float | None = None
+    expected_processed: int | None = _long()
+    expected_runs: int | None = None
+    #: the longest time, in seconds, that it ran without a counter moving, once it has ended before our eyes
+    longest_quiet: float | None = None
 
 
 class JobErrorRow(SQLModel, table=True):
@@ -219,6 +236,29 @@ class JobErrorRow(SQLModel, table=True):
     is_resolved: bool | None = None
 
 
+class ConditionRow(SQLModel, table=True):
+    """A condition that holds now, as the engine judged it; STALE and SYSTEM_DOWN are joined when read."""
+
+    __tablename__ = "conditions"
+    __table_args__ = (
+        Index("ix_conditions_connector", "connector_id", "code"),
+        Index("ix_conditions_job", "job_id", "code"),
+        Index("ix_conditions_system", "system_id"),
+    )
+
+    #: global id of the job, else of the connector, that it is about
+    subject_id: str = _key()
+    code: ConditionCode = Field(sa_column=Column(Ranked(ConditionCode), primary_key=True, autoincrement=False))
+    system_id: str = _name()
+    connector_id: str = _name()
+    #: null for what is about the connector itself
+    job_id: str | None = _name(null=True)
+    severity: ConditionSeverity = _rank(ConditionSeverity)
+    since: datetime = _instant(null=False)
+    message: str = _name()
+    evidence: str = _name()
+
+
 class EventRow(SQLModel, table=True):
     """One line of the change log. What it says is of its moment."""
 
@@ -227,6 +267,14 @@ class EventRow(SQLModel, table=True):
         Index("ix_events_connector", "connector_id", "position"),
         Index("ix_events_job", "job_id", "position"),
         Index("ix_events_system", "system_id", "position"),
+        # a connector's own, without those of its jobs, which are many
+        Index(
+            "ix_events_own",
+            "connector_id",
+            "position",
+            sqlite_where=text("job_id IS NULL"),
+            postgresql_where=text("job_id IS NULL"),
+        ),
     )
 
     #: without gaps, in commit order (see LogHeadRow)
@@ -240,6 +288,7 @@ class EventRow(SQLModel, table=True):
     previous_status: int | None = None
     health: int | None = None
     previous_health: int | None = None
+    #: a job's progress; in the rows of a connector its documents in the index, which its history is drawn from
     processed: int | None = _long()
     changed_fields: str | None = _name(null=True)
     message: str | None = _name(null=True)
@@ -258,9 +307,147 @@ class LogHeadRow(SQLModel, table=True):
     position: int = Field(sa_column=Column(Long, nullable=False))
 
 
+class OutageRow(SQLModel, table=True):
+    """How long a system did not answer, from entering DOWN or AUTH_FAILED to leaving them; kept beyond the log."""
+
+    __tablename__ = "outages"
+    __table_args__ = (Index("ix_outages_system", "system_id", "id"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    system_id: str = _name()
+    started_at: datetime = _instant(null=False)
+    #: null while it lasts
+    ended_at: datetime | None = _instant()
+    #: what it began with
+    code: SystemErrorCode = _rank(SystemErrorCode)
+    message: str = _name()
+
+
+class JobStretchRow(SQLModel, table=True):
+    """What a job had done before its upstream resumed it and counted anew."""
+
+    __tablename__ = "job_stretches"
+
+    job_id: str = _key()
+    #: from 1, in the order of time
+    number: int = Field(primary_key=True)
+    started_at: datetime | None = _instant()
+    #: when it was last seen at work
+    ended_at: datetime | None = _instant()
+    processed: int | None = _long()
+    #: the counts that were told, as a JSON object
+    counts: str = _name()
+
+
+class JobFloorRow(SQLModel, table=True):
+    """Up to where retention has removed a connector's jobs: what its upstream tells of them later is not wanted."""
+
+    __tablename__ = "job_floors"
+
+    connector_id: str = _key()
+    #: of the newest job that was removed
+    created_order: int = Field(sa_column=Column(Long, nullable=False))
+
+
+class NoticeRow(SQLModel, table=True):
+    """Something that people are told of, from its raising to its recovery."""
+
+    __tablename__ = "notices"
+    __table_args__ = (
+        Index("ix_notices_raised", "raised_at", "id"),
+        Index("ix_notices_system", "system_id", "raised_at"),
+        Index(
+            "ix_notices_open",
+            "key",
+            unique=True,
+            sqlite_where=text("recovered_at IS NULL"),
+            postgresql_where=text("recovered_at IS NULL"),
+        ),
+    )
+
+    id: str = _key()
+    #: what it is about: there is one open notice of a key at most
+    key: str = _name()
+    kind: NoticeKind = _rank(NoticeKind)
+    #: null for a job that failed
+    code: ConditionCode | None = _rank(ConditionCode, null=True)
+    severity: ConditionSeverity = _rank(ConditionSeverity)
+    system_id: str = _name()
+    connector_id: str | None = _name(null=True)
+    job_id: str | None = _name(null=True)
+    title: str = _name()
+    message: str = _name()
+    since: datetime = _instant(null=False)
+    #: when the notifier first saw it
+    seen_at: datetime = _instant(null=False)
+    #: null until it has held for long enough; what ends before that is deleted
+    raised_at: datetime | None = _instant()
+    #: the log's position at its raising
+    position: int | None = _long()
+    recovered_at: datetime | None = _instant()
+    recovery_message: str | None = _name(null=True)
+    acknowledged_at: datetime | None = _instant()
+    acknowledged_by: str | None = _name(null=True)
+
+
+class DeliveryRow(SQLModel, table=True):
+    """One message to one receiver. It is waiting while it is neither delivered nor dead."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        Index("ix_deliveries_notice", "notice_id"),
+        Index(
+            "ix_deliveries_waiting",
+            "receiver",
+            "sequence",
+            sqlite_where=text("delivered_at IS NULL AND dead_at IS NULL"),
+            postgresql_where=text("delivered_at IS NULL AND dead_at IS NULL"),
+        ),
+    )
+
+    #: the key by which a receiver knows what it has been sent twice
+    id: str = _key()
+    notice_id: str = _name()
+    #: its name in the configuration
+    receiver: str = _name()
+    phase: DeliveryPhase = _rank(DeliveryPhase)
+    #: the order in which a receiver gets them
+    sequence: int = Field(sa_column=Column(Long, nullable=False))
+    #: what is told, as a JSON object
+    payload: str = _name()
+    created_at: datetime = _instant(null=False)
+    #: how often it was sent, the attempt under way included
+    attempts: int = 0
+    next_attempt_at: datetime = _instant(null=False)
+    delivered_at: datetime | None = _instant()
+    dead_at: datetime | None = _instant()
+    last_error: str | None = _name(null=True)
+
+
+class NotifierRow(SQLModel, table=True):
+    """How far the notifier has come: one row."""
+
+    __tablename__ = "notifier"
+
+    id: int = Field(primary_key=True)
+    #: of the change log; null before it has looked at anything
+    position: int | None = _long()
+    #: counts its commits: who finds another number than it read has been overtaken
+    turn: int = Field(sa_column=Column(Long, nullable=False))
+    #: the newest delivery's
+    sequence: int = Field(sa_column=Column(Long, nullable=False))
+
+
 SYSTEMS = SystemRow.__table__  # type: ignore[attr-defined]
 CONNECTORS = ConnectorRow.__table__  # type: ignore[attr-defined]
 JOBS = JobRow.__table__  # type: ignore[attr-defined]
 JOB_ERRORS = JobErrorRow.__table__  # type: ignore[attr-defined]
+CONDITIONS = ConditionRow.__table__  # type: ignore[attr-defined]
 EVENTS = EventRow.__table__  # type: ignore[attr-defined]
 LOG_HEAD = LogHeadRow.__table__  # type: ignore[attr-defined]
+OUTAGES = OutageRow.__table__  # type: ignore[attr-defined]
+JOB_STRETCHES = JobStretchRow.__table__  # type: ignore[attr-defined]
+JOB_FLOORS = JobFloorRow.__table__  # type: ignore[attr-defined]
+NOTICES = NoticeRow.__table__  # type: ignore[attr-defined]
+DELIVERIES = DeliveryRow.__table__  # type: ignore[attr-defined]
+NOTIFIER = NotifierRow.__table__  # type: ignore[attr-defined]

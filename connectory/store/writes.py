@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import JSON, String, Text, bindparam, cast, column, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.model import ENDED, SUCCEEDED, JobErrorFact, JobType
+from connectory.model import ENDED, SUCCEEDED, ConditionCode, JobErrorFact, JobType
 from connectory.store.columns import Name
-from connectory.store.tables import CONNECTORS, EVENTS, JOB_ERRORS, JOBS, LOG_HEAD, SYSTEMS
+from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOB_ERRORS, JOBS, LOG_HEAD, SYSTEMS
 from connectory.store.wire import LOG_CHANNEL
 
 #: Rows per statement.
@@ -173,6 +173,20 @@ async def replace_job_errors(connection: AsyncConnection, errors: Mapping[str, S
     ]
     await insert_rows(connection, JOB_ERRORS, rows)
     return changed
+
+
+async def delete_conditions(connection: AsyncConnection, keys: Sequence[tuple[str, ConditionCode]]) -> None:
+    """By subject and code."""
+    c = CONDITIONS.c
+    statement = delete(CONDITIONS).where(c.subject_id == bindparam("subject"), c.code == bindparam("which"))
+    for some in batches(keys):
+        await connection.execute(statement, [{"subject": subject, "which": code} for subject, code in some])
+
+
+async def replace_conditions(connection: AsyncConnection, rows: Sequence[Row]) -> None:
+    """Write these conditions, whether or not they were there."""
+    await delete_conditions(connection, [(row["subject_id"], row["code"]) for row in rows])
+    await insert_rows(connection, CONDITIONS, rows)
 
 
 async def jobs_to_examine(connection: AsyncConnection, system_id: str, limit: int) -> Sequence[Any]:

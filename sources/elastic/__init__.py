@@ -63,6 +63,9 @@ SOURCE = SourceKind(
             "last_success_at",
         }
     ),
+    # one content sync at a time per connector, oldest first (elastic.md §6)
+    one_job_at_a_time="connector",
+    tells_workers=True,
     simulator=simulator,
     simulator_settings=_simulator_settings,
 )

@@ -32,6 +32,7 @@ from sources.base import (
     text,
     without_secrets,
 )
+from sources.elastic.scheduling import is_unscheduled, longest_distance
 
 CONNECTOR_STATUS = {
     "created": ConnectorStatus.NEEDS_CONFIGURATION,
@@ -169,6 +170,10 @@ def connector_fact(sent: object) -> ConnectorFact:
         last_sync_at=values["last_synced"],
         error_message=_field(entry, "error", text),
         is_removed=values["deleted"] is True,
+        # the only sign whether a worker exists (elastic.md §5)
+        worker_seen_at=values["last_seen"],
+        schedule_seconds=longest_distance(entry.get("scheduling")),
+        is_unscheduled=is_unscheduled(entry.get("scheduling")),
         details=details("ElasticConnectorDetails", {**values, "extra": extra(entry, _CONNECTOR_KEYS)}),
     )
 

@@ -22,7 +22,8 @@ class Worker:
 
     def __init__(self, world: ElasticWorld) -> None:
         self.world = world
-        self._parts: dict[str, Part] = {}
+        #: how connectors behave, by id
+        self.parts: dict[str, Part] = {}
         self._runs: dict[str, int] = {}
         #: how each job under way is to end, and how many documents it is to find
         self._plans: dict[str, tuple[str, int]] = {}
@@ -38,7 +39,7 @@ class Worker:
         for connector, role in cast:
             if connector["index_name"] and role.status == "connected":
                 made += past(world, connector, role, jobs_per_connector, spread)
-            self._parts[connector["id"]] = role
+            self.parts[connector["id"]] = role
         made += [abandoned(world, connector, role) for connector, role in cast[:busy] if role.worker != "alive"]
         if jobs_per_connector:
             retired = enter(world, RETIRED, connectors)
@@ -47,14 +48,15 @@ class Worker:
         for _, job in sorted(made, key=lambda entry: entry[0]):
             world.add_job(job)
         for number, (connector, role) in enumerate(cast[:busy]):
-            self._employ(connector, role, number)
+            self.employ(connector, role, number)
         if busy and connectors > 12:
             world.after(45, self._welcome)
             leaver = cast[-1][0]["id"]
             world.after(150, lambda: self._dismiss(leaver))
 
-    def _employ(self, connector: Document, role: Part, number: int) -> None:
-        self._parts[connector["id"]] = role
+    def employ(self, connector: Document, role: Part, number: int) -> None:
+        """Let a connector go as its part says. ``number`` spreads schedules, and decides whether it runs at once."""
+        self.parts[connector["id"]] = role
         world = self.world
         if role.worker != "alive":
             return
@@ -86,6 +88,9 @@ class Worker:
         def fire() -> None:
             if not self._present(connector):
                 return
+            if self.world.ailments.get(connector["id"]) == "away":
+                self.world.after(30, fire)
+                return
             queued = [job for job in self.world.open_jobs(connector["id"]) if job["job_type"] == kind]
             if connector["scheduling"][kind]["enabled"] and _ready(connector) and not queued:
                 self.world.create_job(connector, kind, "scheduled")
@@ -101,10 +106,13 @@ class Worker:
 
     def _claim(self, job: Document) -> None:
         identity = job["connector"]["id"]
-        role, connector = self._parts.setdefault(identity, _VISITOR), self.world.connectors.get(identity)
+        role, connector = self.parts.setdefault(identity, _VISITOR), self.world.connectors.get(identity)
         if role.worker != "alive" or connector is None or not self._present(connector):
             return
         if job["id"] not in self.world.jobs or job["status"] not in ("pending", "suspended"):
+            return
+        if self.world.ailments.get(identity) in ("away", "busy"):
+            self.world.after(30, lambda: self._claim(job))
             return
         if self._occupied(job, connector):
             self.world.after(6, lambda: self._claim(job))
@@ -144,10 +152,18 @@ class Worker:
         """One burst; the worker notices here that it was asked to stop."""
         if job["id"] not in self.world.jobs or job["id"] not in self._plans:
             return
+        ailment = self.world.ailments.get(connector["id"])
+        if ailment == "away":
+            self.world.after(15, lambda: self._work(job, connector, role))
+            return
         if job["status"] == "canceling":
             self._end(job, connector, "canceled")
             return
         if job["status"] != "in_progress":
+            return
+        if ailment == "stuck":
+            job["last_seen"] = worker_time(self.world.now)
+            self.world.after(15, lambda: self._work(job, connector, role))
             return
         ending, documents = self._plans[job["id"]]
         chance = self.world.random
@@ -182,7 +198,7 @@ class Worker:
 
     def _end(self, job: Document, connector: Document, status: str, error: str | None = None) -> None:
         now = worker_time(self.world.now)
-        role = self._parts[connector["id"]]
+        role = self.parts[connector["id"]]
         self.world.move_job(job, status, completed_at=now, last_seen=now, error=error)
         if status == "canceled":
             job["canceled_at"] = now
@@ -205,7 +221,8 @@ class Worker:
 
     def _beat(self, connector: Document) -> None:
         if self._present(connector):
-            connector["last_seen"] = worker_time(self.world.now)
+            if self.world.ailments.get(connector["id"]) != "away":
+                connector["last_seen"] = worker_time(self.world.now)
             self.world.after(_HEARTBEAT, lambda: self._beat(connector))
 
     def _grow_up(self, connector: Document, role: Part, number: int) -> None:
@@ -240,7 +257,7 @@ class Worker:
     def _welcome(self) -> None:
         number = len(self.world.connectors)
         connector = enter(self.world, NEWCOMER, number)
-        self._employ(connector, NEWCOMER, number)
+        self.employ(connector, NEWCOMER, number)
 
     def _dismiss(self, identity: str) -> None:
         leaving = self.world.connectors.get(identity)

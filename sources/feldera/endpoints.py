@@ -76,6 +76,9 @@ class Endpoint:
     healthy: bool = True
     barrier: bool = False
     age: int = 0
+    #: what is wrong with it: ``stuck``, so that the circuit takes nothing of it; ``barred``, so that it lets no
+    #: checkpoint pass
+    ailment: str | None = None
 
     @property
     def name(self) -> str:
@@ -102,7 +105,7 @@ class Endpoint:
             return
         if temper.moody:
             self.healthy = self.age % 150 < 110
-        self.barrier = temper.barrier and self.age % 20 < 3
+        self.barrier = self.ailment == "barred" or (temper.barrier and self.age % 20 < 3)
         if temper.fatal and self.age >= temper.fatal[0]:
             self.fatal = temper.fatal[1]
             self.complain_of_transport(now, self.fatal)
@@ -130,7 +133,7 @@ class Endpoint:
 
     def be_taken(self, most: int, now: datetime, latency: int) -> int:
         """The circuit takes at most so many of its buffered records; returns how many."""
-        taken = min(self.buffered, most)
+        taken = 0 if self.ailment == "stuck" else min(self.buffered, most)
         self.buffered -= taken
         if taken and self.temper.frontier:
             self.latency = latency

@@ -39,6 +39,11 @@ def connector(endpoint: Endpoint, live: Live | None) -> ConnectorFact:
         last_success_at=live.completed_at if live else None,
         error_message=_error_message(pipeline, live, status),
         is_unhealthy=live is not None and (live.health or {}).get("status") == "Unhealthy",
+        # totals, never reset while it runs: growth counts, not that they are above zero (feldera.md §4, §12.3)
+        parse_errors=live.metrics.get(RECORD_ERRORS[endpoint.is_input][1]) if live else None,
+        transport_errors=live.metrics.get("num_transport_errors") if live else None,
+        # an input that holds back checkpoint and suspend right now (feldera.md §4)
+        blocks_checkpoint=bool(live and live.barrier),
         details=_connector_details(endpoint, live),
     )
 

@@ -83,7 +83,9 @@ class LucidworksWorld(World):
     # ---- what the crawlers do
 
     def _run(self, source: DataSource, crawl: Crawl) -> None:
-        if crawl.state == "STARTING":
+        if crawl.state == "STARTING" and source.ailment == "busy":
+            self.after(5.0, lambda: self._run(source, crawl))
+        elif crawl.state == "STARTING":
             crawl.state = "RUNNING"
             self.step_later(source, crawl)
 
@@ -94,7 +96,9 @@ class LucidworksWorld(World):
         """Some documents; or, when none is left, what the crawl comes to."""
         if crawl.state != "RUNNING":
             return
-        if crawl.left > 0:
+        if source.ailment == "stuck":
+            self.step_later(source, crawl)
+        elif crawl.left > 0:
             self.look_at(source, crawl, min(crawl.left, self.random.randint(*source.temper.step)))
             self.step_later(source, crawl)
         elif crawl.outcome == "FINISHED":

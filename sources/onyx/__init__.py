@@ -34,6 +34,8 @@ SOURCE = SourceKind(
     capabilities=frozenset({Capability.JOB_HISTORY, Capability.JOB_PROGRESS, Capability.DOCUMENT_ERRORS}),
     rolls_up=frozenset({"last_sync_at"}),
     examines=True,
+    # pairs with a queued or running attempt are skipped (onyx.md §6)
+    one_job_at_a_time="connector",
     simulator=simulator,
     simulator_settings=lambda url: {"url": f"{url}/api", "token": TOKEN},
 )

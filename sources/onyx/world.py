@@ -15,6 +15,8 @@ PASS = 15.0
 BATCH = 16
 #: Seconds without a heartbeat after which the monitor fails a run (onyx.md §4).
 HEARTBEAT = 1800
+#: Ailments of a pair's workers with which no run goes on.
+_STANDING = frozenset({"stuck", "gone"})
 RUNNABLE = frozenset({"SCHEDULED", "INITIAL_INDEXING", "ACTIVE"})
 
 #: What the connector's exception said → the last line of its trace.
@@ -135,7 +137,9 @@ class OnyxWorld(World):
     # ---- what the workers do
 
     def _pick_up(self, pair: Pair, attempt: Attempt) -> None:
-        if attempt.status == "not_started":
+        if attempt.status == "not_started" and pair.ailment in ("busy", "gone"):
+            self.after(PASS, lambda: self._pick_up(pair, attempt))
+        elif attempt.status == "not_started":
             self.begin(pair, attempt)
 
     def begin(self, pair: Pair, attempt: Attempt) -> None:
@@ -159,7 +163,10 @@ class OnyxWorld(World):
         """One batch; or, when none is left, what the run comes to. Success waits for the monitor."""
         if attempt.status != "in_progress":
             return
-        if attempt.left > 0:
+        if pair.ailment in _STANDING:
+            attempt.updated = self.now if pair.ailment == "stuck" else attempt.updated
+            self.step_later(pair, attempt)
+        elif attempt.left > 0:
             self._batch(pair, attempt)
         elif attempt.outcome == "failed":
             message = self.random.choice(list(FAILURES))
@@ -193,7 +200,7 @@ class OnyxWorld(World):
                 continue
             if pair.status == "SCHEDULED":
                 pair.status = "INITIAL_INDEXING"
-            if attempt.left == 0 and attempt.outcome in SUCCESSFUL:
+            if attempt.left == 0 and attempt.outcome in SUCCESSFUL and pair.ailment not in _STANDING:
                 self._end(pair, attempt, "completed_with_errors" if attempt.failures else "success")
             elif (self.now - attempt.updated).total_seconds() > HEARTBEAT:
                 self._end(pair, attempt, "failed", f"No heartbeat received for {HEARTBEAT} seconds")

@@ -65,7 +65,7 @@ CRITERIA: dict[str, tuple[Chooser, Predicate]] = {
     "healths": (some(ConnectorHealth), lambda r, v: name_of(r.health) in v),
     "lastJobStatuses": (some(JobStatus), lambda r, v: name_of(r.fact.last_job_status) in v),
     "conditions": (
-        some([ConditionCode.STALE, ConditionCode.SYSTEM_DOWN, ConditionCode.OVERDUE]),
+        some([*(ConditionCode[c] for c in ("STALE", "SYSTEM_DOWN", "OVERDUE", "QUEUED", "NO_PROGRESS", "NO_WORKER"))]),
         lambda r, v: not r.conditions.isdisjoint(v),
     ),
     "docsIndexed": (bounds, within),

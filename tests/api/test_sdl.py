@@ -191,7 +191,8 @@ def connections(schema: GraphQLSchema) -> list[GraphQLObjectType]:
 def test_connections_follow_relay(printed: GraphQLSchema) -> None:
     found = connections(printed)
     assert {t.name for t in found} == {
-        "ConnectorConnection", "JobConnection", "JobErrorConnection", "EventConnection"
+        "ConnectorConnection", "JobConnection", "JobErrorConnection", "EventConnection", "OutageConnection",
+        "NoticeConnection",
     }  # fmt: skip
     for connection in found:
         edge = f"{connection.name.removesuffix('Connection')}Edge"
@@ -222,7 +223,7 @@ def test_fields_of_connections_take_relays_arguments(printed: GraphQLSchema) -> 
         for field in type_.fields.values()
         if get_named_type(field.type).name in names
     ]
-    assert len(fields) == 7
+    assert len(fields) == 9
     for field in fields:
         arguments = {name: str(argument.type) for name, argument in field.args.items()}
         assert arguments["first"] == "Int"
@@ -239,11 +240,12 @@ def test_ranks_are_the_contracts_order(enum: type[Enum], contract: GraphQLSchema
     names = [member.name for member in by_rank]
     assert [member.value for member in by_rank] == list(range(len(names)))
     shown = printed.type_map[enum.__name__]
-    promised = contract.type_map[enum.__name__]
     assert isinstance(shown, GraphQLEnumType)
-    assert isinstance(promised, GraphQLEnumType)
     assert list(shown.values) == names
-    assert names[: len(promised.values)] == list(promised.values)
+    promised = contract.type_map.get(enum.__name__)  # there are enums that the contract does not know
+    if promised is not None:
+        assert isinstance(promised, GraphQLEnumType)
+        assert names[: len(promised.values)] == list(promised.values)
 
 
 # ---- answers from plain records

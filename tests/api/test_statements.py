@@ -10,8 +10,9 @@ EVERYTHING = """{ connectors(first: 1000) { totalCount pageInfo { hasNextPage } 
     latestJob { id status }
     details { ... on OtherConnectorDetails { data } }
     jobs(first: 5) { totalCount nodes { id status progress { percent } counts { indexed } startedAt } } } } }"""
-#: Two for the snapshot and the list, one each for the total, the facet, the newest jobs, the jobs and their totals.
-STATEMENTS = 7
+#: Two for the snapshot and the list, one each for the total, the facet, the conditions, the newest jobs, the jobs and
+#: their totals.
+STATEMENTS = 8
 
 
 async def fill(writer: Writer, count: int) -> None:
@@ -77,7 +78,8 @@ async def test_ids_that_are_asked_for_before_anything_else(ask: Asker, world: Wo
 async def test_what_is_not_asked_for_is_not_read(ask: Asker) -> None:
     for query, statements in (
         ("{ systems { name health lastError { message } } eventCursor viewer { name } }", 1),
-        ("{ connectors { nodes { id system { name } conditions { code } } pageInfo { hasNextPage } } }", 2),
+        ("{ connectors { nodes { id system { name } conditions { code } } pageInfo { hasNextPage } } }", 3),
+        ("{ connectors { nodes { id system { name } } pageInfo { hasNextPage } } }", 2),
         ("{ connectors { totalCount totalPages } }", 3),
         ("{ events(first: 1000) { nodes { __typename ... on JobEvent { job { id } } } } }", 3),
         ('{ node(id: "nonsense") { id } }', 1),

@@ -9,10 +9,14 @@ from typing import Any
 
 from connectory.engine.commit import Commit
 from connectory.engine.health import connector_health
+from connectory.engine.held import condition_row
+from connectory.engine.judging.views import Finding
 from connectory.engine.order import microseconds
 from connectory.engine.pace import Pace, SystemState, after_answer, after_failure
 from connectory.model import (
     AccessType,
+    ConditionCode,
+    ConditionSeverity,
     ConnectorFact,
     ConnectorHealth,
     ConnectorMode,
@@ -32,6 +36,7 @@ from connectory.model import (
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, SYSTEM, global_id
 from connectory.store.registration import Registration, register_systems
+from connectory.store.writes import replace_conditions
 from resolvers.context import Context, Viewer
 from schema import build_schema
 from tests.facts import at, connector, details, job
@@ -75,6 +80,8 @@ class ConnectorModel:
     #: of its own, when it was missing from the last answer
     seen: datetime | None = None
     removed_at: datetime | None = None
+    #: codes of the conditions that were judged, its own and those of its open jobs
+    judged: set[str] = field(default_factory=set)
 
     @property
     def id(self) -> str:
@@ -95,7 +102,7 @@ class ConnectorModel:
     @property
     def conditions(self) -> set[str]:
         down = self.system.health in (SystemHealth.DOWN, SystemHealth.AUTH_FAILED)
-        return {code for code, holds in (("STALE", self.is_stale), ("SYSTEM_DOWN", down)) if holds}
+        return self.judged | {code for code, holds in (("STALE", self.is_stale), ("SYSTEM_DOWN", down)) if holds}
 
 
 @dataclass
@@ -104,6 +111,7 @@ class JobModel:
     fact: JobFact
     connector: ConnectorModel | None
     status: JobStatus
+    conditions: set[str] = field(default_factory=set)
 
     @property
     def id(self) -> str:
@@ -236,7 +244,41 @@ async def build(store: Store, seed: int = 7) -> World:
             world.connectors += shown[0]
             world.jobs += shown[1]
     await register(store, *world.systems)
+    await _judge(store, world, Random(seed))
     return world
+
+
+async def _judge(store: Store, world: World, chance: Random) -> None:
+    """Some conditions, of a weight that leaves health alone."""
+    rows = []
+    for row in (*world.present, *world.jobs):
+        job = row if isinstance(row, JobModel) else None
+        of = row.connector if isinstance(row, JobModel) else row
+        if chance.random() < 0.6 or of is None or of.removed_at or (job and not job.fact.status.open):
+            continue
+        codes = [ConditionCode.QUEUED, ConditionCode.NO_PROGRESS] if job else [ConditionCode.OVERDUE]
+        for code in chance.sample(codes, chance.randint(1, len(codes))):
+            of.judged.add(code.name)
+            if job:
+                job.conditions.add(code.name)
+            holds = finding(of.id, job.id if job else None, code, ConditionSeverity.INFO)
+            rows.append(condition_row(of.system.id, holds))
+    async with store.write() as connection:
+        await replace_conditions(connection, rows)
+
+
+def finding(connector_id: str, job_id: str | None, code: ConditionCode, severity: ConditionSeverity) -> Finding:
+    """A condition that has held since a moment of its own."""
+    return Finding(
+        subject_id=job_id or connector_id,
+        connector_id=connector_id,
+        job_id=job_id,
+        code=code,
+        severity=severity,
+        since=at(100 + code.value),
+        message=f"It is {code.name}.",
+        evidence={"code": code.name},
+    )
 
 
 async def _populate(writer: Writer, chance: Random) -> tuple[list[ConnectorModel], list[JobModel]]:

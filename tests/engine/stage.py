@@ -1,21 +1,25 @@
 """One system whose answers are committed as the poller does it, at the times that the test tells."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
 from connectory.engine.commit import Commit
+from connectory.engine.judgement import Judgement, told
+from connectory.engine.judging.thresholds import Thresholds
 from connectory.engine.memory import recall
 from connectory.engine.pace import Pace, SystemState, after_answer
+from connectory.engine.past import Past
 from connectory.model import ConnectorFact, EventKind, HistoryBatch, JobFact, Known, Observation, Problem
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, SYSTEM, global_id
 from connectory.store.registration import Registration, register_systems
-from connectory.store.tables import CONNECTORS, EVENTS, JOBS, SYSTEMS
+from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOBS, SYSTEMS
 from sources.base import ROLLED_UP
-from tests.facts import at
+from tests.facts import at, configured
 
 PACE = Pace(15.0, 60.0, 300.0)
 
@@ -28,7 +32,10 @@ class Stage:
         self.id = global_id(SYSTEM, name)
         self.known = Known()
         self.state = SystemState()
+        self.past = Past()
         self.seconds = 0.0
+        #: external ids of the connectors that the last poll told enough of
+        self.told: set[str] = set()
 
     @classmethod
     async def open(cls, store: Store, name: str = "scripted", rolls_up: frozenset[str] = ROLLED_UP) -> "Stage":
@@ -41,6 +48,8 @@ class Stage:
         """Forget everything and read it back."""
         async with self.store.read() as connection:
             self.known, self.state = await recall(connection, self.id)
+            self.past = Past()
+            await self.past.recall(connection, self.id, self.now)
 
     @property
     def now(self) -> datetime:
@@ -70,14 +79,27 @@ class Stage:
         after = after_answer(self.state, problems, complete=complete, started=self.now, now=self.now, pace=PACE)
         position = await self._commit().poll(observation, self.state, after)
         self.state = after
+        self.told = told(observation, self.known, whole=True)
         return position
+
+    async def judge(self, *, kind: dict[str, Any] | None = None, **thresholds: float) -> int | None:
+        """Judge what the last poll told, as a system of that kind (fields of SourceKind)."""
+        system = configured(None, self.name)
+        system = replace(system, kind=replace(system.kind, **(kind or {})), thresholds=Thresholds(**thresholds))
+        judgement = Judgement(self.store, system, self.past, self.now)
+        return await judgement.run(self.told, self.state.last_poll_at)
+
+    async def conditions(self, id: str | None = None) -> dict[str, Any]:
+        """Rows of the conditions by code, of one subject (a global id) or all."""
+        found = await rows(self.store, CONDITIONS)
+        return {row["code"].name: row for row in found if id in (None, row["subject_id"])}
 
     async def history(self, jobs: Sequence[JobFact], *finished: str) -> int | None:
         self.seconds += 1
         return await self._commit().history(HistoryBatch(jobs=jobs, finished=frozenset(finished)), self.state)
 
     def _commit(self) -> Commit:
-        return Commit(self.store, self.id, self.name, self.rolls_up, self.known, self.now)
+        return Commit(self.store, self.id, self.name, self.rolls_up, self.known, self.now, past=self.past)
 
     async def connector(self, id: str = "a") -> dict[str, Any]:
         return await self._row(CONNECTORS, global_id(CONNECTOR, self.name, id))

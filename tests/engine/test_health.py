@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from connectory.engine.health import connector_health
-from connectory.model import ConnectorHealth, ConnectorStatus, JobStatus
+from connectory.model import ConditionSeverity, ConnectorHealth, ConnectorStatus, JobStatus
 from tests.facts import T0
 
 FAILING, DEGRADED, UNKNOWN, HEALTHY = (ConnectorHealth[n] for n in ("FAILING", "DEGRADED", "UNKNOWN", "HEALTHY"))
@@ -22,7 +22,8 @@ def health(**said: Any) -> ConnectorHealth:
         "in_repeated_error_state": False,
         "is_unhealthy": False,
     }
-    return connector_health(SimpleNamespace(**(told | said)))
+    concern = said.pop("concern", None)
+    return connector_health(SimpleNamespace(**(told | said)), concern)
 
 
 NEVER: dict[str, Any] = {"last_job_status": None, "last_finished_job_status": None, "last_success_at": None}
@@ -40,6 +41,9 @@ NEVER: dict[str, Any] = {"last_job_status": None, "last_finished_job_status": No
         ({"last_finished_job_status": JobStatus.INTERRUPTED}, DEGRADED),
         ({"last_finished_job_status": JobStatus.CANCELED}, HEALTHY),
         ({"is_unhealthy": True}, DEGRADED),
+        ({"concern": ConditionSeverity.INFO}, HEALTHY),
+        ({"concern": ConditionSeverity.WARNING}, DEGRADED),
+        ({"concern": ConditionSeverity.CRITICAL}, DEGRADED),
         ({"status": ConnectorStatus.UNKNOWN}, UNKNOWN),
         (NEVER, UNKNOWN),
         (NEVER | {"last_job_status": JobStatus.PENDING}, UNKNOWN),
@@ -55,6 +59,8 @@ NEVER: dict[str, Any] = {"last_job_status": None, "last_finished_job_status": No
         ({"status": ConnectorStatus.UNKNOWN, "last_finished_job_status": JobStatus.FAILED}, FAILING),
         ({"status": ConnectorStatus.UNKNOWN, "last_finished_job_status": JobStatus.INTERRUPTED}, DEGRADED),
         (NEVER | {"is_unhealthy": True}, DEGRADED),
+        (NEVER | {"concern": ConditionSeverity.CRITICAL}, DEGRADED),
+        ({"status": ConnectorStatus.ERROR, "concern": ConditionSeverity.CRITICAL}, FAILING),
     ],
 )
 def test_rules(said: dict[str, Any], expected: ConnectorHealth) -> None:

@@ -258,6 +258,15 @@ async def test_a_wrong_value_costs_itself_alone(change: dict[str, Any], about: s
         assert [error["message"] for error in shown(seen.connectors[0])["transport_errors"]] == ["a"]
 
 
+async def test_errors_and_the_barrier_are_told_while_counters_are() -> None:
+    reading = an_input(barrier=True, metrics=metrics(num_parse_errors=4, num_transport_errors=0))
+    sending = an_output(metrics={"num_encode_errors": 2, "transmitted_records": 5})
+    async with feldera((pipeline("orders"), counters(reading, outputs=[sending]))) as (source, _):
+        read, sent = (await source.poll(Known())).connectors
+    assert (read.parse_errors, read.transport_errors, read.blocks_checkpoint) == (4, 0, True)
+    assert (sent.parse_errors, sent.transport_errors, sent.blocks_checkpoint) == (2, None, False)
+
+
 @pytest.mark.parametrize("key", ["inputs", "outputs"])
 async def test_endpoints_that_are_no_list_are_shown_as_configured(key: str) -> None:
     info = program("orders", {"orders.kafka_orders": configured_kafka()}, {"totals.out": configured_kafka("totals")})

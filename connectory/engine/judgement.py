@@ -1,0 +1,258 @@
+"""Judging what was seen of one system, and storing what that changes: conditions, health, and what to expect of jobs.
+
+The verdicts are pure functions of (facts, past, now), see ``connectory.engine.judging``. Here they are told what they
+look at, after a poll or a look, and their answer is compared with what is stored. Nothing new, nothing written.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connectory.engine.changes import Row, connector_event, job_event
+from connectory.engine.changes import judge as judge_health
+from connectory.engine.commit import Overtaken
+from connectory.engine.configured import ConfiguredSystem
+from connectory.engine.held import Key, condition_row, key_of, worst
+from connectory.engine.judging.expectation import expect
+from connectory.engine.judging.judge import judge
+from connectory.engine.judging.views import Finding
+from connectory.engine.past import ESTIMATES, Past, run_of
+from connectory.model import RUNNING, Known, Observation
+from connectory.store import Store
+from connectory.store.identity import CONNECTOR, SYSTEM, global_id
+from connectory.store.past import past_runs
+from connectory.store.tables import CONNECTORS, JOBS
+from connectory.store.writes import (
+    append_events,
+    delete_conditions,
+    replace_conditions,
+    rows_by_id,
+    update_rows,
+    update_system,
+)
+
+_log = logging.getLogger(__name__)
+
+#: Connectors judged in one go; what else there is to do goes on in between.
+_SLICE = 100
+#: Connectors at rest that are judged after one poll; with more of them each comes up every few polls.
+_AT_REST = 2000
+#: Connectors whose runs are read after one poll: those that something happened to, and others.
+_STIRRED, _IDLE = 2000, 500
+#: What moves with every poll is written this often at most.
+_REFRESH = timedelta(seconds=60)
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+def told(observation: Observation, known: Known, *, whole: bool) -> set[str]:
+    """Connectors of which enough was read to judge them, by external id.
+
+    ``whole``: by a poll, which tells every open job: a connector is left alone while one of its open jobs is not told.
+    A look tells of some.
+    """
+    jobs = {job.external_id for job in observation.jobs}
+    found = {fact.external_id for fact in observation.connectors if not fact.is_removed}
+    if whole:
+        found -= {connector for job, connector in known.open_jobs.items() if job not in jobs and connector is not None}
+    else:
+        found |= {job.connector for job in observation.jobs if job.connector is not None}
+    return found - observation.owed
+
+
+@dataclass
+class _Difference:
+    """What a judgement changes."""
+
+    raised: list[Finding] = field(default_factory=list)
+    cleared: list[Finding] = field(default_factory=list)
+    #: the same with another severity or message
+    changed: list[Finding] = field(default_factory=list)
+    #: the same with other evidence, which nobody is told of
+    refreshed: list[Finding] = field(default_factory=list)
+    #: job → its estimates
+    estimates: dict[str, Row] = field(default_factory=dict)
+
+    @property
+    def written(self) -> list[Finding]:
+        return [*self.raised, *self.changed, *self.refreshed]
+
+    @property
+    def noticed(self) -> list[Finding]:
+        """Those that the log tells of."""
+        return [*self.raised, *self.cleared, *self.changed]
+
+    def __bool__(self) -> bool:
+        return bool(self.written or self.cleared or self.estimates)
+
+
+class Judgement:
+    """One judgement of one system. Memory follows only after the transaction has been committed."""
+
+    def __init__(self, store: Store, system: ConfiguredSystem, past: Past, now: datetime) -> None:
+        self._store, self._system, self._past, self._now = store, system, past, now
+        self._id = global_id(SYSTEM, system.name)
+
+    async def run(self, names: Collection[str], polled_at: datetime | None) -> int | None:
+        """Judge these connectors (external ids). Returns the log's new position, None when the log has not grown.
+
+        ``polled_at``: the system's last poll that we know of. Raises Overtaken when there was another.
+        """
+        ids = [
+            id for id in (global_id(CONNECTOR, self._system.name, name) for name in sorted(names)) if self._is_told(id)
+        ]
+        await self._read_runs(ids)
+        ids = self._chosen(ids)
+        difference = _Difference()
+        for start in range(0, len(ids), _SLICE):
+            self._compare(ids[start : start + _SLICE], difference)
+            await asyncio.sleep(0)
+        if not difference:
+            return None
+        position = await self._write(difference, polled_at)
+        self._remember(difference)
+        return position
+
+    def _chosen(self, ids: list[str]) -> list[str]:
+        """Whose past is read: all that are awake, and those at rest that were judged the longest ago."""
+        known = self._past.connectors
+        ids = [id for id in ids if known[id].runs is not None]
+        awake = [id for id in ids if known[id].is_awake]
+        at_rest = [id for id in ids if not known[id].is_awake]
+        at_rest.sort(key=lambda id: known[id].judged_at or _LONG_AGO)
+        return awake + at_rest[:_AT_REST]
+
+    def _is_told(self, id: str) -> bool:
+        watched = self._past.connectors.get(id)
+        return watched is not None and bool(watched.said)
+
+    async def _read_runs(self, ids: list[str]) -> None:
+        """The past of connectors that something happened to at once, of the others by and by."""
+        past = self._past
+        unread = [id for id in ids if past.connectors[id].runs is None]
+        stirred = [id for id in unread if id in past.stirred or past.connectors[id].jobs or past.held.any_of(id)][
+            :_STIRRED
+        ]
+        others = set(unread).difference(stirred)
+        wanted = stirred + sorted(others)[: max(0, _IDLE - len(stirred))]
+        if wanted:
+            async with self._store.read() as connection:
+                found = await past_runs(connection, wanted)
+            for id, rows in found.items():
+                past.connectors[id].runs = tuple(run_of(row) for row in rows)
+                past.connectors[id].judged_at = None
+        past.stirred.difference_update(wanted)
+
+    # ---- comparing
+
+    def _compare(self, ids: list[str], difference: _Difference) -> None:
+        views, held = [self._past.view(id) for id in ids], self._past.held
+        found = judge(self._system.view, views, self._system.thresholds, held.findings, self._now)
+        after = {key_of(finding): finding for finding in found}
+        before = {key_of(finding): finding for id in ids for finding in held.of(id)}
+        difference.cleared += [finding for key, finding in before.items() if key not in after]
+        for key, finding in after.items():
+            self._sort(finding, before.get(key), difference)
+        for view in views:
+            self._past.connectors[view.id].judged_at = self._now
+            for job in view.jobs:
+                self._estimate(job.id, difference)
+
+    def _sort(self, finding: Finding, before: Finding | None, difference: _Difference) -> None:
+        if before is None:
+            difference.raised.append(finding)
+        elif before.severity is not finding.severity:
+            difference.changed.append(finding)
+        elif before != finding and self._is_due(self._past.held.written_at(key_of(finding))):
+            (difference.changed if before.message != finding.message else difference.refreshed).append(finding)
+
+    def _is_due(self, written: datetime | None) -> bool:
+        return written is None or self._now - written >= _REFRESH
+
+    def _estimate(self, id: str, difference: _Difference) -> None:
+        """What past runs let expect; and the rate of a job that stands still, which sinks though nothing is told."""
+        job = self._past.jobs[id]
+        runs = self._past.connectors[job.row["connector_id"]].runs or ()
+        expected = expect(runs, job.row["type"])
+        estimates: Row = {
+            "expected_seconds": expected.seconds,
+            "expected_processed": expected.processed,
+            "expected_runs": expected.runs or None,
+            "rate_per_second": job.row["rate_per_second"],
+            "counted_at": job.row["counted_at"],
+        }
+        if job.row["status"] in RUNNING and job.row["rate_per_second"] and self._is_due(job.row["counted_at"]):
+            estimates |= {"rate_per_second": self._past.rate(job.row, self._now), "counted_at": self._now}
+        if any(job.row[name] != estimates[name] for name in ESTIMATES):
+            difference.estimates[id] = estimates
+
+    # ---- writing
+
+    async def _write(self, difference: _Difference, polled_at: datetime | None) -> int | None:
+        async with self._store.write() as connection:
+            if not await update_system(connection, self._id, {"last_poll_at": polled_at}, last_poll_at=polled_at):
+                raise Overtaken
+            await delete_conditions(connection, [key_of(finding) for finding in difference.cleared])
+            await replace_conditions(connection, [condition_row(self._id, each) for each in difference.written])
+            estimates = [{"id": id, **estimates} for id, estimates in difference.estimates.items()]
+            await update_rows(connection, JOBS, estimates)
+            events = [
+                *await self._connectors(connection, difference),
+                *await self._jobs(connection, difference),
+            ]
+            return await append_events(connection, events) if events else None
+
+    async def _connectors(self, connection: AsyncConnection, difference: _Difference) -> list[Row]:
+        """Their health follows; the log's rows of those whose conditions changed."""
+        after = self._after(difference)
+        stored = await rows_by_id(connection, CONNECTORS, sorted({each.connector_id for each in difference.noticed}))
+        updates, events = [], []
+        for id, before in stored.items():
+            row = dict(before)
+            judge_health(row, worst(after[id].values()))
+            if row["health"] is not before["health"]:
+                updates.append(row)
+            events.append(connector_event(before, row, self._now, conditions_changed=True))
+        await update_rows(connection, CONNECTORS, updates)
+        return [event for event in events if event is not None]
+
+    def _after(self, difference: _Difference) -> dict[str, dict[Key, Finding]]:
+        """What holds afterwards of each connector that the log tells of."""
+        found: dict[str, dict[Key, Finding]] = defaultdict(dict)
+        for id in {finding.connector_id for finding in difference.noticed}:
+            found[id] = {key_of(finding): finding for finding in self._past.held.of(id)}
+        for finding in difference.cleared:
+            found[finding.connector_id].pop(key_of(finding), None)
+        for finding in difference.written:
+            found[finding.connector_id][key_of(finding)] = finding
+        return found
+
+    async def _jobs(self, connection: AsyncConnection, difference: _Difference) -> list[Row]:
+        concerned = sorted({each.job_id for each in difference.noticed if each.job_id is not None})
+        stored = await rows_by_id(connection, JOBS, concerned)
+        events = [job_event(row, dict(row), self._now, conditions_changed=True) for row in stored.values()]
+        return [event for event in events if event is not None]
+
+    def _remember(self, difference: _Difference) -> None:
+        self._past.held.drop(difference.cleared)
+        self._past.held.put(difference.written, self._now)
+        for id, estimates in difference.estimates.items():
+            self._past.jobs[id].row |= estimates
+        _say(self._system.name, "raised", difference.raised)
+        _say(self._system.name, "cleared", difference.cleared)
+
+
+def _say(system: str, what: str, findings: Iterable[Finding]) -> None:
+    counted: dict[Any, int] = defaultdict(int)
+    for finding in findings:
+        counted[finding.code.name] += 1
+    if counted:
+        codes = ", ".join(f"{code} ({count})" for code, count in sorted(counted.items()))
+        _log.info(
+            f"{system}: {what} {codes}", extra={"action": f"conditions_{what}", "system": system, "codes": counted}
+        )

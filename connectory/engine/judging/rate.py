@@ -1,0 +1,48 @@
+"""How fast a job's counter grows."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from statistics import median
+
+from connectory.engine.judging.quiet import moves
+from connectory.engine.judging.views import Sample
+
+#: Seconds that are looked back at least and at most: an hour ago is no rate of now.
+_SHORTEST, _LONGEST = 300.0, 1800.0
+#: A counter that moves rarely is looked at over so many of its usual steps.
+_STEPS = 4
+#: The newest steps tell what is usual.
+_RECENT = 9
+
+
+def rate_per_second(samples: Sequence[Sample], now: datetime) -> float | None:
+    """Documents or records a second over the last five minutes; over four steps, up to half an hour, of a slow counter.
+
+    A standstill counts: from its beginning the rate sinks, and it is 0 once the window holds nothing else. Never
+    negative: a counter that fell was set back and begins anew there. None with fewer than two samples, and while they
+    span no time.
+    """
+    stretch = _since_reset(samples)
+    if len(stretch) < 2:
+        return None
+    start = max(stretch[0].at, now - timedelta(seconds=_window(stretch)))
+    seconds = (now - start).total_seconds()
+    if seconds <= 0:
+        return None
+    before = [sample.processed for sample in stretch if sample.at <= start]
+    return (stretch[-1].processed - before[-1]) / seconds
+
+
+def _window(samples: Sequence[Sample]) -> float:
+    steps = [(later.at - earlier.at).total_seconds() for earlier, later in pairwise(moves(samples)[-_RECENT:])]
+    return min(max(_SHORTEST, _STEPS * median(steps)), _LONGEST) if steps else _SHORTEST
+
+
+def _since_reset(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """From the last sample that was lower than the one before it. One that is dated earlier begins anew as well."""
+    for index in range(len(samples) - 1, 0, -1):
+        before, sample = samples[index - 1], samples[index]
+        if sample.processed < before.processed or sample.at < before.at:
+            return samples[index:]
+    return samples

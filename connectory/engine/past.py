@@ -1,0 +1,322 @@
+"""What is remembered of a system to judge by: how its open jobs and its connectors moved before our eyes, how its past
+runs went, and which conditions hold."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connectory.engine.held import Held
+from connectory.engine.judging.rate import rate_per_second
+from connectory.engine.judging.views import ConnectorView, JobView, Run, Sample
+from connectory.model import RUNNING, ConnectorFact, JobStatus, JobType
+from connectory.store.identity import external_id
+from connectory.store.past import TRACES, Trace, job_traces, open_jobs, seen_since, stored_conditions
+from connectory.store.writes import Row
+
+#: Characters of an error message that are remembered.
+_LONGEST_MESSAGE = 300
+#: A job's counters; its stages count as one.
+_COUNTERS = (
+    "processed", "indexed", "added", "updated", "deleted", "unchanged", "failed", "access_denied", "filter_denied",
+    "robots_denied", "not_found", "counted_total", "volume_bytes", "stages",
+)  # fmt: skip
+#: Columns that the engine works out of what it remembers.
+ESTIMATES = ("rate_per_second", "counted_at", "expected_seconds", "expected_processed", "expected_runs")
+_COLUMNS = (
+    "id", "external_id", "connector_id", "status", "type", "created_at", "started_at", "last_seen_at",
+    "expected_total", *_COUNTERS, *ESTIMATES,
+)  # fmt: skip
+#: What the log says of a counter that moved.
+_MOVES = frozenset({"progress", "counts"})
+
+
+class Counter(deque[Sample]):
+    """A number as we saw it change: the newest changes, oldest first."""
+
+    def __init__(self) -> None:
+        super().__init__(maxlen=TRACES)
+
+    def see(self, value: int | None, at: datetime) -> None:
+        if value is not None and (not self or self[-1].processed != value):
+            self.append(Sample(at, value))
+
+
+class OpenJob:
+    """An open job as we watched it."""
+
+    def __init__(self, row: Mapping[str, Any], first_seen_at: datetime) -> None:
+        self.row: Row = {name: row[name] for name in _COLUMNS}
+        self.first_seen_at = first_seen_at
+        self.status_since: datetime | None = None
+        self.heartbeat_at: datetime | None = None
+        self.moved_at: datetime | None = None
+        self.waiting_since: datetime | None = None
+        self.samples = Counter()
+        #: seconds of the longest pause between two movements so far, and when it moved last or began to run
+        self._quiet: float | None = None
+        self._still_since: datetime | None = None
+        self._sample(first_seen_at)
+
+    def see(self, row: Mapping[str, Any], now: datetime) -> None:
+        """What is told of it now."""
+        waited, before, self.row = self._backlog, self.row, {name: row[name] for name in _COLUMNS}
+        if before["status"] is not row["status"]:
+            self.status_since, self._still_since = now, now
+        if before["last_seen_at"] != row["last_seen_at"]:
+            self.heartbeat_at = now
+        if any(before[name] != row[name] for name in _COUNTERS):
+            self.moved_at = now
+        if self._backlog and not waited:
+            self.waiting_since = now
+        self._sample(now)
+
+    def trace(self, line: Trace) -> None:
+        """What the log says of it, in order."""
+        fields = set((line.changed_fields or "").split(","))
+        if line.previous_status is not None and line.previous_status != line.status:
+            self.status_since = self._still_since = line.at
+        if "lastSeenAt" in fields:
+            self.heartbeat_at = line.at
+        if fields & _MOVES:
+            self.moved_at = line.at
+        if line.status != JobStatus.PENDING.value:
+            self._see_count(line.processed, line.at)
+
+    def resume(self, row: Row, at: datetime) -> None:
+        """What the store has of it, last written at that moment."""
+        self.row = row
+        self._sample(at)
+
+    def quiet_until(self, now: datetime) -> float | None:
+        """Seconds of the longest pause between two movements until now; None while none was seen."""
+        if not self.samples or self._still_since is None:
+            return None
+        return max(self._quiet or 0.0, (now - self._still_since).total_seconds())
+
+    def _sample(self, now: datetime) -> None:
+        if self.row["status"] is not JobStatus.PENDING:  # a wait for a worker is no pause
+            self._see_count(self.row["processed"], now)
+
+    def _see_count(self, value: int | None, at: datetime) -> None:
+        if value is None or (self.samples and self.samples[-1].processed == value):
+            return
+        if self._still_since is not None:
+            self._quiet = max(self._quiet or 0.0, (at - self._still_since).total_seconds())
+        self._still_since = at
+        self.samples.see(value, at)
+
+    @property
+    def _backlog(self) -> int | None:
+        """Records that a stream has received and not processed."""
+        received: int | None = self.row["counted_total"]
+        processed: int | None = self.row["processed"]
+        if self.row["type"] is not JobType.STREAM or received is None or processed is None:
+            return None
+        return max(0, received - processed)
+
+    @property
+    def view(self) -> JobView:
+        row = self.row
+        return JobView(
+            id=row["id"],
+            external_id=row["external_id"],
+            connector_id=row["connector_id"],
+            status=row["status"],
+            type=row["type"],
+            created_at=row["created_at"],
+            first_seen_at=self.first_seen_at,
+            status_since=self.status_since,
+            started_at=row["started_at"],
+            last_seen_at=row["last_seen_at"],
+            heartbeat_at=self.heartbeat_at,
+            moved_at=self.moved_at,
+            processed=row["processed"],
+            total=row["expected_total"],
+            failed=row["failed"],
+            backlog=self._backlog,
+            waiting_since=self.waiting_since,
+            samples=tuple(self.samples),
+        )
+
+
+@dataclass(slots=True)
+class Watched:
+    """A connector as we watched it."""
+
+    external_id: str
+    fingerprint: str | None = None
+    #: what ConnectorView takes as it stands
+    said: dict[str, Any] = field(default_factory=dict)
+    status_since: datetime | None = None
+    worker_moved_at: datetime | None = None
+    blocks_since: datetime | None = None
+    parse_errors: Counter | None = None
+    transport_errors: Counter | None = None
+    #: newest first; None until they are read
+    runs: Sequence[Run] | None = None
+    jobs: set[str] = field(default_factory=set)
+    #: None: something is new since
+    judged_at: datetime | None = None
+
+    @property
+    def is_awake(self) -> bool:
+        """Whether anything is going on or new; what holds of one at rest is ended by what is new only."""
+        return self.judged_at is None or bool(
+            self.jobs or self.blocks_since or self.parse_errors or self.transport_errors
+        )
+
+    def see(self, fact: ConnectorFact, now: datetime) -> None:
+        if self.fingerprint == fact.fingerprint:
+            return
+        self.judged_at = None
+        before = self.said
+        self.said = {name: getattr(fact, name) for name in _SAID}
+        if before and before["status"] is not fact.status:
+            self.status_since = now
+        if before and before["worker_seen_at"] != fact.worker_seen_at:
+            self.worker_moved_at = now
+        self.blocks_since = (self.blocks_since or now) if fact.blocks_checkpoint else None
+        for name in ("parse_errors", "transport_errors"):
+            value = getattr(fact, name)
+            if value is not None:
+                counter: Counter = getattr(self, name) or Counter()
+                counter.see(value, now)
+                setattr(self, name, counter)
+        self.fingerprint = fact.fingerprint
+
+
+_SAID = ("name", "status", "mode", "source", "worker_seen_at", "schedule_seconds", "is_unscheduled")
+
+
+class Past:
+    """Of one system. Follows what has been committed, as ``Known`` does."""
+
+    def __init__(self) -> None:
+        self.held = Held()
+        self.jobs: dict[str, OpenJob] = {}
+        self.connectors: dict[str, Watched] = {}
+        #: connectors whose runs should be read before others'
+        self.stirred: set[str] = set()
+        #: what was recalled of connectors that have not been told since
+        self._since: dict[str, tuple[datetime | None, datetime | None]] = {}
+
+    async def recall(self, connection: AsyncConnection, system_id: str, now: datetime) -> None:
+        """Read back what earlier polls saw, whichever process made them."""
+        self.held = Held(await stored_conditions(connection, system_id))
+        self._since = await seen_since(connection, system_id)
+        rows = {row["id"]: row for row in await open_jobs(connection, system_id, _COLUMNS)}
+        traces: dict[str, list[Trace]] = {}
+        for line in await job_traces(connection, list(rows)):
+            traces.setdefault(line.job_id, []).append(line)
+        for id, row in rows.items():
+            lines = traces.get(id, [])
+            if not lines:
+                self._add(OpenJob(row, now))
+                continue
+            job = OpenJob({**row, "processed": None}, lines[0].at)
+            for line in lines:
+                job.trace(line)
+            job.resume(row, lines[-1].at)
+            self._add(job)
+
+    def see_connectors(self, facts: Iterable[tuple[str, ConnectorFact]], now: datetime) -> None:
+        """What is told of connectors now, by their global ids."""
+        for id, fact in facts:
+            self.connector(id).see(fact, now)
+
+    def see_jobs(self, rows: Iterable[Row], now: datetime, *, past: bool = False) -> None:
+        """Jobs that were written; ``past``: as a part of the history."""
+        for row in rows:
+            id, job = row["id"], self.jobs.get(row["id"])
+            if not row["is_open"]:
+                self.jobs.pop(id, None)
+                if row["connector_id"] is not None:
+                    self._stir(row["connector_id"], id, urgent=not past)
+            elif job is None:
+                self._add(OpenJob(row, now))
+            else:
+                job.see(row, now)
+
+    def forget_connectors(self, ids: Set[str]) -> None:
+        for id in ids:
+            self.connectors.pop(id, None)
+            self._since.pop(id, None)
+            self.stirred.discard(id)
+
+    def connector(self, id: str) -> Watched:
+        found = self.connectors.get(id)
+        if found is None:
+            status_since, blocks_since = self._since.pop(id, (None, None))
+            found = Watched(external_id(id), status_since=status_since, blocks_since=blocks_since)
+            self.connectors[id] = found
+        return found
+
+    def rate(self, row: Mapping[str, Any], now: datetime) -> float | None:
+        """Documents or records a second of a job that has come as far as this row says; None while it does not run."""
+        job = self.jobs.get(row["id"])
+        if job is None or row["status"] not in RUNNING:
+            return None
+        come = [] if row["processed"] is None else [Sample(now, row["processed"])]
+        return rate_per_second([*job.samples, *come], now)
+
+    def quiet(self, row: Row, now: datetime) -> float | None:
+        """The longest pause of a job that ends now with this row; None where it was not watched."""
+        job = self.jobs.get(row["id"])
+        return None if job is None or job.row["status"] not in RUNNING else job.quiet_until(now)
+
+    def view(self, id: str) -> ConnectorView:
+        """A connector that was told and whose runs are read."""
+        watched = self.connectors[id]
+        jobs = [self.jobs[job].view for job in sorted(watched.jobs)]
+        runs = watched.runs or ()
+        starts = [job.started_at for job in jobs if job.started_at and job.type is not JobType.ACCESS_CONTROL]
+        starts += [run.started_at for run in runs if run.started_at]
+        return ConnectorView(
+            id=id,
+            external_id=watched.external_id,
+            **watched.said,
+            status_since=watched.status_since,
+            worker_moved_at=watched.worker_moved_at,
+            parse_errors=tuple(watched.parse_errors or ()),
+            transport_errors=tuple(watched.transport_errors or ()),
+            blocks_checkpoint_since=watched.blocks_since,
+            jobs=jobs,
+            latest=runs[0] if runs else None,
+            runs=runs,
+            last_started_at=max(starts, default=None),
+        )
+
+    def _add(self, job: OpenJob) -> None:
+        self.jobs[job.row["id"]] = job
+        if job.row["connector_id"] is not None:
+            self.connector(job.row["connector_id"]).jobs.add(job.row["id"])
+
+    def _stir(self, connector_id: str, job: str, *, urgent: bool) -> None:
+        """One of its runs is over: what was read of its runs is out of date."""
+        watched = self.connectors.get(connector_id)
+        if watched is not None:
+            watched.jobs.discard(job)
+            watched.runs = watched.judged_at = None
+            if urgent:
+                self.stirred.add(connector_id)
+
+
+def run_of(row: Any) -> Run:
+    """A past job from a row of ``connectory.store.past.past_runs``."""
+    message: str | None = row.error_message
+    return Run(
+        id=row.id,
+        status=row.status,
+        type=row.type,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+        processed=row.processed,
+        failed=row.failed,
+        error_message=message and message[:_LONGEST_MESSAGE],
+        longest_quiet=row.longest_quiet,
+    )

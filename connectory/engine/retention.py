@@ -1,0 +1,139 @@
+"""Retention: a task that removes what is beyond its limits, a few rows at a time, so that no poll waits for it long."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+from typing import Any, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connectory.settings import RetentionSettings
+from connectory.store import Store
+from connectory.store.retention import Limits, Portion, job_floors, portions, remove
+
+_log = logging.getLogger(__name__)
+#: Seconds between sweeps.
+INTERVAL = 60.0
+#: Rows that one transaction removes: the first time, at least, at most.
+FIRST, LEAST, MOST = 50, 10, 1_000
+#: Seconds that a transaction should take: whoever else writes waits for it.
+_HELD = 0.006
+#: Seconds between two transactions: this many times what the last one took, and no less than that.
+_REST, _SHORTEST_REST = 4, 0.01
+#: No system can be named so.
+LEASE = "/retention"
+
+T = TypeVar("T")
+
+
+class Strides:
+    """Per table, how many rows a transaction removes: as many as fit into a few milliseconds, learned as it goes."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, int] = {}
+
+    def __call__(self, table: str) -> int:
+        return self._rows.get(table, FIRST)
+
+    def learn(self, table: str, rows: int, held: float) -> None:
+        """``rows`` were removed in a transaction of ``held`` seconds. It grows by half at most: an empty lock says
+        little, and the next rows may lie less well."""
+        fitting = int(rows * _HELD / max(held, 1e-6))
+        self._rows[table] = max(LEAST, min(MOST, fitting, self(table) * 3 // 2))
+
+
+class Retention:
+    """Sweeps the store for as long as it runs; of several gateways over one store, one does.
+
+    ``clock`` tells the time (UTC-aware), ``timer`` seconds, for measuring.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: RetentionSettings,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        timer: Callable[[], float] = perf_counter,
+    ) -> None:
+        self._store, self._settings, self._clock, self._timer = store, settings, clock, timer
+        self.strides = Strides()
+
+    async def run(self) -> None:
+        """Sweep for ever. A store that fails is logged once and tried again."""
+        fails = False
+        while True:
+            try:
+                if await self._store.leases.hold(LEASE) is not None:
+                    await self.sweep()
+            except Exception as error:
+                if not fails:
+                    _log.warning(f"what is too old cannot be removed: {error}", extra={"action": "retention_failed"})
+                fails = True
+            else:
+                fails = False
+            await asyncio.sleep(INTERVAL)
+
+    async def sweep(self) -> Mapping[str, int]:
+        """Remove everything that is beyond its limits now. Returns the rows that were removed, per table."""
+        removed: Counter[str] = Counter()
+        async for portion in portions(self._store, self._limits(), self.strides):
+            held = await _to_its_end(self._remove(portion))
+            removed[portion.table] += portion.rows
+            self.strides.learn(portion.table, portion.rows, held)
+            await self._store.checkpoint()
+            await asyncio.sleep(max(_SHORTEST_REST, _REST * held))
+        if removed:
+            told = ", ".join(f"{rows} {table}" for table, rows in sorted(removed.items()))
+            _log.info(f"removed what is beyond its limits: {told}", extra={"action": "retention_swept", **removed})
+        return removed
+
+    async def _remove(self, portion: Portion) -> float:
+        """Returns the seconds for which others could not write."""
+        async with self._store.write() as connection:
+            begun = self._timer()
+            await remove(connection, portion)
+        return self._timer() - begun
+
+    def _limits(self) -> Limits:
+        settings, now = self._settings, self._clock()
+
+        def since(days: float) -> datetime | None:
+            return now - timedelta(days=days) if days else None
+
+        return Limits(
+            events_from=since(settings.events_days),
+            events=settings.events,
+            jobs_from=since(settings.jobs_days),
+            jobs_per_connector=settings.jobs_per_connector,
+        )
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """A transaction comes to its end even if we are to stop: a driver that is cut short may keep its locks."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+async def without_removed(
+    connection: AsyncConnection, rows: dict[str, Any], fresh: Sequence[tuple[dict[str, Any], Any]]
+) -> list[tuple[dict[str, Any], Any]]:
+    """New jobs without those that an upstream still tells of and retention has removed; they go from ``rows`` too.
+
+    ``fresh``: (row, fact) of jobs that are not in the store.
+    """
+    floors = await job_floors(connection, sorted({row["connector_id"] for row, _ in fresh} - {None})) if fresh else {}
+    kept = []
+    for row, fact in fresh:
+        if not row["is_open"] and row["created_order"] <= floors.get(row["connector_id"], -(2**63) - 1):
+            del rows[row["id"]]
+        else:
+            kept.append((row, fact))
+    return kept

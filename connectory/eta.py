@@ -1,0 +1,87 @@
+"""How far a job has come and when it will end, worked out when it is read. Pure: the moment is an argument.
+
+Null rather than a guess: an estimate that has run out is null, not 0.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from connectory.model import EtaBasis, JobStatus
+
+#: A job that runs is not done, whatever it has counted.
+_HIGHEST_WHILE_OPEN = 99.0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Seconds until the end, above 0, and what they rest on; both nothing together."""
+
+    seconds: float | None = None
+    basis: EtaBasis = EtaBasis.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """What is known of a job's course: columns of its row."""
+
+    status: JobStatus
+    processed: int | None = None
+    #: the expected total, where the upstream tells one
+    total: int | None = None
+    #: as of ``counted_at``
+    rate_per_second: float | None = None
+    #: when ``processed`` was seen; None: it is as of now
+    counted_at: datetime | None = None
+    #: medians of past runs
+    expected_seconds: float | None = None
+    expected_processed: int | None = None
+    started_at: datetime | None = None
+
+
+NO_ESTIMATE = Estimate()
+
+
+def percent(status: JobStatus, processed: int | None, total: int | None) -> float | None:
+    """0 to 100 of a true total; None without one.
+
+    An open job shows 99 at most: the last hundredth is its end. A job that has processed more than its total has none
+    that is true.
+    """
+    if not total or total < 0 or processed is None or processed > total:
+        return None
+    share = 100.0 * processed / total
+    return min(share, _HIGHEST_WHILE_OPEN) if status.open else share
+
+
+def estimate(course: Course, now: datetime) -> Estimate:
+    """Of a job that runs: from a true total and its rate, else from past runs of its connector and type.
+
+    Past runs tell how much there is to do, and with the rate when that is done; as long as nothing was counted, how
+    long it takes. A job that has outlived what they say, or stands still, has no estimate.
+    """
+    if course.status is not JobStatus.RUNNING:
+        return NO_ESTIMATE
+    rate, processed = course.rate_per_second, course.processed
+    target, basis = _target(course)
+    if target is not None and processed is not None and rate is not None and (rate > 0 or processed > 0):
+        return _estimate((target - processed) / rate - _age(course, now), basis) if rate > 0 else NO_ESTIMATE
+    if course.expected_seconds is not None and course.started_at is not None:
+        elapsed = max(0.0, (now - course.started_at).total_seconds())
+        return _estimate(course.expected_seconds - elapsed, EtaBasis.PAST_RUNS)
+    return NO_ESTIMATE
+
+
+def _target(course: Course) -> tuple[int | None, EtaBasis]:
+    """How much there is to do. A total that was passed is not true."""
+    if course.total is not None and (course.processed or 0) <= course.total:
+        return course.total, EtaBasis.TOTAL_KNOWN
+    return course.expected_processed, EtaBasis.PAST_RUNS
+
+
+def _age(course: Course, now: datetime) -> float:
+    """Seconds since ``processed`` was seen: the estimate sinks between two polls."""
+    return 0.0 if course.counted_at is None else max(0.0, (now - course.counted_at).total_seconds())
+
+
+def _estimate(seconds: float, basis: EtaBasis) -> Estimate:
+    return Estimate(seconds, basis) if seconds > 0 else NO_ESTIMATE

@@ -1,0 +1,166 @@
+"""The queue of one receiver: strictly in order, one at a time, again and again until it is accepted or given up."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from connectory.notices.sending import Outcome, Sender
+from connectory.notices.settings import ReceiverSettings
+from connectory.store import Store
+from connectory.store.notices import begin_attempt, end_attempt, next_delivery
+
+_log = logging.getLogger(__name__)
+#: When a delivery is given up: so many attempts, or so many seconds after it was made and at least one attempt.
+MOST_ATTEMPTS, LONGEST_AGE = 50, 86_400.0
+#: Seconds that an attempt under way gets to end by itself when we are to stop.
+GRACE = 2.0
+#: Seconds between attempts while the store fails.
+_STORE_PAUSE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Seconds between attempts: doubled each time from ``first`` to ``longest``, of which chance takes up to half."""
+
+    first: float = 2.0
+    longest: float = 1_800.0
+
+    def pause(self, attempts: int, chance: Random) -> float:
+        return min(self.longest, self.first * 2.0 ** min(attempts - 1, 32)) * chance.uniform(0.5, 1.0)
+
+
+class Deliverer:
+    """Delivers for as long as it runs. ``clock`` tells the time (UTC-aware)."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: ReceiverSettings,
+        *,
+        clock: Callable[[], datetime],
+        chance: Random,
+        backoff: Backoff,
+    ) -> None:
+        self._store, self._settings, self._clock, self._chance = store, settings, clock, chance
+        self._backoff = backoff
+        self._sender = Sender(settings)
+        self._more = asyncio.Event()
+        self._fails = False
+
+    def wake(self) -> None:
+        """There may be something new."""
+        self._more.set()
+
+    async def run(self) -> None:
+        """Deliver for ever. A store that fails is logged once and tried again."""
+        try:
+            while True:
+                self._more.clear()
+                try:
+                    pause = await self._next()
+                except Exception as error:
+                    if not self._fails:
+                        said = f"notices for {self._settings.name} cannot be read or written: {error}"
+                        _log.warning(said, extra={"action": "deliveries_failed", "receiver": self._settings.name})
+                    self._fails, pause = True, _STORE_PAUSE
+                else:
+                    self._fails = False
+                await self._rest(pause)
+        finally:
+            await self._sender.close()
+
+    async def _rest(self, pause: float | None) -> None:
+        """So many seconds; None: until there is more."""
+        if pause is None:
+            await self._more.wait()
+        else:
+            await asyncio.sleep(pause)
+
+    async def _next(self) -> float | None:
+        """Deliver the oldest one that waits, if it is due. Returns the seconds to wait; None when nothing waits."""
+        async with self._store.read() as connection:
+            delivery = await next_delivery(connection, self._settings.name)
+        if delivery is None:
+            return None
+        now = self._clock()
+        wait: float = (delivery.next_attempt_at - now).total_seconds()
+        if wait > 0:
+            return wait
+        attempts = delivery.attempts + 1
+        again_at = now + timedelta(seconds=self._backoff.pause(attempts, self._chance))
+        # whoever finds this attempt unfinished after a crash waits for it to be over
+        if await _whole(self._begin(delivery, again_at + timedelta(seconds=self._settings.timeout))):
+            await self._attempt(delivery, attempts, again_at)
+        return 0.0
+
+    async def _begin(self, delivery: Any, until: datetime) -> bool:
+        async with self._store.write() as connection:
+            return await begin_attempt(connection, delivery, until)
+
+    async def _attempt(self, delivery: Any, attempts: int, again_at: datetime) -> None:
+        """If we are to stop, it gets a moment to end by itself: it may have been accepted, and we want to know."""
+        attempt = asyncio.ensure_future(self._send(delivery, attempts, again_at))
+        try:
+            await asyncio.shield(attempt)
+        except asyncio.CancelledError:
+            await asyncio.wait([attempt], timeout=GRACE)
+            attempt.cancel()
+            await asyncio.wait([attempt])
+            raise
+
+    async def _send(self, delivery: Any, attempts: int, again_at: datetime) -> None:
+        outcome = await self._sender.send(delivery)
+        values = self._judged(outcome, delivery, attempts, again_at)
+        while True:
+            try:
+                await _whole(self._end(delivery, values))
+                break
+            except Exception:
+                if outcome.error is not None:
+                    raise
+                # what was accepted must not be sent again because the store is away for a moment
+                await asyncio.sleep(_STORE_PAUSE)
+        self._say(delivery, outcome, attempts, is_dead="dead_at" in values)
+
+    async def _end(self, delivery: Any, values: dict[str, Any]) -> bool:
+        async with self._store.write() as connection:
+            await end_attempt(connection, delivery.id, values)
+        return True
+
+    def _judged(self, outcome: Outcome, delivery: Any, attempts: int, again_at: datetime) -> dict[str, Any]:
+        now = self._clock()
+        if outcome.error is None:
+            return {"delivered_at": now, "last_error": None}
+        age = (now - delivery.created_at).total_seconds()
+        if outcome.is_final or attempts >= MOST_ATTEMPTS or age >= LONGEST_AGE:
+            return {"dead_at": now, "last_error": outcome.error}
+        asked = timedelta(seconds=min(outcome.retry_after or 0.0, LONGEST_AGE))
+        return {"next_attempt_at": max(again_at, now + asked), "last_error": outcome.error}
+
+    def _say(self, delivery: Any, outcome: Outcome, attempts: int, *, is_dead: bool) -> None:
+        """The first failure, the end, and what is given up; not each attempt."""
+        name = self._settings.name
+        extra = {"receiver": name, "delivery": delivery.id, "attempts": attempts}
+        if is_dead:
+            _log.error(f"a notice for {name} is given up: {outcome.error}", extra={"action": "delivery_dead", **extra})
+        elif outcome.error is not None and attempts == 1:
+            _log.warning(
+                f"{name} has not accepted a notice, which will be sent again: {outcome.error}",
+                extra={"action": "delivery_failed", **extra},
+            )
+        elif outcome.error is None:
+            _log.info(f"{name} has accepted a notice", extra={"action": "delivery_done", **extra})
+
+
+async def _whole(work: Coroutine[Any, Any, bool]) -> bool:
+    """A transaction comes to its end even if we are to stop: a driver that is cut short may keep its locks."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

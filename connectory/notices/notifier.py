@@ -1,0 +1,90 @@
+"""Who decides what people are told: woken by the log, it compares what is amiss with the notices that are open.
+
+What it finds follows from the store's present state and not from single events, so nothing is lost by a restart.
+Notices, their deliveries and how far it has come are written in one transaction, so nothing is doubled by one.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
+from random import Random
+from typing import Any
+
+from connectory.notices.plan import Plan, Planner
+from connectory.notices.settings import ReceiverSettings
+from connectory.store import Store
+from connectory.store.notices import Picture, Row, log_position, move_notifier, read_picture, write_notices
+
+_log = logging.getLogger(__name__)
+#: Positions of the log after which the place is written down though nothing else is.
+_STRETCH = 1_000
+
+
+class Notifier:
+    """Looks when it is told to. ``clock`` tells the time (UTC-aware), ``chance`` makes names."""
+
+    def __init__(
+        self, store: Store, receivers: Sequence[ReceiverSettings], *, clock: Callable[[], datetime], chance: Random
+    ) -> None:
+        self._store, self._receivers, self._clock, self._chance = store, receivers, clock, chance
+        #: of the log, up to where everything has been looked at; None: not known, the store may know it
+        self._position: int | None = None
+        self._written = 0
+        #: when to look again though the log has not grown
+        self._due: datetime | None = None
+
+    def forget(self) -> None:
+        """Somebody else may have been at work: begin where the store says."""
+        self._position, self._due = None, None
+
+    async def look(self) -> bool:
+        """Look, if there is any reason to, and write what follows. True: something is to be delivered.
+
+        Raises Overtaken, and what the database raises when it is down.
+        """
+        async with self._store.read() as connection:
+            if not self._has_reason(await log_position(connection)):
+                return False
+        async with self._store.read() as connection:
+            picture = await read_picture(connection, self._position)
+        plan = Planner(picture, self._receivers, self._clock(), self._name).plan()
+        if plan or self._position is None or picture.position - self._written >= _STRETCH:
+            await _whole(self._write(picture, plan))
+            self._written = picture.position
+        self._position, self._due = picture.position, plan.due
+        return bool(plan.deliveries)
+
+    def _has_reason(self, position: int) -> bool:
+        due = self._due is not None and self._clock() >= self._due
+        return due or self._position is None or position != self._position
+
+    async def _write(self, picture: Picture, plan: Plan) -> None:
+        async with self._store.write() as connection:
+            await move_notifier(connection, picture, len(plan.deliveries))
+            await write_notices(connection, plan.new, plan.changed, plan.dropped, plan.deliveries)
+        for row in [*plan.new, *plan.changed]:
+            if row["recovered_at"] is not None:
+                _say("recovered", row)
+            elif row["position"] == picture.position:
+                _say("raised", row)
+
+    def _name(self) -> str:
+        return f"{self._chance.getrandbits(96):024x}"
+
+
+def _say(what: str, row: Row) -> None:
+    _log.info(
+        f"notice {what}: {row['title']}",
+        extra={"action": f"notice_{what}", "notice": row["id"], "kind": row["kind"].name},
+    )
+
+
+async def _whole(work: Coroutine[Any, Any, None]) -> None:
+    """A transaction comes to its end even if we are to stop: a driver that is cut short may keep its locks."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -1,0 +1,85 @@
+"""What a receiver is sent: one JSON object, decided once, and the forms in which it goes out. Pure."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from connectory.model import DeliveryPhase, DescribedEnum
+from connectory.store.log import log_cursor
+from connectory.store.notices import Picture
+
+#: Of the shape of the object; keys may be added without a new one.
+VERSION = 1
+#: Characters that a Slack block takes, with some room.
+_LONGEST = 2_800
+
+
+def payload(delivery: str, phase: DeliveryPhase, notice: Mapping[str, Any], picture: Picture) -> str:
+    """The object as text."""
+    told = {name: _plain(notice[name]) for name in ("id", "kind", "code", "severity", "title", "message")}
+    times = {
+        "since": notice["since"],
+        "raisedAt": notice["raised_at"],
+        "recoveredAt": notice["recovered_at"],
+    }
+    told |= {name: _plain(moment) for name, moment in times.items()}
+    told |= {
+        "recoveryMessage": notice["recovery_message"],
+        "eventCursor": log_cursor(notice["position"]),
+        "system": _of(picture.systems.get(notice["system_id"]), id="id", name="name", kind="kind"),
+        "connector": _of(
+            picture.connectors.get(notice["connector_id"]),
+            id="id",
+            externalId="external_id",
+            name="name",
+            source="source",
+        ),
+        "job": _of(picture.jobs.get(notice["job_id"]), id="id", externalId="external_id"),
+    }
+    return json.dumps({"version": VERSION, "delivery": delivery, "phase": phase.name, "notice": told})
+
+
+def _of(row: Any, **keys: str) -> dict[str, Any] | None:
+    return None if row is None else {key: getattr(row, name) for key, name in keys.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, DescribedEnum):
+        return value.name
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+
+
+def signed(body: bytes, secret: str, delivery: str, timestamp: int) -> dict[str, str]:
+    """The headers by which a receiver knows who sent it, when (seconds since 1970), and whether it has it already."""
+    digest = hmac.new(secret.encode(), b"%d." % timestamp + body, hashlib.sha256).hexdigest()
+    return {
+        "Connectory-Delivery": delivery,
+        "Connectory-Timestamp": str(timestamp),
+        "Connectory-Signature": f"sha256={digest}",
+    }
+
+
+def slack(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for a Slack-compatible incoming webhook."""
+    notice = told["notice"]
+    over = told["phase"] == DeliveryPhase.RECOVERED.name
+    mark = ":large_green_circle:" if over else ":red_circle:" if notice["severity"] == "CRITICAL" else ":warning:"
+    title = ("Recovered: " if over else "") + _escaped(notice["title"])
+    message = _escaped(notice["recoveryMessage"] if over else notice["message"])
+    context = " · ".join(
+        part for part in (notice["system"] and notice["system"]["kind"], notice["kind"], notice["since"]) if part
+    )
+    return {
+        "text": f"{mark} {title}: {message}"[:_LONGEST],
+        "blocks": [
+            {"type": "section", "text": {"type": "mrkdwn", "text": f"{mark} *{title}*\n{message}"[:_LONGEST]}},
+            {"type": "context", "elements": [{"type": "mrkdwn", "text": _escaped(context)}]},
+        ],
+    }
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

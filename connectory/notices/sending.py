@@ -1,0 +1,95 @@
+"""One attempt to deliver: a POST, and what its outcome means."""
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from connectory.log import Redaction
+from connectory.notices.payload import signed, slack
+from connectory.notices.settings import ReceiverSettings
+from sources.http import retry_after
+
+#: Refusals that may get better without us: credentials and addresses are mended, conflicts and limits pass.
+_MAY_GET_BETTER = frozenset({401, 403, 404, 408, 409, 421, 423, 425, 429})
+#: Characters of a refusal that are kept.
+_LONGEST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Accepted: no error. Otherwise why not, whether trying again could help, and how long we are asked to wait."""
+
+    error: str | None = None
+    is_final: bool = False
+    #: seconds
+    retry_after: float | None = None
+
+
+class Sender:
+    """Requests to one receiver. A redirect is a refusal, and no proxy of the environment is asked."""
+
+    def __init__(self, settings: ReceiverSettings) -> None:
+        self._settings = settings
+        self._url = settings.url.get_secret_value()
+        self._redact = Redaction(secret for secret in (self._url, _path(self._url), _secret(settings)) if secret)
+        self._session: aiohttp.ClientSession | None = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self._settings.timeout),
+                # a connection that was kept may have been closed meanwhile, and nobody could tell what came of a POST
+                connector=aiohttp.TCPConnector(force_close=True),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+            )
+        return self._session
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def send(self, delivery: Any) -> Outcome:
+        """Post a delivery. The status alone decides: what comes after it changes nothing."""
+        body, headers = self._message(delivery)
+        try:
+            async with self._open().post(self._url, data=body, headers=headers, allow_redirects=False) as response:
+                if 200 <= response.status < 300:
+                    return Outcome()
+                return await self._refused(response)
+        except TimeoutError:
+            return Outcome(f"No answer within {self._settings.timeout:g} seconds.")
+        except (aiohttp.ClientError, OSError) as error:
+            return Outcome(self._redact(f"{type(error).__name__}: {error}")[:_LONGEST])
+
+    def _message(self, delivery: Any) -> tuple[bytes, dict[str, str]]:
+        headers = {"Content-Type": "application/json", "User-Agent": "connectory"}
+        if self._settings.format == "slack":
+            return json.dumps(slack(json.loads(delivery.payload))).encode(), headers
+        body = delivery.payload.encode()
+        return body, headers | signed(body, _secret(self._settings), delivery.id, int(time.time()))
+
+    async def _refused(self, response: aiohttp.ClientResponse) -> Outcome:
+        status = response.status
+        if 300 <= status < 400:
+            return Outcome(f"HTTP {status}: it points elsewhere, and redirects are not followed.")
+        try:
+            said = (await response.content.read(4 * _LONGEST)).decode("utf-8", "replace").strip()
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            said = ""
+        final = 400 <= status < 500 and status not in _MAY_GET_BETTER
+        told = " ".join(self._redact(said or response.reason or "").split())[:_LONGEST]
+        return Outcome(f"HTTP {status}: {told}".rstrip(": "), final, retry_after(response.headers))
+
+
+def _secret(settings: ReceiverSettings) -> str:
+    return "" if settings.secret is None else settings.secret.get_secret_value()
+
+
+def _path(url: str) -> str:
+    """The part of the URL that whoever reads an error must not learn."""
+    return url.split("://", 1)[-1].partition("/")[2]

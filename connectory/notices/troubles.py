@@ -1,0 +1,121 @@
+"""What is amiss now that people are told of: a system that is down, jobs that fail, conditions of weight. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from connectory.model import SUCCEEDED, ConditionCode, ConditionSeverity, JobStatus, NoticeKind, SystemHealth
+from connectory.store.notices import Picture
+from connectory.store.records import DOWN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Something that a notice is about; the columns of a notice that follow from it."""
+
+    key: str
+    kind: NoticeKind
+    code: ConditionCode | None
+    severity: ConditionSeverity
+    system_id: str
+    connector_id: str | None = None
+    job_id: str | None = None
+    title: str
+    message: str
+    since: datetime
+
+
+def troubles(picture: Picture, now: datetime) -> list[Trouble]:
+    """At most one of a key; those of systems first, then the oldest first.
+
+    Conditions of connectors whose system is down are left out: they rest on what was seen before.
+    """
+    found = [*_down(picture, now), *_failing(picture, now), *_conditions(picture)]
+    return sorted(found, key=lambda trouble: (trouble.kind is not NoticeKind.SYSTEM_DOWN, trouble.since, trouble.key))
+
+
+def is_down(system: Any) -> bool:
+    return system.health in DOWN
+
+
+def _down(picture: Picture, now: datetime) -> Iterator[Trouble]:
+    for system in picture.systems.values():
+        if not system.configured or not is_down(system):
+            continue
+        refused = system.health is SystemHealth.AUTH_FAILED
+        what = "refuses our credentials" if refused else "is down"
+        yield Trouble(
+            key=f"SYSTEM_DOWN:{system.id}",
+            kind=NoticeKind.SYSTEM_DOWN,
+            code=ConditionCode.SYSTEM_DOWN,
+            severity=ConditionSeverity.CRITICAL,
+            system_id=system.id,
+            title=f"{system.name} {what}",
+            message=system.error_message or "It does not answer.",
+            since=system.down_since or now,
+        )
+
+
+def _failing(picture: Picture, now: datetime) -> Iterator[Trouble]:
+    """One per connector, whether its last job failed, its last ones did, or the engine counts them."""
+    repeated = {row.connector_id: row for row in picture.conditions if row.code is ConditionCode.REPEATED_FAILURES}
+    for id, connector in picture.connectors.items():
+        system = picture.systems.get(connector.system_id)
+        if system is None or not system.configured or connector.removed_at:
+            continue
+        failed = connector.last_finished_job_status is JobStatus.FAILED
+        if not failed and (id not in repeated or connector.last_finished_job_status in SUCCEEDED):
+            continue
+        job, condition = picture.failed_jobs.get(id), repeated.get(id)
+        ended = job.completed_at if job is not None else connector.last_sync_at
+        if condition is None and ended is not None and _within_outage(picture, system, ended):
+            continue
+        said = (job is not None and job.error_message) or connector.error_message
+        yield Trouble(
+            key=f"JOB_FAILED:{id}",
+            kind=NoticeKind.JOB_FAILED,
+            code=None if condition is None else condition.code,
+            severity=ConditionSeverity.WARNING if condition is None else condition.severity,
+            system_id=system.id,
+            connector_id=id,
+            job_id=None if job is None else job.id,
+            title=f"{connector.name} ({system.name}): " + ("a job failed" if condition is None else "its jobs fail"),
+            message=" ".join(part for part in (condition and condition.message, said) if part) or "No reason was told.",
+            since=(condition and condition.since) or ended or now,
+        )
+
+
+def _within_outage(picture: Picture, system: Any, ended: datetime) -> bool:
+    """What ended while its system was down is the outage's; it was found to be down some polls after it was."""
+    slack = timedelta(seconds=min(system.stale_after, 3600))
+    return any(
+        began - slack <= ended and (over is None or ended <= over) for began, over in picture.outages.get(system.id, ())
+    )
+
+
+def _conditions(picture: Picture) -> Iterator[Trouble]:
+    """One per connector and code, told by the worst of them and by the oldest of these."""
+    groups: dict[tuple[str, ConditionCode], list[Any]] = defaultdict(list)
+    for row in picture.conditions:
+        if row.code is not ConditionCode.REPEATED_FAILURES:
+            groups[row.connector_id, row.code].append(row)
+    for (id, code), rows in groups.items():
+        connector = picture.connectors.get(id)
+        system = None if connector is None else picture.systems.get(connector.system_id)
+        if connector is None or system is None or not system.configured or is_down(system) or connector.removed_at:
+            continue
+        worst = min(rows, key=lambda row: (-row.severity.value, row.since, row.subject_id))
+        yield Trouble(
+            key=f"{code.name}:{id}",
+            kind=NoticeKind.CONDITION,
+            code=code,
+            severity=worst.severity,
+            system_id=system.id,
+            connector_id=id,
+            job_id=worst.job_id,
+            title=f"{connector.name} ({system.name}): {code.name.replace('_', ' ').lower()}",
+            message=worst.message,
+            since=min(row.since for row in rows),
+        )

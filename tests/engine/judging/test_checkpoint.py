@@ -1,0 +1,16 @@
+"""Endpoints that keep their pipeline from a checkpoint."""
+
+from tests.engine.judging.views import codes, connector, found, only, since
+
+
+def test_a_barrier_that_holds_too_long() -> None:
+    blocking = connector(blocks_checkpoint_since=0)
+    assert codes(connector(), 9999) == set()
+    assert codes(blocking, 599) == set()
+    assert codes(blocking, -60) == set()
+    finding = only(blocking, 600)
+    assert (finding.code.name, since(finding)) == ("BLOCKS_CHECKPOINT", 0)
+    assert finding.message == "It has kept its pipeline from a checkpoint since 2026-08-20 10:00 UTC."
+    # seen anew after a restart, it has not let go
+    assert only(connector(blocks_checkpoint_since=900), 901, before=[finding]) == finding
+    assert found(connector(), 901, before=[finding]) == []

@@ -1,0 +1,340 @@
+"""Delivering over real HTTP: in order, once accepted never again, and what becomes of what is not accepted."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+import pytest
+from aiohttp import web
+from sqlalchemy import update
+
+from connectory.bus import Bus
+from connectory.model import ConnectorFact, JobFact, JobStatus
+from connectory.notices import Backoff, Notices, ReceiverSettings, notifying
+from connectory.store import Store
+from connectory.store.tables import DELIVERIES
+from tests.facts import at, connector, job
+from tests.notices.receiver import SECRET, Receiver
+from tests.notices.scene import Scene, deliveries
+from tests.wait import until
+
+#: Fast enough for a test.
+FAST = Backoff(0.01, 0.05)
+
+
+class Stand(Scene):
+    """A scene whose notices are delivered at the time of the clock on the wall."""
+
+    bus: Bus
+
+    @classmethod
+    async def of(cls, store: Store) -> "Stand":
+        found = await cls.open(store)
+        assert isinstance(found, Stand)
+        found.bus = Bus()
+        await found.poll([connector()])
+        return found
+
+    async def breaks(self, number: int) -> None:
+        await self._ends(f"f{number}", JobStatus.FAILED)
+
+    async def mends(self, number: int) -> None:
+        await self._ends(f"s{number}", JobStatus.SUCCEEDED)
+
+    async def _ends(self, id: str, status: JobStatus) -> None:
+        moment = at(self.seconds + 15)
+        await self.sees([connector()], [job(id, status=status, order_at=moment, completed_at=moment)])
+
+    async def sees(self, connectors: Sequence[ConnectorFact], jobs: Sequence[JobFact] = ()) -> None:
+        self.bus.wake(await self.poll(connectors, jobs) or 0)
+
+    @asynccontextmanager
+    async def delivering(self, *receivers: ReceiverSettings, backoff: Backoff = FAST) -> AsyncIterator[Notices]:
+        notices = Notices(self.store, self.bus, receivers, chance=Random(3), backoff=backoff)
+        async with notifying(notices):
+            yield notices
+
+
+def count(of: Sequence[Any], least: int) -> Callable[[], Awaitable[bool]]:
+    async def look() -> bool:
+        return len(of) >= least
+
+    return look
+
+
+def made(store: Store, number: int) -> Callable[[], Awaitable[bool]]:
+    async def look() -> bool:
+        return len(await deliveries(store)) == number
+
+    return look
+
+
+def settled(store: Store, number: int) -> Callable[[], Awaitable[list[dict[str, Any]]]]:
+    """So many deliveries, none of which waits."""
+
+    async def look() -> list[dict[str, Any]]:
+        rows = await deliveries(store)
+        done = [row for row in rows if row["delivered_at"] or row["dead_at"]]
+        return rows if len(rows) == len(done) == number else []
+
+    return look
+
+
+async def test_a_notice_and_its_recovery_arrive_in_order_and_signed(store: Store) -> None:
+    stand = await Stand.of(store)
+    async with Receiver().serving() as receiver, stand.delivering(receiver.settings()):
+        await stand.breaks(1)
+        await until(count(receiver.got, 1))
+        await stand.mends(1)
+        await until(settled(store, 2))
+    first, second = receiver.got
+    assert [message.told["phase"] for message in receiver.got] == ["RAISED", "RECOVERED"]
+    notice = first.told["notice"]
+    assert first.told["version"] == 1
+    assert first.told["delivery"] == first.id != second.id
+    assert (notice["kind"], notice["code"], notice["severity"]) == ("JOB_FAILED", None, "WARNING")
+    assert notice["system"] == {"id": stand.id, "name": "scripted", "kind": "scripted"}
+    assert notice["connector"]["externalId"] == "a"
+    assert notice["job"]["externalId"] == "f1"
+    assert notice["recoveredAt"] is None
+    assert second.told["notice"]["recoveryMessage"] == "Its last job succeeded."
+    assert second.told["notice"]["id"] == notice["id"]
+    for message in receiver.got:
+        assert message.headers["Content-Type"] == "application/json"
+        assert verified(message.headers, message.body) == "authentic"
+        assert verified(message.headers, message.body + b" ") == "forged"
+        assert verified({**message.headers, "Connectory-Timestamp": "1"}, message.body) == "forged"
+
+
+#: Signs with openssl instead of Python's hmac, and knows nothing of our code.
+_VERIFY = """
+import subprocess, sys
+timestamp, claimed, secret = sys.argv[1:]
+body = sys.stdin.buffer.read()
+command = ["openssl", "dgst", "-sha256", "-hmac", secret, "-r"]
+digest = subprocess.run(command, input=timestamp.encode() + b"." + body, capture_output=True, check=True)
+print("authentic" if "sha256=" + digest.stdout.decode().split()[0] == claimed else "forged")
+"""
+
+
+def verified(headers: Any, body: bytes) -> str:
+    arguments = [headers["Connectory-Timestamp"], headers["Connectory-Signature"], SECRET]
+    done = subprocess.run([sys.executable, "-c", _VERIFY, *arguments], input=body, capture_output=True, check=True)
+    return done.stdout.decode().strip()
+
+
+async def test_a_receiver_that_is_down_for_a_while_gets_everything_in_order_and_once(store: Store) -> None:
+    stand, receiver = await Stand.of(store), Receiver()
+    async with stand.delivering(receiver.settings(), backoff=Backoff(0.1, 0.5)):
+        for number in range(3):
+            for change in (stand.breaks, stand.mends):
+                so_far = len(await deliveries(store))
+                await change(number)
+                await until(made(store, so_far + 1))
+
+        async def tried() -> bool:
+            return (await deliveries(store))[0]["attempts"] >= 3
+
+        await until(tried)
+        (first, *others) = await deliveries(store)
+        assert "ClientConnector" in first["last_error"]
+        assert [row["attempts"] for row in others] == [0] * 5, "nothing overtakes what waits"
+        receiver.answers = [500, 200, 503, 200]
+        async with receiver.serving():
+            rows = await until(settled(store, 6))
+    assert all(row["delivered_at"] and row["last_error"] is None for row in rows)
+    assert [message.id for message in receiver.accepted] == [row["id"] for row in rows]
+    assert [message.told["phase"] for message in receiver.accepted] == ["RAISED", "RECOVERED"] * 3
+    assert len(receiver.got) == 8
+
+
+def asks_to_wait(seconds: str) -> Callable[[], web.Response]:
+    return lambda: web.Response(status=429, headers={"Retry-After": seconds})
+
+
+def points_elsewhere() -> web.Response:
+    return web.Response(status=307, headers={"Location": "/hooks/in?key=other"})
+
+
+def breaks_off() -> None:
+    return None
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (500, "HTTP 500: Internal Server Error"),
+        (401, "HTTP 401: Unauthorized"),
+        (404, "HTTP 404: Not Found"),
+        (408, "HTTP 408: Request Timeout"),
+        (asks_to_wait("0"), "HTTP 429: Too Many Requests"),
+        (points_elsewhere, "HTTP 307: it points elsewhere, and redirects are not followed."),
+        (breaks_off, "Server"),
+    ],
+    ids=["500", "401", "404", "408", "429", "redirect", "closes"],
+)  # fmt: skip
+async def test_what_may_get_better_is_sent_again(sqlite_store: Store, answer: Any, error: str) -> None:
+    stand = await Stand.of(sqlite_store)
+    receiver = Receiver(answer, 410)
+    seen: list[Any] = []
+
+    async def failed() -> bool:
+        seen.extend(row["last_error"] for row in await deliveries(sqlite_store) if row["last_error"])
+        return bool(seen)
+
+    async with receiver.serving():
+        receiver.open.clear()
+        async with stand.delivering(receiver.settings()):
+            await stand.breaks(1)
+            receiver.open.set()
+            await until(failed, every=0.001)
+            await until(settled(sqlite_store, 1))
+    assert seen[0].startswith(error)
+    assert len(receiver.got) == 2
+    assert receiver.got[0].id == receiver.got[1].id
+
+
+async def test_retry_after_is_heeded(sqlite_store: Store) -> None:
+    stand, receiver = await Stand.of(sqlite_store), Receiver(asks_to_wait("3600"))
+
+    async def waits() -> list[dict[str, Any]]:
+        return [row for row in await deliveries(sqlite_store) if row["last_error"]]
+
+    async with receiver.serving():
+        async with stand.delivering(receiver.settings()):
+            await stand.breaks(1)
+            (row,) = await until(waits)
+        assert (row["next_attempt_at"] - row["created_at"]).total_seconds() > 3500
+        async with stand.delivering(receiver.settings()):  # also across a restart
+            await stand.mends(1)
+            await until(made(sqlite_store, 2))
+        assert len(receiver.got) == 1
+
+
+@pytest.mark.parametrize("status", [400, 405, 410, 413, 422])
+async def test_what_is_refused_for_good_is_dead_and_the_next_one_goes_on(sqlite_store: Store, status: int) -> None:
+    stand, receiver = await Stand.of(sqlite_store), Receiver(status)
+    async with receiver.serving(), stand.delivering(receiver.settings()):
+        await stand.breaks(1)
+        await until(settled(sqlite_store, 1))
+        await stand.mends(1)
+        dead, sound = await until(settled(sqlite_store, 2))
+    assert dead["dead_at"] is not None
+    assert dead["last_error"].startswith(f"HTTP {status}")
+    assert sound["delivered_at"] is not None
+    assert [message.told["phase"] for message in receiver.accepted] == ["RECOVERED"]
+
+
+@pytest.mark.parametrize(
+    "spent", [{"attempts": 49, "created_at": datetime.now(UTC)}, {"created_at": at(0)}], ids=["50 attempts", "24 hours"]
+)
+async def test_what_is_not_accepted_for_too_long_is_dead(sqlite_store: Store, spent: dict[str, Any]) -> None:
+    stand, receiver = await Stand.of(sqlite_store), Receiver()
+    receiver.open.clear()
+    await stand.breaks(1)
+    stand.receivers = [receiver.settings()]
+    await stand.notifier().look()
+    async with sqlite_store.write() as connection:
+        await connection.execute(update(DELIVERIES).values(**spent))
+    receiver.answers = [500]
+    receiver.open.set()
+    async with receiver.serving(), stand.delivering(receiver.settings()):
+        (row,) = await until(settled(sqlite_store, 1))
+    assert row["dead_at"] is not None
+    assert len(receiver.got) == 1, "one attempt at least"
+
+
+async def test_a_slow_receiver_holds_up_nobody_else(sqlite_store: Store) -> None:
+    stand, slow, quick = await Stand.of(sqlite_store), Receiver(), Receiver()
+    slow.open.clear()
+    async with (
+        slow.serving(),
+        quick.serving(),
+        stand.delivering(slow.settings("slow", timeout=0.2), quick.settings("quick")),
+    ):
+        await stand.breaks(1)
+        await until(count(quick.got, 1))
+
+        async def timed_out() -> list[str]:
+            return [row["last_error"] for row in await deliveries(sqlite_store) if row["last_error"]]
+
+        assert await until(timed_out) == ["No answer within 0.2 seconds."]
+        slow.open.set()
+        await until(settled(sqlite_store, 2))
+    assert len(quick.accepted) == 1
+
+
+async def test_stopping_waits_for_the_answer_and_a_restart_does_not_send_it_again(sqlite_store: Store) -> None:
+    stand, receiver = await Stand.of(sqlite_store), Receiver()
+    receiver.open.clear()
+    async with receiver.serving():
+        async with stand.delivering(receiver.settings()):
+            await stand.breaks(1)
+
+            async def under_way() -> bool:
+                return any(row["attempts"] for row in await deliveries(sqlite_store))
+
+            await until(under_way)
+            asyncio.get_running_loop().call_later(0.1, receiver.open.set)
+        (row,) = await deliveries(sqlite_store)
+        assert row["delivered_at"] is not None
+        async with stand.delivering(receiver.settings()):
+            await stand.mends(1)
+            await until(settled(sqlite_store, 2))
+    assert [message.told["phase"] for message in receiver.got] == ["RAISED", "RECOVERED"]
+
+
+async def test_slack_gets_text_and_blocks(sqlite_store: Store) -> None:
+    stand, receiver = await Stand.of(sqlite_store), Receiver()
+    async with receiver.serving(), stand.delivering(receiver.settings(format="slack")):
+        odd = connector(name="Papers <&>")
+        await stand.sees([odd])
+        await stand.sees([odd], [job("1", status=JobStatus.FAILED, error_message="No <key>.", order_at=at(60))])
+        await until(settled(sqlite_store, 1))
+    (message,) = receiver.got
+    assert message.told["text"] == ":warning: Papers &lt;&amp;&gt; (scripted): a job failed: No &lt;key&gt;."
+    assert [block["type"] for block in message.told["blocks"]] == ["section", "context"]
+    assert not [name for name in message.headers if name.startswith("Connectory")]
+
+
+async def test_errors_show_neither_the_url_nor_the_secret(
+    sqlite_store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    def echoes() -> web.Response:
+        return web.Response(status=400, text=f"no such hook: {receiver.url} hooks/in?key=of-the-url {SECRET}")
+
+    stand, receiver = await Stand.of(sqlite_store), Receiver(echoes)
+    async with receiver.serving(), stand.delivering(receiver.settings()):
+        await stand.breaks(1)
+        (row,) = await until(settled(sqlite_store, 1))
+    said = json.dumps([row["last_error"], caplog.text, repr(receiver.settings())])
+    assert "no such hook" in said
+    assert "of-the-url" not in said
+    assert SECRET not in said
+
+
+async def test_no_proxy_of_the_environment_is_asked(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    stand, receiver = await Stand.of(sqlite_store), Receiver()
+    async with receiver.serving(), stand.delivering(receiver.settings()):
+        await stand.breaks(1)
+        await until(settled(sqlite_store, 1))
+    assert len(receiver.accepted) == 1
+
+
+async def test_what_waits_for_a_receiver_that_is_no_longer_configured_is_dead(sqlite_store: Store) -> None:
+    stand, receiver = await Stand.of(sqlite_store), Receiver()
+    async with stand.delivering(receiver.settings("old")):
+        await stand.breaks(1)
+        await until(made(sqlite_store, 1))
+    async with receiver.serving(), stand.delivering(receiver.settings("new")):
+        old, new = await until(settled(sqlite_store, 2))
+    assert (old["receiver"], old["last_error"]) == ("old", "The receiver is no longer configured.")
+    assert (new["receiver"], new["delivered_at"] is not None) == ("new", True)
