@@ -36,7 +36,7 @@ async def gateway(url: str, source: Scripted, **server: object) -> AsyncIterator
             return source.polls > 0
 
         await until(polled)
-        yield Client(address, session, app)
+        yield Client(address, session, app, engine)
 
 
 async def refresh(client: Client, name: str = "scripted") -> dict[str, object]:

@@ -155,7 +155,7 @@ async def gateway(store: Store, scene: Scene, **server: Any) -> AsyncIterator[Cl
     async with serving(app, "127.0.0.1", 0) as address, aiohttp.ClientSession() as session:
         async with other.write() as connection:
             await connection.exec_driver_sql("UPDATE systems SET configured = true")
-        yield Client(address, session, app)
+        yield Client(address, session, app, engine)
 
 
 async def acknowledge(client: Client, id: str) -> Any:

@@ -125,9 +125,10 @@ async def test_from_a_source_to_an_answer_over_http(store_url: str) -> None:
     bad.says = SourceUnreachable("nobody is there")
     store = Store(store_url)
     systems = [configured(good, "good", rolls_up=frozenset()), configured(bad, "bad")]
-    app = build_app(store, Engine(store, systems), ServerSettings.model_validate({"port": 0}))
+    engine = Engine(store, systems)
+    app = build_app(store, engine, ServerSettings.model_validate({"port": 0}))
     async with serving(app, "127.0.0.1", 0) as url, aiohttp.ClientSession() as session:
-        client = Client(url, session, app)
+        client = Client(url, session, app, engine)
 
         async def settled() -> Any:
             status, body = await client.ask(LOOK, variables={"f": {"nameContains": "🚀"}, "n": 2**40 + 1})

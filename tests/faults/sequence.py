@@ -153,7 +153,8 @@ async def rest_untouched(on: Ground, before: Before) -> None:
 
 def _facts(jobs: list[Row]) -> list[Row]:
     """A job that was told wrongly for a while has been seen anew."""
-    return [{name: value for name, value in row.items() if name != "observed_at"} for row in jobs]
+    of_the_moment = ("observed_at", "counted_at")
+    return [{name: value for name, value in row.items() if name not in of_the_moment} for row in jobs]
 
 
 def differing(before: list[Row], after: list[Row]) -> list[Row]:

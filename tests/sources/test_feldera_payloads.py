@@ -247,6 +247,8 @@ async def test_an_input_in_full() -> None:
         upstream_status="Running",
         mode=ConnectorMode.STREAMING,
         last_success_at=datetime(2026, 8, 20, 10, 15, 1, 402115, tzinfo=UTC),
+        parse_errors=sent["metrics"]["num_parse_errors"],
+        transport_errors=sent["metrics"]["num_transport_errors"],
         details=fact.details,
     )
     assert fact.details is not None
