@@ -220,7 +220,7 @@ class Commit:
         stored = await rows_by_id(connection, CONNECTORS, ids)
         ids = [id for id in ids if id in stored or id in seen]  # the rest are jobs whose connector nobody knows
         newest = await newest_jobs(connection, [id for id in ids if id in touched or "fingerprint" in seen[id]])
-        relieved = {finding.connector_id for finding in self._lost}
+        relieved, lost = {finding.connector_id for finding in self._lost}, {key_of(finding) for finding in self._lost}
         inserts, updates, events = [], [], []
         for id in ids:
             before = stored.get(id)
@@ -231,7 +231,7 @@ class Commit:
                 self._roll_up(after, newest[id])
             if before and before["status"] is not after["status"]:
                 after["status_since"] = self._now
-            judge(after, worst(finding for finding in self._past.held.of(id) if finding not in self._lost))
+            judge(after, worst(finding for finding in self._past.held.of(id) if key_of(finding) not in lost))
             event = connector_event(before, after, self._now, conditions_changed=id in relieved)
             if event:
                 events.append(event)
