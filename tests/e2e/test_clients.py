@@ -37,7 +37,7 @@ class Followed:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateway() -> AsyncIterator[Gateway]:
     port = Override(("server", "port"), 0, "the test")
-    async with demo([port], speed=3.0, seed=1, configured=lambda _: None) as running, ClientSession() as http:
+    async with demo([port], speed=6.0, seed=1, configured=lambda _: None) as running, ClientSession() as http:
         yield Gateway(f"{running.url}/graphql", http)
 
 
