@@ -102,6 +102,7 @@ class Commit:
             self._system_event(before, after)
             position = await self._append(connection)
         self._remember(facts, observation, absent, lost)
+        self._past.see_answer(before, self._now)
         return position
 
     async def look(self, observation: Observation, state: SystemState) -> int | None:

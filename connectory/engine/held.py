@@ -35,6 +35,10 @@ class Held:
         """Those of a connector and of its open jobs."""
         return [self._findings[key] for key in self._of.get(connector_id, ())]
 
+    def of_job(self, id: str) -> list[Finding]:
+        """Those of a very job."""
+        return [found for code in ConditionCode if (found := self._findings.get((id, code))) is not None]
+
     def any_of(self, connector_id: str) -> bool:
         """Whether anything holds of a connector or of its open jobs."""
         return connector_id in self._of

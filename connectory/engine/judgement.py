@@ -152,7 +152,8 @@ class Judgement:
 
     def _compare(self, ids: list[str], difference: _Difference) -> None:
         views, held = [self._past.view(id) for id in ids], self._past.held
-        found = judge(self._system.view, views, self._system.thresholds, held.findings, self._now)
+        system = self._past.seen_of(self._system.view)
+        found = judge(system, views, self._system.thresholds, held.findings, self._now)
         after = {key_of(finding): finding for finding in found}
         before = {key_of(finding): finding for id in ids for finding in held.of(id)}
         difference.cleared += [finding for key, finding in before.items() if key not in after]

@@ -15,7 +15,8 @@ async def note_outage(
 ) -> None:
     """Begin an outage where the log says SYSTEM_DOWN, end it where it says SYSTEM_RECOVERED.
 
-    It keeps what it began with: from AUTH_FAILED to DOWN it is the same outage.
+    It keeps what it began with: from AUTH_FAILED to DOWN it is the same outage. ``register_systems``
+    ends that of a system that is taken out of the configuration.
     """
     kind = transition(before.health, after.health)
     if kind is EventKind.SYSTEM_DOWN:

@@ -3,7 +3,7 @@ runs went, and which conditions hold."""
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,10 +11,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.engine.held import Held
 from connectory.engine.judging.rate import rate_per_second
-from connectory.engine.judging.views import ConnectorView, JobView, Run, Sample
-from connectory.model import RUNNING, ConnectorFact, JobStatus, JobType
+from connectory.engine.judging.views import ConnectorView, Finding, JobView, Run, Sample, SystemView
+from connectory.engine.pace import SystemState
+from connectory.model import RUNNING, ConditionCode, ConnectorFact, ConnectorStatus, JobStatus, JobType
 from connectory.store.identity import external_id
-from connectory.store.past import TRACES, Trace, job_traces, open_jobs, seen_since, stored_conditions
+from connectory.store.past import (
+    TRACES,
+    SeenSince,
+    Trace,
+    job_traces,
+    last_outage,
+    open_jobs,
+    seen_since,
+    stored_conditions,
+)
+from connectory.store.records import DOWN
 from connectory.store.writes import Row
 
 #: Characters of an error message that are remembered.
@@ -30,6 +41,8 @@ _COLUMNS = (
     "id", "external_id", "connector_id", "status", "type", "created_at", "started_at", "last_seen_at",
     "expected_total", *_COUNTERS, *ESTIMATES,
 )  # fmt: skip
+#: Evidence that says when we saw the job, or something of it: it is at least as old.
+_SEEN = ("firstSeenAt", "lastMovedAt", "lastSignAt")
 #: What the log says of a counter that moved.
 _MOVES = frozenset({"progress", "counts"})
 
@@ -91,6 +104,19 @@ class OpenJob:
         self.row = row
         self._sample(at)
 
+    def uphold(self, held: Iterable[Finding], at: datetime) -> None:
+        """What holds of it tells what the log does not: how long we have seen it, and what has not moved since. Of the
+        rest nothing is known but that it was there at that moment, when it was recalled."""
+        holding = {finding.code: finding for finding in held}
+        seen = [finding.evidence.get(name) for finding in holding.values() for name in _SEEN]
+        first = min([datetime.fromisoformat(str(each)) for each in seen if each], default=self.first_seen_at)
+        if first < self.first_seen_at:
+            if ConditionCode.HEARTBEAT_LOST not in holding:
+                self.heartbeat_at = self.heartbeat_at or self.first_seen_at
+            self.first_seen_at = first
+        if self._backlog and ConditionCode.NO_PROGRESS not in holding:
+            self.waiting_since = self.waiting_since or at
+
     def quiet_until(self, now: datetime) -> float | None:
         """Seconds of the longest pause between two movements until now; None while none was seen."""
         if not self.samples or self._still_since is None:
@@ -151,6 +177,8 @@ class Watched:
     fingerprint: str | None = None
     #: what ConnectorView takes as it stands
     said: dict[str, Any] = field(default_factory=dict)
+    #: as it was seen last, by an earlier process too; None: never
+    status: ConnectorStatus | None = None
     status_since: datetime | None = None
     worker_moved_at: datetime | None = None
     blocks_since: datetime | None = None
@@ -175,8 +203,9 @@ class Watched:
         self.judged_at = None
         before = self.said
         self.said = {name: getattr(fact, name) for name in _SAID}
-        if before and before["status"] is not fact.status:
+        if self.status not in (None, fact.status):
             self.status_since = now
+        self.status = fact.status
         if before and before["worker_seen_at"] != fact.worker_seen_at:
             self.worker_moved_at = now
         self.blocks_since = (self.blocks_since or now) if fact.blocks_checkpoint else None
@@ -202,26 +231,45 @@ class Past:
         #: connectors whose runs should be read before others'
         self.stirred: set[str] = set()
         #: what was recalled of connectors that have not been told since
-        self._since: dict[str, tuple[datetime | None, datetime | None]] = {}
+        self._since: dict[str, SeenSince] = {}
+        self._watched_since: datetime | None = None
+        #: the end and the beginning of the last outage
+        self._answers_since: datetime | None = None
+        self._silent_since: datetime | None = None
 
     async def recall(self, connection: AsyncConnection, system_id: str, now: datetime) -> None:
         """Read back what earlier polls saw, whichever process made them."""
         self.held = Held(await stored_conditions(connection, system_id))
         self._since = await seen_since(connection, system_id)
+        self._watched_since = now
+        self._silent_since, self._answers_since = await last_outage(connection, system_id) or (None, None)
         rows = {row["id"]: row for row in await open_jobs(connection, system_id, _COLUMNS)}
         traces: dict[str, list[Trace]] = {}
         for line in await job_traces(connection, list(rows)):
             traces.setdefault(line.job_id, []).append(line)
         for id, row in rows.items():
             lines = traces.get(id, [])
-            if not lines:
-                self._add(OpenJob(row, now))
-                continue
-            job = OpenJob({**row, "processed": None}, lines[0].at)
+            job = OpenJob({**row, "processed": None}, lines[0].at) if lines else OpenJob(row, now)
             for line in lines:
                 job.trace(line)
-            job.resume(row, lines[-1].at)
+            if lines:
+                job.resume(row, lines[-1].at)
+            job.uphold(self.held.of_job(id), now)
             self._add(job)
+
+    def see_answer(self, before: SystemState, now: datetime) -> None:
+        """The list was read, and the system's state was this before."""
+        if before.health in DOWN or before.consecutive_failures > 1:
+            self._silent_since, self._answers_since = before.down_since or before.observed_at, now
+
+    def seen_of(self, system: SystemView) -> SystemView:
+        """The system, and since when it can be seen."""
+        return replace(
+            system,
+            answers_since=self._answers_since,
+            silent_since=self._silent_since,
+            watched_since=self._watched_since,
+        )
 
     def see_connectors(self, facts: Iterable[tuple[str, ConnectorFact]], now: datetime) -> None:
         """What is told of connectors now, by their global ids."""
@@ -250,8 +298,10 @@ class Past:
     def connector(self, id: str) -> Watched:
         found = self.connectors.get(id)
         if found is None:
-            status_since, blocks_since = self._since.pop(id, (None, None))
-            found = Watched(external_id(id), status_since=status_since, blocks_since=blocks_since)
+            since = self._since.pop(id, SeenSince())
+            found = Watched(
+                external_id(id), status=since.status, status_since=since.status_since, blocks_since=since.blocks_since
+            )
             self.connectors[id] = found
         return found
 
@@ -312,6 +362,7 @@ def run_of(row: Any) -> Run:
         id=row.id,
         status=row.status,
         type=row.type,
+        trigger=row.trigger,
         created_at=row.created_at,
         started_at=row.started_at,
         completed_at=row.completed_at,

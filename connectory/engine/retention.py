@@ -129,10 +129,12 @@ async def without_removed(
 
     ``fresh``: (row, fact) of jobs that are not in the store.
     """
-    floors = await job_floors(connection, sorted({row["connector_id"] for row, _ in fresh} - {None})) if fresh else {}
+    subjects = sorted({row["connector_id"] or row["system_id"] for row, _ in fresh})
+    floors = await job_floors(connection, subjects) if fresh else {}
     kept = []
     for row, fact in fresh:
-        if not row["is_open"] and row["created_order"] <= floors.get(row["connector_id"], -(2**63) - 1):
+        floor = floors.get(row["connector_id"] or row["system_id"], -(2**63) - 1)
+        if not row["is_open"] and row["created_order"] <= floor:
             del rows[row["id"]]
         else:
             kept.append((row, fact))

@@ -6,15 +6,17 @@ Notices, their deliveries and how far it has come are written in one transaction
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from random import Random
 from typing import Any
 
-from connectory.notices.plan import Plan, Planner
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from connectory.notices.plan import Absence, Plan, Planner
 from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
-from connectory.store.notices import Picture, Row, log_position, move_notifier, read_picture, write_notices
+from connectory.store.notices import Picture, Row, answers, log_position, move_notifier, read_picture, write_notices
 
 _log = logging.getLogger(__name__)
 #: Positions of the log after which the place is written down though nothing else is.
@@ -33,10 +35,13 @@ class Notifier:
         self._written = 0
         #: when to look again though the log has not grown
         self._due: datetime | None = None
+        #: system → its last answer; the next one decides something
+        self._awaited: Mapping[str, datetime | None] = {}
+        self._absent: Mapping[str, Absence] = {}
 
     def forget(self) -> None:
         """Somebody else may have been at work: begin where the store says."""
-        self._position, self._due = None, None
+        self._position, self._due, self._awaited, self._absent = None, None, {}, {}
 
     async def look(self) -> bool:
         """Look, if there is any reason to, and write what follows. True: something is to be delivered.
@@ -44,20 +49,24 @@ class Notifier:
         Raises Overtaken, and what the database raises when it is down.
         """
         async with self._store.read() as connection:
-            if not self._has_reason(await log_position(connection)):
+            if not await self._has_reason(connection):
                 return False
         async with self._store.read() as connection:
             picture = await read_picture(connection, self._position)
-        plan = Planner(picture, self._receivers, self._clock(), self._name).plan()
+        plan = Planner(picture, self._receivers, self._clock(), self._name, self._absent).plan()
         if plan or self._position is None or picture.position - self._written >= _STRETCH:
             await _whole(self._write(picture, plan))
             self._written = picture.position
-        self._position, self._due = picture.position, plan.due
+        self._position, self._due, self._absent = picture.position, plan.due, plan.absent
+        self._awaited = {id: picture.systems[id].observed_at for id in plan.awaited}
         return bool(plan.deliveries)
 
-    def _has_reason(self, position: int) -> bool:
-        due = self._due is not None and self._clock() >= self._due
-        return due or self._position is None or position != self._position
+    async def _has_reason(self, connection: AsyncConnection) -> bool:
+        if self._position is None or (self._due is not None and self._clock() >= self._due):
+            return True
+        if await log_position(connection) != self._position:
+            return True
+        return bool(self._awaited) and await answers(connection, self._awaited) != self._awaited
 
     async def _write(self, picture: Picture, plan: Plan) -> None:
         async with self._store.write() as connection:

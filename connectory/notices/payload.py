@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectory.model import DeliveryPhase, DescribedEnum
+from connectory.store.identity import external_id
 from connectory.store.log import log_cursor
 from connectory.store.notices import Picture
 
@@ -19,6 +20,7 @@ _LONGEST = 2_800
 
 def payload(delivery: str, phase: DeliveryPhase, notice: Mapping[str, Any], picture: Picture) -> str:
     """The object as text."""
+    job: str | None = notice["job_id"]
     told = {name: _plain(notice[name]) for name in ("id", "kind", "code", "severity", "title", "message")}
     times = {
         "since": notice["since"],
@@ -37,7 +39,7 @@ def payload(delivery: str, phase: DeliveryPhase, notice: Mapping[str, Any], pict
             name="name",
             source="source",
         ),
-        "job": _of(picture.jobs.get(notice["job_id"]), id="id", externalId="external_id"),
+        "job": job and {"id": job, "externalId": external_id(job)},
     }
     return json.dumps({"version": VERSION, "delivery": delivery, "phase": phase.name, "notice": told})
 

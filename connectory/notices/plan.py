@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectory.model import SUCCEEDED, DeliveryPhase, NoticeKind
+from connectory.model import SUCCEEDED, DeliveryPhase, JobStatus, NoticeKind
 from connectory.notices.payload import payload
 from connectory.notices.settings import HOLDS, ReceiverSettings
 from connectory.notices.troubles import Trouble, is_down, troubles
@@ -22,15 +22,35 @@ _NEW: Row = {
 }
 
 
+#: Answers of its system after which a condition that is absent is over. It may have been absent between the commit that
+#: ended a job and the judgement that finds the same of its connector; a crash in between leaves that to the next poll.
+_ANSWERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A notice's condition does not hold, as the answer of ``observed_at`` and so many before it tell."""
+
+    observed_at: datetime | None
+    answers: int = 0
+
+    def after(self, observed_at: datetime | None) -> "Absence":
+        return self if observed_at == self.observed_at else Absence(observed_at, self.answers + 1)
+
+
 @dataclass
 class Plan:
-    """What is to be written, and when to look again though nothing has changed."""
+    """What is to be written, and when to look again though the log has not grown."""
 
     new: list[Row] = field(default_factory=list)
     changed: list[Row] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     deliveries: list[Row] = field(default_factory=list)
     due: datetime | None = None
+    #: systems whose next answer decides something
+    awaited: set[str] = field(default_factory=set)
+    #: notice → what the next look has to know of it; who forgets it only ends the notice later
+    absent: dict[str, Absence] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.new or self.changed or self.dropped or self.deliveries)
@@ -40,13 +60,18 @@ class Plan:
 
 
 class Planner:
-    """One look. ``name`` gives the notices their names, no two of them the same."""
+    """One look. ``name`` gives the notices their names, no two of them the same; ``absent`` is the last plan's."""
 
     def __init__(
-        self, picture: Picture, receivers: Sequence[ReceiverSettings], now: datetime, name: Callable[[], str]
+        self,
+        picture: Picture,
+        receivers: Sequence[ReceiverSettings],
+        now: datetime,
+        name: Callable[[], str],
+        absent: Mapping[str, Absence],
     ) -> None:
         self._picture, self._receivers, self._now, self._name = picture, receivers, now, name
-        self._plan = Plan()
+        self._absent, self._plan = absent, Plan()
 
     def plan(self) -> Plan:
         found = {trouble.key: trouble for trouble in troubles(self._picture, self._now)}
@@ -90,9 +115,11 @@ class Planner:
         holds = [each.holds(trouble.kind) for each in self._receivers if self._concerns(each, trouble)]
         hold = min([HOLDS[trouble.kind], *holds])
         due = row["seen_at"] + timedelta(seconds=hold)
-        # what had to hold for a while must still be so, as far as a fresh answer tells
-        if self._now < due or (hold and not self._is_fresh(trouble.system_id)):
+        if self._now < due:
             self._plan.await_(due)
+        # what had to hold for a while must still be so, as far as a fresh answer tells
+        elif hold and not self._is_fresh(trouble.system_id):
+            self._plan.awaited.add(trouble.system_id)
         else:
             row["raised_at"], row["position"] = self._now, self._picture.position
 
@@ -152,8 +179,18 @@ class Planner:
         if connector is None or connector.removed_at:
             return "The connector has been removed."
         if row["kind"] is NoticeKind.JOB_FAILED:
-            return "Its last job succeeded." if connector.last_finished_job_status in SUCCEEDED else None
-        return None if is_down(system) else self._relief(row)
+            return _success(row, connector)
+        return None if is_down(system) or self._lingers(row) else self._relief(row)
+
+    def _lingers(self, row: Row) -> bool:
+        """Whether a condition that is absent may come back with the judgement of what was just stored."""
+        observed_at = self._picture.systems[row["system_id"]].observed_at
+        absence = self._absent.get(row["id"], Absence(observed_at)).after(observed_at)
+        if absence.answers >= _ANSWERS:
+            return False
+        self._plan.absent[row["id"]] = absence
+        self._plan.awaited.add(row["system_id"])
+        return True
 
     def _relief(self, row: Row) -> str:
         job = self._picture.jobs.get(row["job_id"])
@@ -180,3 +217,10 @@ class Planner:
                 "last_error": None,
             }
         )
+
+
+def _success(row: Row, connector: Any) -> str | None:
+    if connector.last_finished_job_status in SUCCEEDED:
+        return "Its last job succeeded." if row["job_id"] else "It is no longer in error."
+    is_over = row["job_id"] is None and connector.last_finished_job_status is not JobStatus.FAILED
+    return "It is no longer in error." if is_over else None

@@ -63,7 +63,8 @@ class Sender:
                 return await self._refused(response)
         except TimeoutError:
             return Outcome(f"No answer within {self._settings.timeout:g} seconds.")
-        except (aiohttp.ClientError, OSError) as error:
+        # ValueError: a host that no name can be, as in http://a..b
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             return Outcome(self._redact(f"{type(error).__name__}: {error}")[:_LONGEST])
 
     def _message(self, delivery: Any) -> tuple[bytes, dict[str, str]]:

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectory.model import SUCCEEDED, ConditionCode, ConditionSeverity, JobStatus, NoticeKind, SystemHealth
+from connectory.model import (
+    SUCCEEDED,
+    ConditionCode,
+    ConditionSeverity,
+    ConnectorStatus,
+    JobStatus,
+    NoticeKind,
+    SystemHealth,
+)
 from connectory.store.notices import Picture
 from connectory.store.records import DOWN
 
@@ -59,19 +67,22 @@ def _down(picture: Picture, now: datetime) -> Iterator[Trouble]:
 
 
 def _failing(picture: Picture, now: datetime) -> Iterator[Trouble]:
-    """One per connector, whether its last job failed, its last ones did, or the engine counts them."""
+    """One per connector, whether its last job failed, its last ones did, the engine counts them, or it is in error."""
     repeated = {row.connector_id: row for row in picture.conditions if row.code is ConditionCode.REPEATED_FAILURES}
     for id, connector in picture.connectors.items():
         system = picture.systems.get(connector.system_id)
         if system is None or not system.configured or connector.removed_at:
             continue
         failed = connector.last_finished_job_status is JobStatus.FAILED
-        if not failed and (id not in repeated or connector.last_finished_job_status in SUCCEEDED):
+        in_error = not failed and connector.status is ConnectorStatus.ERROR
+        fails = failed or (id in repeated and connector.last_finished_job_status not in SUCCEEDED)
+        if not fails and not in_error:
             continue
         job, condition = picture.failed_jobs.get(id), repeated.get(id)
-        ended = job.completed_at if job is not None else connector.last_sync_at
-        if condition is None and ended is not None and _within_outage(picture, system, ended):
+        ended = job.completed_at if job is not None else connector.last_sync_at if failed else None
+        if failed and condition is None and ended is not None and _within_outage(picture, system, ended):
             continue
+        judged = condition and _message(picture, condition)
         said = (job is not None and job.error_message) or connector.error_message
         yield Trouble(
             key=f"JOB_FAILED:{id}",
@@ -81,10 +92,16 @@ def _failing(picture: Picture, now: datetime) -> Iterator[Trouble]:
             system_id=system.id,
             connector_id=id,
             job_id=None if job is None else job.id,
-            title=f"{connector.name} ({system.name}): " + ("a job failed" if condition is None else "its jobs fail"),
-            message=" ".join(part for part in (condition and condition.message, said) if part) or "No reason was told.",
+            title=f"{connector.name} ({system.name}): {_what_fails(failed, condition)}",
+            message=" ".join(part for part in (judged, said) if part) or "No reason was told.",
             since=(condition and condition.since) or ended or now,
         )
+
+
+def _what_fails(failed: bool, condition: Any) -> str:
+    if condition is not None:
+        return "its jobs fail"
+    return "a job failed" if failed else "in error"
 
 
 def _within_outage(picture: Picture, system: Any, ended: datetime) -> bool:
@@ -93,6 +110,11 @@ def _within_outage(picture: Picture, system: Any, ended: datetime) -> bool:
     return any(
         began - slack <= ended and (over is None or ended <= over) for began, over in picture.outages.get(system.id, ())
     )
+
+
+def _message(picture: Picture, condition: Any) -> str:
+    """Empty where a raised notice has said it: that stays as it is."""
+    return picture.messages.get((condition.subject_id, condition.code), "")
 
 
 def _conditions(picture: Picture) -> Iterator[Trouble]:
@@ -116,6 +138,6 @@ def _conditions(picture: Picture) -> Iterator[Trouble]:
             connector_id=id,
             job_id=worst.job_id,
             title=f"{connector.name} ({system.name}): {code.name.replace('_', ' ').lower()}",
-            message=worst.message,
+            message=_message(picture, worst),
             since=min(row.since for row in rows),
         )

@@ -1,15 +1,23 @@
 """Notices in the store: what they follow from, how they are written, and the queue of each receiver."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, delete, func, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.model import ConditionSeverity, DeliveryPhase, JobStatus, NoticeKind
+from connectory.model import (
+    ConditionCode,
+    ConditionSeverity,
+    ConnectorStatus,
+    DeliveryPhase,
+    JobStatus,
+    NoticeKind,
+    SystemErrorCode,
+)
 from connectory.store.tables import (
     CONDITIONS,
     CONNECTORS,
@@ -45,8 +53,10 @@ class Picture:
     sequence: int
     #: by id; those too that are no longer configured
     systems: Mapping[str, Any]
-    #: those of WARNING or CRITICAL weight
+    #: those of WARNING or CRITICAL weight, without message and evidence
     conditions: Sequence[Any]
+    #: (subject, code) → message of those conditions that no raised notice tells of yet, or that have got worse
+    messages: Mapping[tuple[str, ConditionCode], str]
     #: those that are not over, whether raised or not
     notices: Sequence[Row]
     #: notice → receivers that it was told to
@@ -55,9 +65,9 @@ class Picture:
     connectors: Mapping[str, Any]
     #: connector → its newest ended job; only where that failed and nobody has been told yet
     failed_jobs: Mapping[str, Any]
-    #: by id; those that conditions and notices are about
+    #: by id; those that failed and those whose conditions are over
     jobs: Mapping[str, Any]
-    #: system → (began, ended), newest first
+    #: system → (began, ended), newest first; not those that began with our credentials refused: the upstream was well
     outages: Mapping[str, Sequence[tuple[datetime, datetime | None]]]
     #: (system, source) of connectors that are there
     sources: frozenset[tuple[str, str]]
@@ -68,13 +78,20 @@ async def log_position(connection: AsyncConnection) -> int:
     return position
 
 
+async def answers(connection: AsyncConnection, system_ids: Collection[str]) -> dict[str, datetime | None]:
+    """System → its last answer that read the list."""
+    statement = select(SYSTEMS.c.id, SYSTEMS.c.observed_at).where(SYSTEMS.c.id.in_(system_ids))
+    return {row.id: row.observed_at for row in await connection.execute(statement)}
+
+
 async def read_picture(connection: AsyncConnection, beyond: int | None) -> Picture:
     """Of the connectors whose jobs fail only those that the log tells of after ``beyond``, by default after where the
     notifier left off; all of them where the log does not reach back to it, or it never began."""
     notifier, position = await _notifier(connection), await log_position(connection)
     beyond = notifier.position if beyond is None else beyond
     systems = {row.id: row for row in await connection.execute(select(SYSTEMS))}
-    conditions = (await connection.execute(select(CONDITIONS).where(CONDITIONS.c.severity.in_(_WEIGHTY)))).all()
+    weighty = select(*(CONDITIONS.c[name] for name in _CONDITION_COLUMNS)).where(CONDITIONS.c.severity.in_(_WEIGHTY))
+    conditions = (await connection.execute(weighty)).all()
     still = select(NOTICES).where(NOTICES.c.recovered_at.is_(None))
     notices = [dict(row) for row in (await connection.execute(still)).mappings()]
     failing = await _failing(connection, beyond, position)
@@ -85,15 +102,16 @@ async def read_picture(connection: AsyncConnection, beyond: int | None) -> Pictu
         id for id, row in connectors.items() if id not in known and row.last_finished_job_status is JobStatus.FAILED
     ]
     heads = {id: each["finished"] for id, each in (await newest_jobs(connection, failed)).items() if each["finished"]}
-    about = {row["job_id"] for row in notices} | {row.job_id for row in conditions}
-    wanted = (about | {head["id"] for head in heads.values()}) - {None}
-    jobs = await _by_id(connection, JOBS, wanted, _JOB_COLUMNS)
+    holding = {(row.connector_id, row.code) for row in conditions}
+    over = {row["job_id"] for row in notices if (row["connector_id"], row["code"]) not in holding}
+    jobs = await _by_id(connection, JOBS, (over | {head["id"] for head in heads.values()}) - {None}, _JOB_COLUMNS)
     return Picture(
         position=position,
         turn=notifier.turn,
         sequence=notifier.sequence,
         systems=systems,
         conditions=conditions,
+        messages=await _messages(connection, conditions, notices),
         notices=notices,
         told=await _told(connection),
         connectors=connectors,
@@ -109,10 +127,11 @@ async def read_picture(connection: AsyncConnection, beyond: int | None) -> Pictu
 
 
 _CONNECTOR_COLUMNS = (
-    "id", "system_id", "external_id", "name", "source", "last_finished_job_status", "last_sync_at", "error_message",
-    "removed_at",
+    "id", "system_id", "external_id", "name", "source", "status", "last_finished_job_status", "last_sync_at",
+    "error_message", "removed_at",
 )  # fmt: skip
-_JOB_COLUMNS = ("id", "external_id", "status", "completed_at", "error_message")
+_JOB_COLUMNS = ("id", "status", "completed_at", "error_message")
+_CONDITION_COLUMNS = ("subject_id", "code", "connector_id", "job_id", "severity", "since")
 
 
 async def _notifier(connection: AsyncConnection) -> Any:
@@ -120,16 +139,17 @@ async def _notifier(connection: AsyncConnection) -> Any:
 
 
 async def _failing(connection: AsyncConnection, beyond: int | None, position: int) -> set[str]:
-    """Connectors whose last finished job failed, as far as something happened to them."""
+    """Connectors whose last finished job failed or that are in error, as far as something happened to them."""
     at = EVENTS.c.position
     oldest = (await connection.execute(select(func.min(at)))).scalar()
     # without any row the log may have been longer
     whole = beyond is None or (beyond < position if oldest is None else beyond < oldest - 1)
-    failed = and_(CONNECTORS.c.last_finished_job_status == JobStatus.FAILED, CONNECTORS.c.removed_at.is_(None))
-    statement = select(CONNECTORS.c.id).where(failed)
+    c = CONNECTORS.c
+    failing = or_(c.last_finished_job_status == JobStatus.FAILED, c.status == ConnectorStatus.ERROR)
+    statement = select(c.id).where(failing, c.removed_at.is_(None))
     if not whole:
         touched = select(EVENTS.c.connector_id).where(at > beyond, EVENTS.c.job_id.is_(None))
-        statement = statement.where(CONNECTORS.c.id.in_(touched))
+        statement = statement.where(c.id.in_(touched))
     return set((await connection.execute(statement)).scalars())
 
 
@@ -138,6 +158,21 @@ async def _by_id(connection: AsyncConnection, table: Any, ids: set[str], names: 
     for some in batches(sorted(ids)):
         statement = select(*(table.c[name] for name in names)).where(table.c.id.in_(some))
         found |= {row.id: row for row in await connection.execute(statement)}
+    return found
+
+
+async def _messages(
+    connection: AsyncConnection, conditions: Sequence[Any], notices: Sequence[Row]
+) -> dict[tuple[str, ConditionCode], str]:
+    raised = {(row["connector_id"], row["code"]): row["severity"] for row in notices if row["raised_at"]}
+    c, found, wanted = CONDITIONS.c, {}, set()
+    for row in conditions:
+        known = raised.get((row.connector_id, row.code))
+        if known is None or row.severity.value > known.value:
+            wanted.add(row.subject_id)
+    for some in batches(sorted(wanted)):
+        for row in await connection.execute(select(c.subject_id, c.code, c.message).where(c.subject_id.in_(some))):
+            found[row.subject_id, row.code] = row.message
     return found
 
 
@@ -154,7 +189,8 @@ async def _told(connection: AsyncConnection) -> dict[str, frozenset[str]]:
 async def _outages(connection: AsyncConnection, system_ids: set[str]) -> dict[str, list[tuple[datetime, Any]]]:
     o, found = OUTAGES.c, {}
     for id in sorted(system_ids):
-        newest = select(o.started_at, o.ended_at).where(o.system_id == id).order_by(o.id.desc()).limit(_OUTAGES)
+        was_down = and_(o.system_id == id, o.code != SystemErrorCode.AUTH_FAILED)
+        newest = select(o.started_at, o.ended_at).where(was_down).order_by(o.id.desc()).limit(_OUTAGES)
         found[id] = [(row.started_at, row.ended_at) for row in await connection.execute(newest)]
     return found
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import column, func, literal, select, union_all, values
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.model import ENDED, JobType
+from connectory.model import ENDED, ConnectorStatus, JobType
 from connectory.store.columns import Name
-from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOBS
+from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOBS, OUTAGES
 from connectory.store.writes import Row, batches
 
 #: Past runs that are looked at, per connector.
@@ -21,8 +21,8 @@ _TRACED_AT_ONCE = 100
 #: Connectors whose runs are read by one statement; what else there is to do goes on in between.
 _READ_AT_ONCE = 100
 _RUN_COLUMNS = (
-    "id", "connector_id", "status", "type", "created_at", "started_at", "completed_at", "processed", "failed",
-    "error_message", "longest_quiet",
+    "id", "connector_id", "status", "type", "trigger", "created_at", "started_at", "completed_at", "processed",
+    "failed", "error_message", "longest_quiet",
 )  # fmt: skip
 
 
@@ -62,14 +62,30 @@ async def job_traces(connection: AsyncConnection, job_ids: Sequence[str]) -> Seq
     return sorted(found, key=lambda trace: trace.position)
 
 
-async def seen_since(connection: AsyncConnection, system_id: str) -> dict[str, tuple[datetime | None, datetime | None]]:
-    """Connector → when it was seen to enter its present status and to begin to hold back a checkpoint, where it was."""
+class SeenSince(NamedTuple):
+    """When a connector was seen to enter its status and to begin to hold back a checkpoint; None where it was not."""
+
+    status: ConnectorStatus | None = None
+    status_since: datetime | None = None
+    blocks_since: datetime | None = None
+
+
+async def seen_since(connection: AsyncConnection, system_id: str) -> dict[str, SeenSince]:
+    """Connectors that are not removed, as they were seen last."""
     c = CONNECTORS.c
-    known = select(c.id, c.status_since, c.blocks_since).where(
-        c.system_id == system_id, c.removed_at.is_(None), c.status_since.is_not(None) | c.blocks_since.is_not(None)
+    known = select(c.id, c.status, c.status_since, c.blocks_since).where(
+        c.system_id == system_id, c.removed_at.is_(None)
     )
     found = await connection.execute(known)
-    return {row.id: (row.status_since, row.blocks_since) for row in found}
+    return {row.id: SeenSince(row.status, row.status_since, row.blocks_since) for row in found}
+
+
+async def last_outage(connection: AsyncConnection, system_id: str) -> tuple[datetime, datetime] | None:
+    """When the newest outage that is over began and ended."""
+    o = OUTAGES.c
+    newest = select(o.started_at, o.ended_at).where(o.system_id == system_id).order_by(o.id.desc()).limit(1)
+    row = (await connection.execute(newest)).one_or_none()
+    return None if row is None or row.ended_at is None else (row.started_at, row.ended_at)
 
 
 async def past_runs(connection: AsyncConnection, connector_ids: Sequence[str]) -> dict[str, list[Any]]:

@@ -57,6 +57,7 @@ class Doomed:
     id: str
     connector_id: str | None
     created_order: int
+    system_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +129,9 @@ async def _crowded(store: Store, most: int) -> AsyncIterator[list[Doomed]]:
         counts = select(j.connector_id).where(ended).group_by(j.connector_id).having(func.count() > most)
         crowded = [row.connector_id for row in await connection.execute(counts)]
     for connector_id in crowded:
-        of = select(j.id, j.connector_id, j.created_order).where(j.connector_id == connector_id, j.is_open.is_(False))
+        of = select(j.id, j.connector_id, j.created_order, j.system_id).where(
+            j.connector_id == connector_id, j.is_open.is_(False)
+        )
         newest_first = of.order_by(j.created_order.desc(), j.id.desc()).offset(most)
         async with store.read() as connection:
             surplus = [Doomed(*row) for row in await connection.execute(newest_first)]
@@ -143,7 +146,9 @@ async def _aged(store: Store, before: datetime) -> AsyncIterator[list[Doomed]]:
     beyond: Any = true()
     while True:
         old = and_(j.is_open.is_(False), job_end < before, j.created_order < _microseconds(before), beyond)
-        statement = select(j.id, j.connector_id, j.created_order).where(old).order_by(j.created_order, j.id)
+        statement = (
+            select(j.id, j.connector_id, j.created_order, j.system_id).where(old).order_by(j.created_order, j.id)
+        )
         async with store.read() as connection:
             found = [Doomed(*row) for row in await connection.execute(statement.limit(_CHUNK))]
             doomed = await _without_needed(connection, found)
@@ -214,8 +219,8 @@ def _whole_jobs(store: Store, jobs: Sequence[Doomed]) -> Portion:
     gone = delete(JOBS).where(JOBS.c.id.in_([each.id for each in jobs]), JOBS.c.is_open.is_(False))
     floors: dict[str, int] = {}
     for each in jobs:
-        if each.connector_id is not None:
-            floors[each.connector_id] = max(each.created_order, floors.get(each.connector_id, each.created_order))
+        subject = each.connector_id or each.system_id  # a job without a connector is its system's
+        floors[subject] = max(each.created_order, floors.get(subject, each.created_order))
     statements: list[tuple[Executable, Any]] = [(gone, None)]
     if floors:
         insert = (sqlite.insert if store.is_sqlite else postgresql.insert)(JOB_FLOORS)
@@ -242,7 +247,9 @@ async def _connectors(store: Store, before: datetime, stride: Stride) -> AsyncIt
             return
 
         async def theirs(ids: Sequence[str] = ids) -> AsyncIterator[list[Doomed]]:
-            statement = select(j.id, j.connector_id, j.created_order).where(j.connector_id.in_(ids)).limit(_CHUNK)
+            statement = (
+                select(j.id, j.connector_id, j.created_order, j.system_id).where(j.connector_id.in_(ids)).limit(_CHUNK)
+            )
             while True:
                 async with store.read() as connection:
                     found = [Doomed(*row) for row in await connection.execute(statement.where(j.is_open.is_(False)))]
@@ -284,10 +291,11 @@ async def _notices(store: Store, before: datetime, stride: Stride) -> AsyncItera
 # ---- what was removed does not come back
 
 
-async def job_floors(connection: AsyncConnection, connector_ids: Sequence[str]) -> Mapping[str, int]:
-    """Per connector the place up to which its jobs have been removed; absent where none has."""
+async def job_floors(connection: AsyncConnection, subjects: Sequence[str]) -> Mapping[str, int]:
+    """Per connector the place up to which its jobs have been removed, and per system of its jobs without a connector
+    (global ids); absent where none has."""
     found: dict[str, int] = {}
-    for some in batches(connector_ids):
+    for some in batches(subjects):
         rows = await connection.execute(select(JOB_FLOORS).where(JOB_FLOORS.c.connector_id.in_(some)))
         found |= {row.connector_id: row.created_order for row in rows}
     return found

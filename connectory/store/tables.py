@@ -340,7 +340,8 @@ class JobStretchRow(SQLModel, table=True):
 
 
 class JobFloorRow(SQLModel, table=True):
-    """Up to where retention has removed a connector's jobs: what its upstream tells of them later is not wanted."""
+    """Up to where retention has removed a connector's jobs: what its upstream tells of them later is not wanted. Jobs
+    without a connector stand under their system's id."""
 
     __tablename__ = "job_floors"
 

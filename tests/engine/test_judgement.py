@@ -14,9 +14,10 @@ from connectory.engine.past import Past
 from connectory.model import ConnectorHealth, ConnectorMode, CountsFact, EventKind, JobStatus, JobType, Observation
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, global_id
-from connectory.store.tables import CONDITIONS
+from connectory.store.tables import CONDITIONS, EVENTS
 from tests.engine.stage import Stage, rows
 from tests.facts import Scripted, at, configured, connector, job
+from tests.notices.scene import Scene
 from tests.wait import until
 
 A = global_id(CONNECTOR, "scripted", "a")
@@ -114,6 +115,49 @@ async def test_what_moved_before_a_restart_is_read_back_from_the_log(store: Stor
     await stage.poll([connector()], [running(5, status=JobStatus.CANCELING)])
     await stage.restart()
     assert stage.past.jobs[job_id("1")].view.status_since == at(90)
+
+
+@pytest.mark.parametrize("kept", ["nothing", "the newest line"])
+async def test_what_holds_tells_what_the_log_no_longer_does(store: Store, kept: str) -> None:
+    stage = await Stage.open(store)
+    beating = running(last_seen_at=at(0))
+    await stage.poll([connector()], [beating])
+    stage.seconds += 1000
+    beating = running(last_seen_at=at(1000))
+    await stage.poll([connector()], [beating])
+    await stage.judge()
+    held = await stage.conditions()
+    assert set(held) == {"NO_PROGRESS"}
+    newest = (await stage.events())[-1]["position"]
+    async with store.write() as connection:
+        await connection.execute(EVENTS.delete().where(EVENTS.c.position < newest + (kept == "nothing")))
+    stage.seconds += 300
+    await stage.restart()
+    await stage.poll([connector()], [beating])
+    assert await stage.judge() is None
+    assert await stage.conditions() == held
+    await stage.poll([connector()], [running(6, last_seen_at=at(stage.seconds))])
+    await stage.judge()
+    assert await stage.conditions() == {}
+
+
+async def test_a_restart_after_an_outage_does_not_forget_it(store: Store) -> None:
+    stage = await Scene.open(store)
+    assert isinstance(stage, Scene)
+    beating = running(last_seen_at=at(0))
+    await stage.poll([connector()], [beating])
+    for _ in range(2):
+        await stage.fail()
+    stage.seconds += 2000
+    await stage.poll([connector()], [beating])
+    await stage.restart()
+    await stage.poll([connector()], [beating])
+    await stage.judge()
+    assert await stage.conditions() == {}
+    stage.seconds += 600
+    await stage.poll([connector()], [beating])
+    await stage.judge()
+    assert set(await stage.conditions()) == {"HEARTBEAT_LOST"}
 
 
 async def test_conditions_end_with_their_job_in_the_same_commit(store: Store) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from sqlalchemy import update
 from connectory.bus import Bus
 from connectory.model import ConnectorFact, JobFact, JobStatus
 from connectory.notices import Backoff, Notices, ReceiverSettings, notifying
+from connectory.notices.sending import Sender
 from connectory.store import Store
 from connectory.store.tables import DELIVERIES
 from tests.facts import at, connector, job
@@ -317,6 +319,17 @@ async def test_errors_show_neither_the_url_nor_the_secret(
     assert "no such hook" in said
     assert "of-the-url" not in said
     assert SECRET not in said
+
+
+@pytest.mark.parametrize("host", ["a..example", "a" * 70 + ".example"])
+async def test_a_host_that_no_name_can_be_is_a_failed_attempt(host: str) -> None:
+    sender = Sender(ReceiverSettings.model_validate({"name": "x", "url": f"http://{host}/hook-key", "format": "slack"}))
+    told = {"severity": "WARNING", "title": "", "message": "", "kind": "", "since": ""}
+    payload = json.dumps({"phase": "RAISED", "notice": {**told, "system": None}})
+    outcome = await sender.send(SimpleNamespace(id="1", payload=payload))
+    await sender.close()
+    assert outcome.error
+    assert "hook-key" not in outcome.error
 
 
 async def test_no_proxy_of_the_environment_is_asked(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,21 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, update
 
-from connectory.model import ConditionCode, ConditionSeverity, JobFact, JobStatus, NoticeKind, SystemErrorCode
+from connectory.model import (
+    ConditionCode,
+    ConditionSeverity,
+    ConnectorStatus,
+    JobFact,
+    JobStatus,
+    NoticeKind,
+    SystemErrorCode,
+)
 from connectory.notices import ReceiverSettings, notifier
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, global_id
@@ -30,6 +39,15 @@ async def scene(store: Store, *receivers: ReceiverSettings) -> Scene:
     assert isinstance(found, Scene)
     found.receivers = receivers or (receiver(),)
     return found
+
+
+async def answered(on: Scene, look: Callable[[], Awaitable[bool]]) -> None:
+    """Look, and after each of two further answers again: then a condition that is absent is over."""
+    await look()
+    for _ in range(2):
+        assert (await notices(on.store))[-1]["recovered_at"] is None
+        await on.poll([connector()])
+        await look()
 
 
 def failed(number: int, at_seconds: float, of: str = "a") -> JobFact:
@@ -93,7 +111,7 @@ async def test_a_condition_is_told_once_it_has_held_for_a_while(store: Store) ->
     assert notice["raised_at"] == at(75)
     await on.clears(STUCK, job="1")
     await on.poll([connector()], [job("1", started_at=at(0), completed_at=at(80))])
-    await look()
+    await answered(on, look)
     (notice,) = await notices(store)
     assert notice["recovery_message"] == "The job has ended: SUCCEEDED."
     assert await told(store) == [("pager", "RAISED"), ("pager", "RECOVERED")]
@@ -127,7 +145,7 @@ async def test_two_jobs_of_a_connector_with_the_same_condition_are_one_notice(st
     await look()
     assert await told(store) == [("pager", "RAISED")]
     await on.clears(STUCK, job="2")
-    await look()
+    await answered(on, look)
     assert await told(store) == [("pager", "RAISED"), ("pager", "RECOVERED")]
 
 
@@ -363,15 +381,88 @@ async def test_what_somebody_acknowledges_meanwhile_stays(store: Store, monkeypa
     assert (notice["acknowledged_by"], notice["recovered_at"]) == ("ada", on.now)
 
 
+async def nobody(*_: Any) -> Any:
+    raise AssertionError("there is no reason to read")
+
+
 async def test_without_a_change_nothing_is_read_but_the_logs_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     on = await scene(store)
     each = on.notifier()
     await on.poll([connector()])
     await each.look()
 
-    async def nobody(*_: Any) -> Any:
-        raise AssertionError("there is no reason to read")
-
     monkeypatch.setattr(notifier, "read_picture", nobody)
     on.seconds += 1000
     assert not await each.look()
+
+
+async def test_a_condition_that_is_absent_for_a_moment_is_not_over(store: Store) -> None:
+    on = await scene(store, receiver(**{"for": 0}))
+    await on.poll([connector()])
+    await on.holds(STUCK)
+    await on.notifier().look()
+    for _ in range(2):  # the first judgement is lost in a crash
+        await on.clears(STUCK)
+        look = on.notifier().look
+        await look()
+        await on.poll([connector()])
+        await look()
+        await on.holds(STUCK)
+        await look()
+        await on.poll([connector()])
+        await look()
+    assert await told(store) == [("pager", "RAISED")]
+    await on.clears(STUCK)
+    await answered(on, look)
+    assert await told(store) == [("pager", "RAISED"), ("pager", "RECOVERED")]
+
+
+async def test_an_outage_bears_out_no_recovery(store: Store) -> None:
+    on = await scene(store, receiver(conditions=["NO_PROGRESS"], **{"for": 0}))
+    look = on.notifier().look
+    await on.poll([connector()])
+    await on.holds(STUCK)
+    await look()
+    await on.clears(STUCK)
+    for _ in range(4):
+        await look()
+        await on.fail()
+    await on.poll([connector()])
+    await on.holds(STUCK)
+    await look()
+    assert await told(store) == [("pager", "RAISED")]
+
+
+async def test_what_waits_for_an_answer_is_not_read_before_one_comes(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on = await scene(store)
+    await on.poll([connector()])
+    await on.holds(STUCK)
+    each = on.notifier()
+    await each.look()
+    on.seconds += 3600
+    await each.look()
+    with monkeypatch.context() as patch:
+        patch.setattr(notifier, "read_picture", nobody)
+        for _ in range(3):
+            on.seconds += 1
+            assert not await each.look()
+    await on.poll([connector()])
+    assert await each.look()
+
+
+async def test_a_connector_in_error_is_one_notice_until_it_is_no_longer(store: Store) -> None:
+    on = await scene(store)
+    look = on.notifier().look
+    await on.poll([connector()])
+    for _ in range(3):
+        await on.poll([connector(status=ConnectorStatus.ERROR, error_message="Credentials expired.")])
+        await look()
+    (notice,) = await notices(store)
+    assert (notice["kind"], notice["title"]) == (NoticeKind.JOB_FAILED, "Connector a (scripted): in error")
+    assert (notice["message"], notice["recovered_at"]) == ("Credentials expired.", None)
+    await on.poll([connector()])
+    await look()
+    (notice,) = await notices(store)
+    assert notice["recovery_message"] == "It is no longer in error."

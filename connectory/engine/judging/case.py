@@ -25,6 +25,12 @@ class Case:
         """Seconds since then; below zero when the clock was set back."""
         return (self.now - moment).total_seconds()
 
+    def seen_for(self, moment: datetime) -> float:
+        """Seconds since then, but for what lies before the end of the system's last outage: while it does not answer
+        nobody can see a sign of life, and its workers, which write theirs there, cannot give one."""
+        answers = self.system.answers_since
+        return self.since(moment if answers is None else max(moment, answers))
+
     def finding(
         self,
         code: ConditionCode,

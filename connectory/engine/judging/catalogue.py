@@ -129,7 +129,7 @@ MEANINGS: Mapping[ConditionCode, Meaning] = {
     ConditionCode.OVERDUE: Meaning(
         severities=(_WARNING,),
         raised="an ACTIVE batch connector with nothing open began no run for longer than its schedule says, or else "
-        "than the distances of at least four past starts",
+        "than the distances of at least four past starts that nobody asked for",
         ended="a run begins, or it leaves service",
         thresholds=("overdue_factor", "schedule_factor", "overdue_least"),
         evidence={

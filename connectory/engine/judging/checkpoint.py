@@ -14,7 +14,7 @@ def checkpoint(case: Case) -> Iterator[Finding]:
     if began is None:
         return
     held, limit = case.held(ConditionCode.BLOCKS_CHECKPOINT), case.thresholds.checkpoint
-    if held is None and case.since(began) < limit:
+    if held is None and case.seen_for(began) < limit:
         return
     since = began if held is None else held.since
     yield case.finding(

@@ -29,7 +29,7 @@ def overdue(case: Case) -> Iterator[Finding]:
     if beat is None or due is None:
         return
     holds = held is not None and held.evidence["expectedEverySeconds"] == beat.usual
-    if due > case.now and not holds:
+    if (due > case.now and not holds) or (held is None and _is_excused(case, beat)):
         return
     usual = lasting(beat.usual)
     promise = f"its schedule says every {usual}" if beat.basis == "SCHEDULE" else f"it usually runs every {usual}"
@@ -57,6 +57,16 @@ def _expected_to_run(case: Case) -> bool:
     if connector.status is not ConnectorStatus.ACTIVE:
         return False
     return not any(job.type is not JobType.ACCESS_CONTROL for job in connector.jobs)
+
+
+def _is_excused(case: Case, beat: Rhythm) -> bool:
+    """What did not begin in an outage has as long after it as the outage took, and no longer than its rhythm allows:
+    so a short outage every day does not hide a connector that runs once a day."""
+    answers, silent = case.system.answers_since, case.system.silent_since
+    if answers is None:
+        return False
+    took = 0.0 if silent is None else (answers - silent).total_seconds()
+    return case.since(answers) < min(beat.between_starts, max(took, case.thresholds.overdue_least))
 
 
 def _due(case: Case, beat: Rhythm) -> datetime | None:

@@ -1,7 +1,7 @@
 """Jobs that run and get nowhere: counters that stand still, workers that have gone silent.
 
-All ages are by our clock: from when we saw something move. So a clock that is off or set back raises nothing, and what
-was found holds until something moves.
+All ages are by our clock: from when we saw something move, and from the end of an outage at the earliest. So a clock
+that is off or set back raises nothing, and what was found holds until something moves.
 """
 
 from collections.abc import Iterator
@@ -51,10 +51,10 @@ def _no_progress(case: Case, job: JobView) -> Iterator[Finding]:
     held = case.held(ConditionCode.NO_PROGRESS, job)
     if held is not None and moved > held.since:
         held = None
-    if held is None and case.since(moved) < limit:
+    if held is None and case.seen_for(moved) < limit:
         return
     was_critical = held is not None and held.severity is ConditionSeverity.CRITICAL
-    critical = was_critical or case.since(moved) >= limit * case.thresholds.critical_factor
+    critical = was_critical or case.seen_for(moved) >= limit * case.thresholds.critical_factor
     done = "" if job.processed is None else f" after {counted(job.processed, 'documents')}"
     if job.type is JobType.STREAM:
         done = f" with {counted(job.backlog or 0, 'records')} waiting" if job.backlog else ""
@@ -82,7 +82,7 @@ def _heartbeat_lost(case: Case, job: JobView) -> Iterator[Finding]:
     held = case.held(ConditionCode.HEARTBEAT_LOST, job)
     if held is not None and sign > held.since:
         held = None
-    if held is None and case.since(sign) < limit:
+    if held is None and case.seen_for(sign) < limit:
         return
     assert job.last_seen_at is not None
     yield case.finding(

@@ -86,8 +86,8 @@ def _no_worker(case: Case, job: JobView) -> Iterator[Finding]:
     sign = connector.worker_moved_at or connector.worker_seen_at
     held = case.held(ConditionCode.NO_WORKER, job)
     still = held is not None and held.evidence.get("workerSeenAt") == iso(connector.worker_seen_at)
-    silent = sign is None or case.since(sign) >= limit
-    if not still and not (silent and case.since(_seen_since(job)) >= case.thresholds.queued):
+    silent = sign is None or case.seen_for(_worker_seen(case) or sign) >= limit
+    if not still and not (silent and case.seen_for(_seen_since(job)) >= case.thresholds.queued):
         return
     seen = connector.worker_seen_at
     said = "has never given a sign of life" if seen is None else f"has been silent since {spoken(seen)}"
@@ -104,6 +104,15 @@ def _no_worker(case: Case, job: JobView) -> Iterator[Finding]:
         },
         job,
     )
+
+
+def _worker_seen(case: Case) -> datetime | None:
+    """When we saw the worker's sign of life move. Else the sign counts as seen when we began to watch: the upstream's
+    clock may be behind ours."""
+    connector, watched = case.connector, case.system.watched_since
+    if connector.worker_moved_at is not None or connector.worker_seen_at is None or watched is None:
+        return connector.worker_moved_at
+    return max(connector.worker_seen_at, watched)
 
 
 def _ahead(case: Case, job: JobView) -> JobView | None:

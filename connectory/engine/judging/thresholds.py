@@ -13,8 +13,8 @@ from statistics import median
 
 from connectory.engine.judging.quiet import last_move, longest_quiet
 from connectory.engine.judging.typical import typical
-from connectory.engine.judging.views import ConnectorView, JobView, SystemView
-from connectory.model import SUCCEEDED, JobType
+from connectory.engine.judging.views import ConnectorView, JobView, Run, SystemView
+from connectory.model import SUCCEEDED, JobTrigger, JobType
 
 #: The longest pause and the longest wait of the past, times this.
 _PAST = 2.0
@@ -109,11 +109,12 @@ class Rhythm:
 def rhythm(connector: ConnectorView, thresholds: Thresholds) -> Rhythm | None:
     """From the schedule where the upstream tells one, else from at least four past starts.
 
-    None without either, and where the starts have no rhythm, as those that somebody asks for now and then.
+    None without either, and where the starts have no rhythm. Runs that somebody asked for are none.
     """
-    starts = sorted({run.started_at for run in connector.runs if run.started_at is not None})
+    runs = [run for run in connector.runs if run.trigger is not JobTrigger.ON_DEMAND]
+    starts = sorted({run.started_at for run in runs if run.started_at is not None})
     gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(starts)] if len(starts) >= _STARTS else []
-    pauses = _pauses(connector, starts) if gaps else []
+    pauses = _pauses(runs, starts) if gaps else []
     if connector.schedule_seconds:
         usual = pause = connector.schedule_seconds
         basis, factor = "SCHEDULE", thresholds.schedule_factor
@@ -130,8 +131,8 @@ def rhythm(connector: ConnectorView, thresholds: Thresholds) -> Rhythm | None:
     return Rhythm(basis, usual, between, after)
 
 
-def _pauses(connector: ConnectorView, starts: Sequence[datetime]) -> list[float]:
+def _pauses(runs: Iterable[Run], starts: Sequence[datetime]) -> list[float]:
     """From the end of each run to the next start after it."""
-    ends = [run.completed_at for run in connector.runs if run.completed_at is not None]
+    ends = [run.completed_at for run in runs if run.completed_at is not None]
     following = [(end, bisect_right(starts, end)) for end in ends]
     return [(starts[place] - end).total_seconds() for end, place in following if place < len(starts)]

@@ -15,6 +15,7 @@ from connectory.model import (
     ConnectorMode,
     ConnectorStatus,
     JobStatus,
+    JobTrigger,
     JobType,
 )
 
@@ -38,6 +39,7 @@ class Run:
     id: str
     status: JobStatus
     type: JobType
+    trigger: JobTrigger = JobTrigger.UNKNOWN
     created_at: datetime | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
@@ -133,6 +135,11 @@ class SystemView:
     tells_workers: bool = False
     #: seconds
     poll_interval: float = 15.0
+    #: when it answered again after its last outage, and since when it had not; None: no outage is known
+    answers_since: datetime | None = None
+    silent_since: datetime | None = None
+    #: since when this process watches it; None: for ever
+    watched_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,9 @@
 """Endpoints that keep their pipeline from a checkpoint."""
 
-from tests.engine.judging.views import codes, connector, found, only, since
+from dataclasses import replace
+
+from tests.engine.judging.views import ZENSEARCH, codes, connector, found, only, since
+from tests.facts import at
 
 
 def test_a_barrier_that_holds_too_long() -> None:
@@ -14,3 +17,6 @@ def test_a_barrier_that_holds_too_long() -> None:
     # seen anew after a restart, it has not let go
     assert only(connector(blocks_checkpoint_since=900), 901, before=[finding]) == finding
     assert found(connector(), 901, before=[finding]) == []
+    # how long it was held back in an outage nobody saw
+    after = replace(ZENSEARCH, answers_since=at(500))
+    assert (codes(blocking, 1099, system=after), codes(blocking, 1100, system=after)) == (set(), {"BLOCKS_CHECKPOINT"})

@@ -1,13 +1,28 @@
 """Later than its own rhythm or its schedule says."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from connectory.engine.judging.views import ConnectorView, Run
-from connectory.model import ConnectorMode, ConnectorStatus, JobStatus, JobType
-from tests.engine.judging.views import DAY, HOUR, MINUTE, codes, connector, found, job, only, run, runs, since
+from connectory.model import ConnectorMode, ConnectorStatus, JobStatus, JobTrigger, JobType
+from tests.engine.judging.views import (
+    DAY,
+    HOUR,
+    MINUTE,
+    ZENSEARCH,
+    codes,
+    connector,
+    found,
+    job,
+    only,
+    run,
+    runs,
+    since,
+)
+from tests.facts import at
 
 OK, PENDING = JobStatus.SUCCEEDED, JobStatus.PENDING
 HOURLY = runs(*[OK] * 6)
@@ -98,3 +113,27 @@ def test_the_next_time_begins_anew() -> None:
 def test_another_schedule_is_judged_anew() -> None:
     held = only(connector(schedule_seconds=HOUR, last_started_at=0), 2 * HOUR)
     assert found(connector(schedule_seconds=DAY, last_started_at=0), 2 * HOUR, before=[held]) == []
+
+
+@pytest.mark.parametrize(
+    ("began", "ended", "seconds", "holds"),
+    [
+        pytest.param(HOUR, 3 * HOUR, 4 * HOUR, False, id="as long after the outage as it took"),
+        pytest.param(HOUR, 3 * HOUR, 5 * HOUR, True, id="and no longer"),
+        pytest.param(HOUR, 9 * DAY, 9 * DAY + 2 * HOUR, True, id="nor longer than its rhythm allows"),
+        pytest.param(3 * HOUR, 3 * HOUR + 30, 3 * HOUR + 11 * MINUTE, True, id="a short outage hides little"),
+    ],
+)
+def test_what_did_not_begin_in_an_outage(began: float, ended: float, seconds: float, holds: bool) -> None:
+    system = replace(ZENSEARCH, silent_since=at(began), answers_since=at(ended))
+    assert ("OVERDUE" in codes(ran(HOURLY), seconds, system=system)) is holds
+    held = only(ran(HOURLY), 2 * HOUR + MINUTE)
+    assert codes(ran(HOURLY), seconds, system=system, before=[held]) == {"OVERDUE"}
+
+
+def test_what_somebody_asked_for_is_no_rhythm_and_yet_a_run() -> None:
+    asked = runs(*[OK] * 6, trigger=JobTrigger.ON_DEMAND)
+    assert codes(ran(asked), DAY) == set()
+    by_itself = tuple(replace(each, trigger=JobTrigger.SCHEDULED) for each in asked[1:])
+    assert codes(ran((asked[0], *by_itself)), 2 * HOUR - 2 * MINUTE) == set()
+    assert codes(ran((asked[0], *by_itself)), 2 * HOUR + MINUTE) == {"OVERDUE"}

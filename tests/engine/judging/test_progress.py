@@ -1,5 +1,6 @@
 """Jobs that run and get nowhere, and those that only look like it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from tests.engine.judging.views import (
     samples,
     since,
 )
+from tests.facts import at
 
 OK, CANCELING = JobStatus.SUCCEEDED, JobStatus.CANCELING
 FROZEN: dict[str, Any] = {"processed": 40, "samples": samples((0, 0), (60, 20), (100, 40))}
@@ -211,3 +213,19 @@ def test_polls_that_are_far_apart_see_too_little() -> None:
 
 def test_runs_that_are_not_watched_teach_nothing() -> None:
     assert codes(connector(job(**FROZEN), runs=runs(OK, OK)), LIMIT) == {"NO_PROGRESS"}
+
+
+@pytest.mark.parametrize(
+    ("of", "limit", "code"),
+    [
+        pytest.param(job(last_seen_at=0), 600, "HEARTBEAT_LOST", id="the workers write their signs of life there"),
+        pytest.param(job(**FROZEN), 900, "NO_PROGRESS", id="nobody could see the counters move"),
+    ],
+)
+def test_the_time_of_an_outage_does_not_count(of: Any, limit: float, code: str) -> None:
+    system = replace(ELASTIC, silent_since=at(300), answers_since=at(HOUR))
+    assert codes(connector(of), HOUR + limit - 1, system=system) == set()
+    raised = only(connector(of), HOUR + limit, system=system)
+    assert (raised.code.name, since(raised) <= 100) == (code, True)
+    again = replace(system, answers_since=at(9 * HOUR))
+    assert found(connector(of), 9 * HOUR + 1, system=again, before=[raised]) == [raised]

@@ -1,12 +1,26 @@
 """Jobs that wait: how long is too long, behind whom, and whether anybody will come."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from connectory.engine.judging.views import ConnectorView
 from connectory.model import ConditionSeverity, JobStatus, JobType
-from tests.engine.judging.views import ELASTIC, MINUTE, ZENSEARCH, codes, connector, found, job, only, run, runs, since
+from tests.engine.judging.views import (
+    ELASTIC,
+    HOUR,
+    MINUTE,
+    ZENSEARCH,
+    codes,
+    connector,
+    found,
+    job,
+    only,
+    run,
+    runs,
+    since,
+)
 from tests.facts import at
 
 PENDING, RUNNING, SUSPENDED = JobStatus.PENDING, JobStatus.RUNNING, JobStatus.SUSPENDED
@@ -154,3 +168,13 @@ def test_no_worker_says_since_when() -> None:
     assert died.since == at(60)
     assert died.severity is ConditionSeverity.CRITICAL
     assert died.message.endswith("the connector's worker has been silent since 2026-08-20 10:01 UTC.")
+
+
+def test_a_worker_has_its_time_after_an_outage_and_after_a_restart() -> None:
+    of = connector(WAITS, worker_seen_at=0)
+    for system in (replace(ELASTIC, answers_since=at(HOUR)), replace(ELASTIC, watched_since=at(HOUR))):
+        assert "NO_WORKER" not in codes(of, HOUR + 599, system=system)
+        raised = only(of, HOUR + 600, system=system)
+        assert (raised.code.name, since(raised)) == ("NO_WORKER", 0)
+    moved = connector(WAITS, worker_seen_at=0, worker_moved_at=0)
+    assert "NO_WORKER" in codes(moved, HOUR, system=replace(ELASTIC, watched_since=at(HOUR)))
