@@ -212,7 +212,7 @@ class NoticeKind(DescribedEnum):
     """What a notice is about."""
 
     CONDITION = "A condition of weight that a connector shows."
-    JOB_FAILED = "A connector's jobs fail, once or again and again."
+    JOB_FAILED = "A connector's jobs fail, once or again and again, or it is in error."
     SYSTEM_DOWN = "A system does not answer, and nothing else is told of its connectors meanwhile."
 
 

@@ -7,7 +7,15 @@ import pytest
 from sqlalchemy import event
 
 from connectory.engine.commit import Overtaken
-from connectory.model import ConnectorHealth, ConnectorStatus, EventKind, JobStatus, Problem, SystemErrorCode
+from connectory.model import (
+    ConnectorHealth,
+    ConnectorStatus,
+    EventKind,
+    JobStatus,
+    Problem,
+    SystemErrorCode,
+    SystemHealth,
+)
 from connectory.store import Store
 from connectory.store.tables import CONNECTORS, EVENTS, JOBS, LOG_HEAD, SYSTEMS
 from tests.engine.stage import Stage, rows

@@ -1,4 +1,4 @@
-"""Defects that a critic found in the truth; each test says what should hold."""
+"""Rare moments: the end of an outage, a restart in the middle of something, a look between two commits."""
 
 from dataclasses import replace
 from typing import Any
