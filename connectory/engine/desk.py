@@ -21,6 +21,7 @@ from connectory.model import Known, Problem, SystemErrorCode, SystemHealth
 from connectory.store import Store
 from connectory.store.identity import SYSTEM, global_id
 from connectory.store.records import DOWN
+from connectory.store.transactions import whole
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class Desk:
         commit = Commit(
             self.store, self.id, name, kind.rolls_up, known, self.now(), examines=kind.examines, past=self.past
         )
-        position = await _whole(write(commit))
+        position = await whole(write(commit))
         if position is not None:
             self._bus.wake(position)
 
@@ -102,7 +103,7 @@ class Desk:
                 if known is not self.known:
                     return
                 judgement = Judgement(self.store, self.system, self.past, self.now())
-                position = await _whole(judgement.run(connectors, self.state.last_poll_at))
+                position = await whole(judgement.run(connectors, self.state.last_poll_at))
         except Exception as error:
             if isinstance(error, Overtaken | SQLAlchemyError | OSError):
                 self.forget(known)  # the store may have something else than we remember
@@ -172,13 +173,3 @@ class Desk:
 
     def say_exception(self, sentence: str, action: str) -> None:
         _log.exception(f"{self.system.name}: {sentence}", extra={"action": action, "system": self.system.name})
-
-
-async def _whole(commit: Coroutine[Any, Any, int | None]) -> int | None:
-    """A commit comes to its end even if we are to stop: a driver that is cut short may keep its locks."""
-    task = asyncio.ensure_future(commit)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

@@ -3,16 +3,17 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.settings import RetentionSettings
 from connectory.store import Store
 from connectory.store.retention import Limits, Portion, job_floors, portions, remove
+from connectory.store.transactions import whole
 
 _log = logging.getLogger(__name__)
 #: Seconds between sweeps.
@@ -25,8 +26,6 @@ _HELD = 0.006
 _REST, _SHORTEST_REST = 4, 0.01
 #: No system can be named so.
 LEASE = "/retention"
-
-T = TypeVar("T")
 
 
 class Strides:
@@ -81,7 +80,7 @@ class Retention:
         """Remove everything that is beyond its limits now. Returns the rows that were removed, per table."""
         removed: Counter[str] = Counter()
         async for portion in portions(self._store, self._limits(), self.strides):
-            held = await _to_its_end(self._remove(portion))
+            held = await whole(self._remove(portion))
             removed[portion.table] += portion.rows
             self.strides.learn(portion.table, portion.rows, held)
             await self._store.checkpoint()
@@ -110,16 +109,6 @@ class Retention:
             jobs_from=since(settings.jobs_days),
             jobs_per_connector=settings.jobs_per_connector,
         )
-
-
-async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """A transaction comes to its end even if we are to stop: a driver that is cut short may keep its locks."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
 
 
 async def without_removed(

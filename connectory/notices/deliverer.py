@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
@@ -12,6 +12,7 @@ from connectory.notices.sending import Outcome, Sender
 from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
 from connectory.store.notices import begin_attempt, end_attempt, next_delivery
+from connectory.store.transactions import whole
 
 _log = logging.getLogger(__name__)
 #: When a delivery is given up: so many attempts, or so many seconds after it was made and at least one attempt.
@@ -93,7 +94,7 @@ class Deliverer:
         attempts = delivery.attempts + 1
         again_at = now + timedelta(seconds=self._backoff.pause(attempts, self._chance))
         # whoever finds this attempt unfinished after a crash waits for it to be over
-        if await _whole(self._begin(delivery, again_at + timedelta(seconds=self._settings.timeout))):
+        if await whole(self._begin(delivery, again_at + timedelta(seconds=self._settings.timeout))):
             await self._attempt(delivery, attempts, again_at)
         return 0.0
 
@@ -117,7 +118,7 @@ class Deliverer:
         values = self._judged(outcome, delivery, attempts, again_at)
         while True:
             try:
-                await _whole(self._end(delivery, values))
+                await whole(self._end(delivery, values))
                 break
             except Exception:
                 if outcome.error is not None:
@@ -154,13 +155,3 @@ class Deliverer:
             )
         elif outcome.error is None:
             _log.info(f"{name} has accepted a notice", extra={"action": "delivery_done", **extra})
-
-
-async def _whole(work: Coroutine[Any, Any, bool]) -> bool:
-    """A transaction comes to its end even if we are to stop: a driver that is cut short may keep its locks."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

@@ -4,12 +4,10 @@ What it finds follows from the store's present state and not from single events,
 Notices, their deliveries and how far it has come are written in one transaction, so nothing is doubled by one.
 """
 
-import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from random import Random
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +15,7 @@ from connectory.notices.plan import Absence, Plan, Planner
 from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
 from connectory.store.notices import Picture, Row, answers, log_position, move_notifier, read_picture, write_notices
+from connectory.store.transactions import whole
 
 _log = logging.getLogger(__name__)
 #: Positions of the log after which the place is written down though nothing else is.
@@ -55,7 +54,7 @@ class Notifier:
             picture = await read_picture(connection, self._position)
         plan = Planner(picture, self._receivers, self._clock(), self._name, self._absent).plan()
         if plan or self._position is None or picture.position - self._written >= _STRETCH:
-            await _whole(self._write(picture, plan))
+            await whole(self._write(picture, plan))
             self._written = picture.position
         self._position, self._due, self._absent = picture.position, plan.due, plan.absent
         self._awaited = {id: picture.systems[id].observed_at for id in plan.awaited}
@@ -87,13 +86,3 @@ def _say(what: str, row: Row) -> None:
         f"notice {what}: {row['title']}",
         extra={"action": f"notice_{what}", "notice": row["id"], "kind": row["kind"].name},
     )
-
-
-async def _whole(work: Coroutine[Any, Any, None]) -> None:
-    """A transaction comes to its end even if we are to stop: a driver that is cut short may keep its locks."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
