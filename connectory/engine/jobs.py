@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connectory.engine.backlog import waiting_since
 from connectory.engine.changes import Row, job_event, job_row
 from connectory.engine.order import Sequenced, microseconds
 from connectory.engine.pace import SystemState
@@ -78,7 +79,7 @@ class JobWriter:
         for row, _ in fresh:
             row["observed_at"] = None if row["is_open"] else self._now
             row["examine_due"] = row["id"] in wanted
-            row |= _NEW_JOB
+            row |= _NEW_JOB | {"waiting_since": waiting_since(None, row, self._now)}
             inserts.append(row)
             self._log(job_event(None, row, self._now))
         changed_errors = await replace_job_errors(connection, errors)
@@ -116,7 +117,11 @@ class JobWriter:
 
     def _follow(self, before: Mapping[str, Any], after: Row) -> None:
         """What the engine works out of a job's course, in the same row as what it is worked out of."""
-        after |= {"rate_per_second": self._memory.rate(after, self._now), "counted_at": self._now}
+        after |= {
+            "rate_per_second": self._memory.rate(after, self._now),
+            "counted_at": self._now,
+            "waiting_since": waiting_since(before, after, self._now),
+        }
         if before["is_open"] and not after["is_open"]:
             self.closed.add(after["id"])
             after["longest_quiet"] = self._memory.quiet(after, self._now)

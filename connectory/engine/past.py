@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connectory.engine.backlog import backlog
 from connectory.engine.held import Held
 from connectory.engine.judging.rate import rate_per_second
 from connectory.engine.judging.views import ConnectorView, Finding, JobView, Run, Sample, SystemView
@@ -39,7 +40,7 @@ _COUNTERS = (
 ESTIMATES = ("rate_per_second", "counted_at", "expected_seconds", "expected_processed", "expected_runs")
 _COLUMNS = (
     "id", "external_id", "connector_id", "status", "type", "created_at", "started_at", "last_seen_at",
-    "expected_total", *_COUNTERS, *ESTIMATES,
+    "expected_total", "waiting_since", *_COUNTERS, *ESTIMATES,
 )  # fmt: skip
 #: Evidence that says when we saw the job, or something of it: it is at least as old.
 _SEEN = ("firstSeenAt", "lastMovedAt", "lastSignAt")
@@ -67,7 +68,6 @@ class OpenJob:
         self.status_since: datetime | None = None
         self.heartbeat_at: datetime | None = None
         self.moved_at: datetime | None = None
-        self.waiting_since: datetime | None = None
         self.samples = Counter()
         #: seconds of the longest pause between two movements so far, and when it moved last or began to run
         self._quiet: float | None = None
@@ -76,15 +76,13 @@ class OpenJob:
 
     def see(self, row: Mapping[str, Any], now: datetime) -> None:
         """What is told of it now."""
-        waited, before, self.row = self._backlog, self.row, {name: row[name] for name in _COLUMNS}
+        before, self.row = self.row, {name: row[name] for name in _COLUMNS}
         if before["status"] is not row["status"]:
             self.status_since, self._still_since = now, now
         if before["last_seen_at"] != row["last_seen_at"]:
             self.heartbeat_at = now
         if any(before[name] != row[name] for name in _COUNTERS):
             self.moved_at = now
-        if self._backlog and not waited:
-            self.waiting_since = now
         self._sample(now)
 
     def trace(self, line: Trace) -> None:
@@ -104,9 +102,8 @@ class OpenJob:
         self.row = row
         self._sample(at)
 
-    def uphold(self, held: Iterable[Finding], at: datetime) -> None:
-        """What holds of it tells what the log does not: how long we have seen it, and what has not moved since. Of the
-        rest nothing is known but that it was there at that moment, when it was recalled."""
+    def uphold(self, held: Iterable[Finding]) -> None:
+        """What holds of it tells what the log does not: how long we have seen it, and what has not moved since."""
         holding = {finding.code: finding for finding in held}
         seen = [finding.evidence.get(name) for finding in holding.values() for name in _SEEN]
         first = min([datetime.fromisoformat(str(each)) for each in seen if each], default=self.first_seen_at)
@@ -114,8 +111,6 @@ class OpenJob:
             if ConditionCode.HEARTBEAT_LOST not in holding:
                 self.heartbeat_at = self.heartbeat_at or self.first_seen_at
             self.first_seen_at = first
-        if self._backlog and ConditionCode.NO_PROGRESS not in holding:
-            self.waiting_since = self.waiting_since or at
 
     def quiet_until(self, now: datetime) -> float | None:
         """Seconds of the longest pause between two movements until now; None while none was seen."""
@@ -136,15 +131,6 @@ class OpenJob:
         self.samples.see(value, at)
 
     @property
-    def _backlog(self) -> int | None:
-        """Records that a stream has received and not processed."""
-        received: int | None = self.row["counted_total"]
-        processed: int | None = self.row["processed"]
-        if self.row["type"] is not JobType.STREAM or received is None or processed is None:
-            return None
-        return max(0, received - processed)
-
-    @property
     def view(self) -> JobView:
         row = self.row
         return JobView(
@@ -163,8 +149,8 @@ class OpenJob:
             processed=row["processed"],
             total=row["expected_total"],
             failed=row["failed"],
-            backlog=self._backlog,
-            waiting_since=self.waiting_since,
+            backlog=backlog(row),
+            waiting_since=row["waiting_since"],
             samples=tuple(self.samples),
         )
 
@@ -254,7 +240,7 @@ class Past:
                 job.trace(line)
             if lines:
                 job.resume(row, lines[-1].at)
-            job.uphold(self.held.of_job(id), now)
+            job.uphold(self.held.of_job(id))
             self._add(job)
 
     def see_answer(self, before: SystemState, now: datetime) -> None:

@@ -220,6 +220,8 @@ class JobRow(SQLModel, table=True):
     expected_runs: int | None = None
     #: the longest time, in seconds, that it ran without a counter moving, once it has ended before our eyes
     longest_quiet: float | None = None
+    #: of a stream: since when we see it hold records that it has not processed; null: it holds none
+    waiting_since: datetime | None = _instant()
 
 
 class JobErrorRow(SQLModel, table=True):

@@ -1,6 +1,7 @@
 """Rare moments: the end of an outage, a restart in the middle of something, a look between two commits."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from connectory.engine import retention
@@ -151,6 +152,24 @@ async def test_a_stream_with_fresh_records_does_not_stand_still_after_a_restart(
     await stage.poll(streaming, [_stream(100, 105)])
     await stage.judge()
     assert await stage.conditions() == {}
+
+
+async def test_how_long_a_stream_has_stood_still_outlives_a_restart(store: Store) -> None:
+    stage = await Stage.open(store)
+    streaming = [connector(mode=ConnectorMode.STREAMING)]
+    await stage.poll(streaming, [_stream(50, 50)])
+    stage.seconds += 7200  # nothing to do
+    await stage.poll(streaming, [_stream(50, 55)])
+    begin, more = stage.now, 55
+    while "NO_PROGRESS" not in await stage.conditions():
+        assert stage.now - begin < timedelta(seconds=930), "its condition does not come"
+        if 300 < (stage.now - begin).total_seconds() < 320:
+            await stage.restart()
+        more += 1
+        await stage.poll(streaming, [_stream(50, more)])
+        await stage.judge()
+    assert (await stage.conditions())["NO_PROGRESS"]["since"] == begin
+    assert stage.now - begin >= timedelta(seconds=900)
 
 
 async def test_a_job_that_stands_still_for_longer_than_the_log_goes_back_holds_its_condition(store: Store) -> None:

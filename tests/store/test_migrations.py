@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,10 +11,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, select, text
 from sqlmodel import SQLModel
 
+from connectory.model import ConnectorMode, CountsFact, JobFact, JobStatus, JobType
 from connectory.store import Store, StoreTooNew, migration
-from connectory.store.tables import LOG_HEAD, SYSTEMS
+from connectory.store.tables import JOBS, LOG_HEAD, SYSTEMS
 from tests.engine.stage import Stage, rows
-from tests.facts import connector, job
+from tests.facts import at, connector, job
 
 
 def differences(connection: Connection) -> list[Any]:
@@ -55,6 +57,32 @@ async def test_upgrading_again_changes_nothing(store: Store) -> None:
     before = [await rows(store, table) for table in tables]
     await store.upgrade()
     assert [await rows(store, table) for table in tables] == before
+
+
+async def test_streams_that_were_open_before_0006_begin_to_wait_with_it(store: Store) -> None:
+    def stream(id: str, processed: int, status: JobStatus = JobStatus.RUNNING) -> JobFact:
+        return job(
+            id, "a", status, type=JobType.STREAM, processed=processed, counts=CountsFact(total=50),
+            order_at=at(0), started_at=at(0), completed_at=None if status.open else at(9),
+        )  # fmt: skip
+
+    stage = await Stage.open(store)
+    streaming = [connector(mode=ConnectorMode.STREAMING)]
+    await stage.poll(streaming, [stream("stuck", 9)])
+    stage.seconds += 2000
+    await stage.poll(streaming, [stream("stuck", 9)])
+    await stage.judge()
+    assert "NO_PROGRESS" in await stage.conditions()
+    others = [stream("waits", 9), stream("idle", 50), stream("ended", 9, JobStatus.SUCCEEDED)]
+    await stage.poll(streaming, [stream("stuck", 9), *others])
+    async with store.write() as connection:
+        await connection.execute(text("ALTER TABLE jobs DROP COLUMN waiting_since"))
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0005'"))
+    begin = datetime.now(UTC)
+    await store.upgrade()
+    since = {row["external_id"]: row["waiting_since"] for row in await rows(store, JOBS)}
+    assert begin <= since.pop("waits") <= datetime.now(UTC)
+    assert since == {"stuck": None, "idle": None, "ended": None}
 
 
 _UPGRADE = """
