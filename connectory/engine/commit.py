@@ -52,7 +52,6 @@ _NEW_CONNECTOR: Row = {
     "missed_polls": 0,
     "history_read": False,
     "status_since": None,
-    "blocks_since": None,
 }
 
 
@@ -178,7 +177,7 @@ class Commit:
             row = connector_row(self._id, self._system, fact, owed=name in owed)
             row["missed_polls"], row["observed_at"] = 0, None
             row["removed_at"] = self._now if fact.is_removed else None
-            row["blocks_since"] = self._past.connector(row["id"]).blocks_since
+            row |= self._past.connector(row["id"]).kept
             rows[name] = row
         return rows
 

@@ -18,12 +18,12 @@ from connectory.model import RUNNING, ConditionCode, ConnectorFact, ConnectorSta
 from connectory.store.identity import external_id
 from connectory.store.past import (
     TRACES,
-    SeenSince,
+    LastSeen,
     Trace,
     job_traces,
     last_outage,
+    last_seen,
     open_jobs,
-    seen_since,
     stored_conditions,
 )
 from connectory.store.records import DOWN
@@ -46,6 +46,11 @@ _COLUMNS = (
 _SEEN = ("firstSeenAt", "lastMovedAt", "lastSignAt")
 #: What the log says of a counter that moved.
 _MOVES = frozenset({"progress", "counts"})
+
+
+#: What a connector's fact tells as it stands, and its totals of errors.
+_SAID = ("name", "status", "mode", "source", "schedule_seconds", "is_unscheduled")
+_ERRORS = ("parse_errors", "transport_errors")
 
 
 class Counter(deque[Sample]):
@@ -166,10 +171,11 @@ class Watched:
     #: as it was seen last, by an earlier process too; None: never
     status: ConnectorStatus | None = None
     status_since: datetime | None = None
+    worker_seen_at: datetime | None = None
     worker_moved_at: datetime | None = None
     blocks_since: datetime | None = None
-    parse_errors: Counter | None = None
-    transport_errors: Counter | None = None
+    #: totals, by name
+    errors: dict[str, Counter] = field(default_factory=dict)
     #: newest first; None until they are read
     runs: Sequence[Run] | None = None
     jobs: set[str] = field(default_factory=set)
@@ -179,9 +185,13 @@ class Watched:
     @property
     def is_awake(self) -> bool:
         """Whether anything is going on or new; what holds of one at rest is ended by what is new only."""
-        return self.judged_at is None or bool(
-            self.jobs or self.blocks_since or self.parse_errors or self.transport_errors
-        )
+        return self.judged_at is None or bool(self.jobs or self.blocks_since or self.errors)
+
+    def resume(self, seen: LastSeen, at: datetime) -> None:
+        """What the store has of it, last seen at that moment."""
+        self.status, self.status_since, self.blocks_since = seen.status, seen.status_since, seen.blocks_since
+        self.worker_seen_at, self.worker_moved_at = seen.worker_seen_at, seen.worker_moved_at
+        self._count(seen, at)
 
     def see(self, fact: ConnectorFact, now: datetime) -> None:
         if self.fingerprint == fact.fingerprint:
@@ -192,19 +202,27 @@ class Watched:
         if self.status not in (None, fact.status):
             self.status_since = now
         self.status = fact.status
-        if before and before["worker_seen_at"] != fact.worker_seen_at:
+        if (before or self.worker_seen_at is not None) and self.worker_seen_at != fact.worker_seen_at:
             self.worker_moved_at = now
+        self.worker_seen_at = fact.worker_seen_at
         self.blocks_since = (self.blocks_since or now) if fact.blocks_checkpoint else None
-        for name in ("parse_errors", "transport_errors"):
-            value = getattr(fact, name)
-            if value is not None:
-                counter: Counter = getattr(self, name) or Counter()
-                counter.see(value, now)
-                setattr(self, name, counter)
+        self._count(fact, now)
         self.fingerprint = fact.fingerprint
 
+    @property
+    def kept(self) -> Row:
+        """What of this outlives the process, as columns of its row."""
+        return {
+            "blocks_since": self.blocks_since,
+            "worker_seen_at": self.worker_seen_at,
+            "worker_moved_at": self.worker_moved_at,
+            **{name: self.errors[name][-1].processed if name in self.errors else None for name in _ERRORS},
+        }
 
-_SAID = ("name", "status", "mode", "source", "worker_seen_at", "schedule_seconds", "is_unscheduled")
+    def _count(self, told: ConnectorFact | LastSeen, at: datetime) -> None:
+        for name in _ERRORS:
+            if (total := getattr(told, name)) is not None:
+                self.errors.setdefault(name, Counter()).see(total, at)
 
 
 class Past:
@@ -217,7 +235,7 @@ class Past:
         #: connectors whose runs should be read before others'
         self.stirred: set[str] = set()
         #: what was recalled of connectors that have not been told since
-        self._since: dict[str, SeenSince] = {}
+        self._recalled: dict[str, tuple[datetime, LastSeen]] = {}
         self._watched_since: datetime | None = None
         #: the end and the beginning of the last outage
         self._answers_since: datetime | None = None
@@ -226,7 +244,7 @@ class Past:
     async def recall(self, connection: AsyncConnection, system_id: str, now: datetime) -> None:
         """Read back what earlier polls saw, whichever process made them."""
         self.held = Held(await stored_conditions(connection, system_id))
-        self._since = await seen_since(connection, system_id)
+        self._recalled = await last_seen(connection, system_id)
         self._watched_since = now
         self._silent_since, self._answers_since = await last_outage(connection, system_id) or (None, None)
         rows = {row["id"]: row for row in await open_jobs(connection, system_id, _COLUMNS)}
@@ -278,16 +296,16 @@ class Past:
     def forget_connectors(self, ids: Set[str]) -> None:
         for id in ids:
             self.connectors.pop(id, None)
-            self._since.pop(id, None)
+            self._recalled.pop(id, None)
             self.stirred.discard(id)
 
     def connector(self, id: str) -> Watched:
         found = self.connectors.get(id)
         if found is None:
-            since = self._since.pop(id, SeenSince())
-            found = Watched(
-                external_id(id), status=since.status, status_since=since.status_since, blocks_since=since.blocks_since
-            )
+            found = Watched(external_id(id))
+            if (recalled := self._recalled.pop(id, None)) is not None:
+                at, seen = recalled
+                found.resume(seen, at)
             self.connectors[id] = found
         return found
 
@@ -316,9 +334,10 @@ class Past:
             external_id=watched.external_id,
             **watched.said,
             status_since=watched.status_since,
+            worker_seen_at=watched.worker_seen_at,
             worker_moved_at=watched.worker_moved_at,
-            parse_errors=tuple(watched.parse_errors or ()),
-            transport_errors=tuple(watched.transport_errors or ()),
+            parse_errors=tuple(watched.errors.get("parse_errors", ())),
+            transport_errors=tuple(watched.errors.get("transport_errors", ())),
             blocks_checkpoint_since=watched.blocks_since,
             jobs=jobs,
             latest=runs[0] if runs else None,

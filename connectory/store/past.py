@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import ENDED, ConnectorStatus, JobType
 from connectory.store.columns import Name
-from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOBS, OUTAGES
+from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOBS, OUTAGES, SYSTEMS
 from connectory.store.writes import Row, batches
 
 #: Past runs that are looked at, per connector.
@@ -62,22 +62,28 @@ async def job_traces(connection: AsyncConnection, job_ids: Sequence[str]) -> Seq
     return sorted(found, key=lambda trace: trace.position)
 
 
-class SeenSince(NamedTuple):
-    """When a connector was seen to enter its status and to begin to hold back a checkpoint; None where it was not."""
+class LastSeen(NamedTuple):
+    """What the engine remembers of a connector, as it was seen last; None where it was not."""
 
     status: ConnectorStatus | None = None
     status_since: datetime | None = None
     blocks_since: datetime | None = None
+    worker_seen_at: datetime | None = None
+    worker_moved_at: datetime | None = None
+    parse_errors: int | None = None
+    transport_errors: int | None = None
 
 
-async def seen_since(connection: AsyncConnection, system_id: str) -> dict[str, SeenSince]:
-    """Connectors that are not removed, as they were seen last."""
-    c = CONNECTORS.c
-    known = select(c.id, c.status, c.status_since, c.blocks_since).where(
-        c.system_id == system_id, c.removed_at.is_(None)
+async def last_seen(connection: AsyncConnection, system_id: str) -> dict[str, tuple[datetime, LastSeen]]:
+    """Connectors that are not removed, and when they were seen last."""
+    c, s = CONNECTORS.c, SYSTEMS.c
+    at = func.coalesce(c.observed_at, s.observed_at)
+    known = (
+        select(c.id, at.label("at"), *(c[name] for name in LastSeen._fields))
+        .join(SYSTEMS, s.id == c.system_id)
+        .where(c.system_id == system_id, c.removed_at.is_(None), at.is_not(None))
     )
-    found = await connection.execute(known)
-    return {row.id: SeenSince(row.status, row.status_since, row.blocks_since) for row in found}
+    return {id: (at, LastSeen(*seen)) for id, at, *seen in await connection.execute(known)}
 
 
 async def last_outage(connection: AsyncConnection, system_id: str) -> tuple[datetime, datetime] | None:

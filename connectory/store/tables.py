@@ -143,6 +143,12 @@ class ConnectorRow(SQLModel, table=True):
     status_since: datetime | None = _instant()
     #: since when we see it hold back its pipeline's checkpoint; null: it does not
     blocks_since: datetime | None = _instant()
+    #: its worker's sign of life, and when we saw that move; null: not seen to move
+    worker_seen_at: datetime | None = _instant()
+    worker_moved_at: datetime | None = _instant()
+    #: totals as they were told last
+    parse_errors: int | None = _long()
+    transport_errors: int | None = _long()
 
 
 class JobRow(SQLModel, table=True):

@@ -4,7 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from connectory.engine import retention
+from connectory.engine.judging.thresholds import Thresholds
 from connectory.model import (
     ConnectorHealth,
     ConnectorMode,
@@ -197,6 +200,54 @@ async def test_jobs_without_a_connector_do_not_come_back(store: Store) -> None:
         await stage.poll([connector()], [orphan])
         await sweeper.sweep()
     assert (await stage.kinds()).count(EventKind.JOB_CREATED) == 1
+
+
+async def test_how_long_a_worker_has_been_silent_outlives_a_restart(store: Store) -> None:
+    """Its clock is ahead, so only what we saw move tells when it was alive."""
+    stage = await Stage.open(store)
+    waiting = job("2", "a", JobStatus.PENDING, order_at=at(0), created_at=at(0))
+    for _ in range(3):
+        await stage.poll([connector(worker_seen_at=at(stage.seconds + 7200))], [waiting])
+    said, moved = connector(worker_seen_at=at(stage.seconds + 7185)), stage.now
+    while "NO_WORKER" not in await stage.conditions():
+        silent = (stage.now - moved).total_seconds()
+        assert silent < Thresholds().no_worker + 60, "its condition does not come"
+        if 100 < silent < 130:
+            await stage.restart()
+        await stage.poll([said], [waiting])
+        await stage.judge(kind=ELASTIC)
+    assert (stage.now - moved).total_seconds() >= Thresholds().no_worker
+
+
+async def test_a_worker_that_lived_while_nobody_watched_is_not_dead(store: Store) -> None:
+    stage = await Stage.open(store)
+    waiting = job("2", "a", JobStatus.PENDING, order_at=at(0), created_at=at(0))
+    for second in (0, 15):
+        await stage.poll([connector(worker_seen_at=at(second))], [waiting])
+    stage.seconds += 36_000
+    await stage.restart()
+    for _ in range(3):
+        await stage.poll([connector(worker_seen_at=at(9000))], [waiting])
+        await stage.judge(kind=ELASTIC)
+    assert "NO_WORKER" not in await stage.conditions()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [(5, 9, {"PARSE_ERRORS"}), (5, 5, set()), (None, 9, set()), (9, 5, set())],
+    ids=["grown", "the same", "not told before", "counted anew"],
+)
+async def test_errors_that_were_counted_while_nobody_watched(
+    store: Store, before: int | None, after: int, found: set[str]
+) -> None:
+    stage = await Stage.open(store)
+    for _ in range(2):
+        await stage.poll([connector(mode=ConnectorMode.STREAMING, parse_errors=before)], [])
+        await stage.judge()
+    await stage.restart()
+    await stage.poll([connector(mode=ConnectorMode.STREAMING, parse_errors=after)], [])
+    await stage.judge()
+    assert (await stage.conditions()).keys() == found
 
 
 async def test_a_worker_whose_clock_is_behind_is_not_dead_after_a_restart(store: Store) -> None:

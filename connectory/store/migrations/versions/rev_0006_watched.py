@@ -1,4 +1,4 @@
-"""Since when a stream has something to do: kept, for a restart must neither forget nor invent it."""
+"""What the engine saw move: kept, for a restart must neither forget nor invent it."""
 
 from datetime import UTC, datetime
 
@@ -17,6 +17,10 @@ STREAM, NO_PROGRESS = 3, 2
 
 
 def upgrade() -> None:
+    op.add_column("connectors", sa.Column("worker_seen_at", INSTANT, nullable=True))
+    op.add_column("connectors", sa.Column("worker_moved_at", INSTANT, nullable=True))
+    op.add_column("connectors", sa.Column("parse_errors", sa.BigInteger(), nullable=True))
+    op.add_column("connectors", sa.Column("transport_errors", sa.BigInteger(), nullable=True))
     op.add_column("jobs", sa.Column("waiting_since", INSTANT, nullable=True))
     jobs = sa.table(
         "jobs",
