@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from operator import methodcaller
-from typing import Any
 
 from connectory.engine.desk import Desk
 from connectory.engine.trouble import problem_of
@@ -35,9 +35,9 @@ class Background:
         """Begin with what is owed and not under way yet."""
         unread = frozenset(name for name, memory in known.connectors.items() if not memory.history_read)
         if unread and self._may_start("history"):
-            self._begin("history", known, self._read_history(known, unread))
+            self._begin("history", known, partial(self._read_history, known, unread))
         if self._desk.system.kind.examines and self._may_start("examination"):
-            self._begin("examination", known, self._examine(known))
+            self._begin("examination", known, partial(self._examine, known))
 
     async def stop(self) -> None:
         for task in self._tasks.values():
@@ -49,13 +49,13 @@ class Background:
         task = self._tasks.get(what)
         return (task is None or task.done()) and self._desk.seconds_until(self._from) == 0
 
-    def _begin(self, what: str, known: Known, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, what: str, known: Known, work: Callable[[], Awaitable[None]]) -> None:
         self._tasks[what] = asyncio.create_task(self._run(what, known, work), name=f"{what} {self._desk.system.name}")
 
-    async def _run(self, what: str, known: Known, work: Coroutine[Any, Any, None]) -> None:
+    async def _run(self, what: str, known: Known, work: Callable[[], Awaitable[None]]) -> None:
         desk = self._desk
         try:
-            await work
+            await work()
             self._failures, self._from = 0, None
         except SourceError as error:
             self._leave_alone()

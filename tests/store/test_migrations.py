@@ -59,6 +59,15 @@ async def test_upgrading_again_changes_nothing(store: Store) -> None:
     assert [await rows(store, table) for table in tables] == before
 
 
+_SINCE_0006 = [
+    ("jobs", "waiting_since"),
+    ("connectors", "worker_seen_at"),
+    ("connectors", "worker_moved_at"),
+    ("connectors", "parse_errors"),
+    ("connectors", "transport_errors"),
+]
+
+
 async def test_streams_that_were_open_before_0006_begin_to_wait_with_it(store: Store) -> None:
     def stream(id: str, processed: int, status: JobStatus = JobStatus.RUNNING) -> JobFact:
         return job(
@@ -76,7 +85,8 @@ async def test_streams_that_were_open_before_0006_begin_to_wait_with_it(store: S
     others = [stream("waits", 9), stream("idle", 50), stream("ended", 9, JobStatus.SUCCEEDED)]
     await stage.poll(streaming, [stream("stuck", 9), *others])
     async with store.write() as connection:
-        await connection.execute(text("ALTER TABLE jobs DROP COLUMN waiting_since"))
+        for table, column in _SINCE_0006:
+            await connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
         await connection.execute(text("UPDATE alembic_version SET version_num = '0005'"))
     begin = datetime.now(UTC)
     await store.upgrade()
