@@ -1,7 +1,10 @@
 """A store for a test: ``store`` runs it on SQLite and on PostgreSQL, ``sqlite_store`` on SQLite alone."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -22,21 +25,63 @@ async def _admin(statement: str) -> None:
         await connection.close()
 
 
-@pytest.fixture
-async def postgres_url() -> AsyncIterator[str]:
-    """A database of its own, gone afterwards."""
+async def _upgraded(url: str) -> None:
+    store = Store(url)
+    await store.open()
+    await store.upgrade()
+    await store.close()
+
+
+def _beside(name: str) -> str:
+    """The URL of another database of the same server."""
+    return _ADMIN.rsplit("/", 1)[0] + f"/{name}"
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "connectory.db"
+    asyncio.run(_upgraded(f"sqlite:///{path}"))
+    assert [found.name for found in path.parent.iterdir() if found.name.endswith(("-wal", "-journal"))] == []
+    return path
+
+
+@pytest.fixture(scope="session")
+def _postgres_template() -> Iterator[str]:
     name = f"connectory_{uuid4().hex[:12]}"
     try:
-        await _admin(f'CREATE DATABASE "{name}"')
+        asyncio.run(_admin(f'CREATE DATABASE "{name}"'))
     except (OSError, asyncpg.PostgresError) as error:
         missing("PostgreSQL", f"set CONNECTORY_TEST_POSTGRES to a server that lets us create databases ({error})")
-    yield _ADMIN.rsplit("/", 1)[0] + f"/{name}"
+    asyncio.run(_upgraded(_beside(name)))
+    yield name
+    asyncio.run(_admin(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@asynccontextmanager
+async def _database(template: str) -> AsyncIterator[str]:
+    name = f"connectory_{uuid4().hex[:12]}"
+    await _admin(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    yield _beside(name)
     await _admin(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'connectory.db'}"
+async def postgres_url(_postgres_template: str) -> AsyncIterator[str]:
+    """A database of its own with the tables of this version, gone afterwards."""
+    async with _database(_postgres_template) as url:
+        yield url
+
+
+@pytest.fixture
+async def _bare_postgres_url(_postgres_template: str) -> AsyncIterator[str]:
+    async with _database("template1") as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path, _sqlite_template: Path) -> str:
+    """A file of its own with the tables of this version."""
+    return f"sqlite:///{shutil.copy(_sqlite_template, tmp_path / 'connectory.db')}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -46,12 +91,18 @@ def store_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def bare_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Both kinds of store, without a table."""
+    url: str = f"sqlite:///{tmp_path / 'bare.db'}"
+    return url if request.param == "sqlite" else request.getfixturevalue("_bare_postgres_url")
+
+
 @pytest.fixture
 async def store(store_url: str) -> AsyncIterator[Store]:
     """An empty store at this version."""
     opened = Store(store_url)
     await opened.open()
-    await opened.upgrade()
     yield opened
     await opened.close()
 
@@ -60,6 +111,5 @@ async def store(store_url: str) -> AsyncIterator[Store]:
 async def sqlite_store(sqlite_url: str) -> AsyncIterator[Store]:
     opened = Store(sqlite_url)
     await opened.open()
-    await opened.upgrade()
     yield opened
     await opened.close()

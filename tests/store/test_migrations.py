@@ -111,10 +111,10 @@ asyncio.run(main())
 """
 
 
-async def test_processes_that_upgrade_at_once(store_url: str) -> None:
+async def test_processes_that_upgrade_at_once(bare_store_url: str) -> None:
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
     started = [
-        await asyncio.create_subprocess_exec(sys.executable, "-c", _UPGRADE, store_url, **pipes) for _ in range(3)
+        await asyncio.create_subprocess_exec(sys.executable, "-c", _UPGRADE, bare_store_url, **pipes) for _ in range(3)
     ]
     try:
         async with asyncio.timeout(60):
@@ -129,7 +129,7 @@ async def test_processes_that_upgrade_at_once(store_url: str) -> None:
                 process.kill()
                 await process.wait()
     assert [(process.returncode, error) for process, (_, error) in zip(started, said, strict=True)] == [(0, b"")] * 3
-    store = Store(store_url)
+    store = Store(bare_store_url)
     try:
         assert await store.problems() == []
         assert len(await rows(store, LOG_HEAD)) == 1
@@ -146,8 +146,8 @@ async def test_a_store_that_a_newer_version_has_written(store: Store) -> None:
     assert len(await store.problems()) == 1
 
 
-async def test_a_store_that_was_never_upgraded_says_what_to_do(store_url: str) -> None:
-    store = Store(store_url)
+async def test_a_store_that_was_never_upgraded_says_what_to_do(bare_store_url: str) -> None:
+    store = Store(bare_store_url)
     try:
         await store.open()
         (problem,) = await store.problems()
