@@ -19,7 +19,8 @@ from connectory.notices.settings import ReceiverSettings
 from connectory.problems import Problems, suggest
 from connectory.settings import ConditionsSettings, EngineSettings, RetentionSettings, ServerSettings, StoreSettings
 from sources import registry
-from sources.base import SECRET_KEY, SourceKind, SystemSettings
+from sources.base import SourceKind, SystemSettings
+from sources.discretion import SECRET_KEY
 
 DEFAULT_FILE = Path("connectory.toml")
 #: Environment variables that stand in for a key of the file.

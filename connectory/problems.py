@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from connectory.interpolation import KeyPath, spell
-from sources.base import REDACTED
+from sources.discretion import REDACTED
 
 Settings = TypeVar("Settings", bound=BaseModel)
 

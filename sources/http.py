@@ -21,15 +21,14 @@ from pydantic import SecretStr
 
 from connectory.model import SystemErrorCode
 from sources.base import (
-    REDACTED,
     SourceAuthFailed,
     SourceError,
     SourceMismatch,
     SourceRateLimited,
     SourceUnreachable,
     SystemSettings,
-    without_secrets,
 )
+from sources.discretion import REDACTED
 
 #: Characters of an answer that are decoded between two turns of the event loop: some milliseconds with mapping.
 _STRETCH = 1 << 15
@@ -48,6 +47,10 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: Any
+
+
+class NoBody(SourceMismatch):
+    """A success without a body, where JSON was expected."""
 
 
 class HttpClient:
@@ -164,11 +167,8 @@ class HttpClient:
         except ValueError:
             if 200 <= status < 300:
                 kind = headers.get("Content-Type", "no content type")
-                raise SourceMismatch(
-                    f"{what}: {status} with a body that is not JSON ({kind}, {len(raw)} bytes)",
-                    sample=raw[:200].decode("utf-8", "replace"),
-                    status=status,
-                ) from None
+                message = f"{what}: {status} with a body that is not JSON ({kind}, {len(raw)} bytes)"
+                raise (SourceMismatch if raw else NoBody)(message, status=status) from None
             decoded = None
         answer = Answer(status, headers, decoded)
         if status >= 300 and status != 404:
@@ -188,11 +188,26 @@ class HttpClient:
             return SourceUnreachable(
                 message, code=SystemErrorCode.UPSTREAM_ERROR, status=answer.status, retry_after=wait
             )
-        return SourceMismatch(message, status=answer.status, sample=json.dumps(without_secrets(answer.body))[:200])
+        return SourceMismatch(message, status=answer.status)
 
     def said(self, body: Any) -> str:
         """The sentence in an error body, at most 300 characters; "" when there is none."""
         return body[:300] if isinstance(body, str) else ""
+
+
+def segment(name: str) -> str:
+    """A name as one segment of a path."""
+    return quote(name, safe="")
+
+
+def bearer(token: SecretStr) -> str:
+    """The Authorization header's value for a token."""
+    return f"Bearer {token.get_secret_value()}"
+
+
+def basic(username: str, password: SecretStr) -> str:
+    """The same for a user and a password."""
+    return "Basic " + base64.b64encode(f"{username}:{password.get_secret_value()}".encode()).decode()
 
 
 async def _read(response: aiohttp.ClientResponse, what: str) -> bytes:

@@ -18,7 +18,8 @@ from connectory.model import (
     Known,
     Observation,
 )
-from sources.base import ROLLED_UP, Source, SourceKind, SystemSettings, details
+from sources.base import ROLLED_UP, Source, SourceKind, SystemSettings
+from sources.reading import details
 
 T0 = datetime(2026, 8, 20, 10, 0, tzinfo=UTC)
 

@@ -5,8 +5,8 @@ from typing import Literal, NoReturn
 
 import pytest
 
-#: The things that the tests need and that ``pip install`` does not bring.
-Part = Literal["PostgreSQL", "Node.js build", "Chromium", "openssl"]
+#: The things that the tests need beside the program.
+Part = Literal["PostgreSQL", "Node.js build", "Chromium", "openssl", "Feldera client"]
 
 
 def missing(part: Part, hint: str) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import Any
 from connectory.engine.health import connector_health
 from connectory.model import ConditionSeverity, ConnectorFact, ConnectorStatus, EventKind, JobFact, JobStatus
 from connectory.store.identity import CONNECTOR, JOB, global_id
-from sources.base import details
+from sources.reading import details
 
 Row = dict[str, Any]
 

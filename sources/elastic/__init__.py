@@ -1,11 +1,11 @@
 """Elastic Connectors: the connector and sync job API of Elasticsearch 8.12 and newer (elastic.md)."""
 
-from typing import Any, Self
+from typing import Self
 
-from pydantic import ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from connectory.model import Capability
-from sources.base import SourceKind, SystemSettings
+from sources.base import ROLLED_UP, SourceKind, SystemSettings, Token, belong_together
 from sources.elastic.client import ElasticSource
 from sources.elastic.simulator import API_KEY, simulator
 
@@ -13,22 +13,14 @@ from sources.elastic.simulator import API_KEY, simulator
 class ElasticSettings(SystemSettings):
     """Exactly one of ``api_key``, ``username`` with ``password``, or ``token`` (elastic.md §1)."""
 
-    # a complaint about several fields at once would otherwise repeat what was given, secrets included
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    api_key: SecretStr | None = Field(
-        None, min_length=1, description="the encoded API key, as shown when it was created"
-    )
+    api_key: Token | None = Field(None, description="the encoded API key, as shown when it was created")
     username: str | None = Field(None, min_length=1, description="with password; not on serverless")
     password: SecretStr | None = Field(None, min_length=1, description="with username")
-    token: SecretStr | None = Field(
-        None, min_length=1, description="an OAuth2 or service-account token; an API key is not one"
-    )
+    token: Token | None = Field(None, description="an OAuth2 or service-account token; an API key is not one")
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:
-        if (self.username is None) != (self.password is None):
-            raise ValueError("username and password belong together; one of them is missing")
+        belong_together(self.username, self.password)
         given = [
             name
             for name, value in (
@@ -44,28 +36,15 @@ class ElasticSettings(SystemSettings):
         return self
 
 
-def _simulator_settings(url: str) -> dict[str, Any]:
-    return {"url": url, "api_key": API_KEY}
-
-
 SOURCE = SourceKind(
     "elastic",
     settings=ElasticSettings,
     open=ElasticSource,
     capabilities=frozenset({Capability.JOB_HISTORY, Capability.JOB_PROGRESS, Capability.JOB_HEARTBEAT}),
-    rolls_up=frozenset(
-        {
-            "docs_indexed",
-            "latest_job_docs_indexed",
-            "last_job_status",
-            "last_finished_job_status",
-            "in_progress",
-            "last_success_at",
-        }
-    ),
+    rolls_up=ROLLED_UP - {"last_sync_at"},
     # one content sync at a time per connector, oldest first (elastic.md §6)
     one_job_at_a_time="connector",
     tells_workers=True,
     simulator=simulator,
-    simulator_settings=_simulator_settings,
+    simulator_settings=lambda url: {"url": url, "api_key": API_KEY},
 )

@@ -1,15 +1,14 @@
 """How Elasticsearch is asked: credentials, lists, errors (elastic.md §1, §3, §9)."""
 
-import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from urllib.parse import quote
 
 from connectory.model import JobFact
-from sources.base import SourceMismatch, secret, text
+from sources.base import SourceMismatch
 from sources.elastic.mapping import Unreadable, read_job
-from sources.http import Answer, HttpClient
+from sources.http import Answer, HttpClient, basic, bearer, segment
+from sources.reading import text
 
 if TYPE_CHECKING:
     from sources.elastic import ElasticSettings
@@ -65,7 +64,7 @@ class ElasticClient(HttpClient):
 
     async def job(self, identity: str) -> JobFact | Unreadable | None:
         """One job; None when Elasticsearch itself says that there is none (elastic.md §9)."""
-        path = f"/_connector/_sync_job/{quote(identity, safe='')}"
+        path = f"/_connector/_sync_job/{segment(identity)}"
         answer = await self.request("GET", path)
         if answer.status == 200:
             return read_job(answer.body)
@@ -89,21 +88,19 @@ class ElasticClient(HttpClient):
         error = super().refusal(answer, what)
         hint = _hint(answer)
         if hint and isinstance(error, SourceMismatch):
-            return SourceMismatch(f"{error}; {hint}", status=error.status, sample=error.sample)
+            return SourceMismatch(f"{error}; {hint}", status=error.status)
         return error
 
 
 def authorization(settings: "ElasticSettings") -> str:
-    """The Authorization header's value; the word for an API key is ApiKey, not Bearer (elastic.md §1).
-
-    A key that was pasted with a line end is taken without it.
-    """
+    """The Authorization header's value; the word for an API key is ApiKey, not Bearer (elastic.md §1)."""
     if settings.api_key is not None:
-        return f"ApiKey {settings.api_key.get_secret_value().strip()}"
+        return f"ApiKey {settings.api_key.get_secret_value()}"
     if settings.token is not None:
-        return f"Bearer {settings.token.get_secret_value().strip()}"
-    pair = f"{settings.username}:{secret(settings.password)}"
-    return "Basic " + base64.b64encode(pair.encode()).decode()
+        return bearer(settings.token)
+    assert settings.username is not None
+    assert settings.password is not None
+    return basic(settings.username, settings.password)
 
 
 def error_type(body: Any) -> str | None:

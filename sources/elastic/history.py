@@ -11,9 +11,9 @@ from contextlib import aclosing
 
 from connectory.model import HistoryBatch, JobFact, Known
 from sources.elastic.api import RESULT_WINDOW, ElasticClient
-from sources.elastic.jobs import CONCURRENCY
 from sources.elastic.listing import PAGE, JobList
 from sources.elastic.mapping import Unreadable
+from sources.rounds import CONCURRENCY
 
 _BATCH = 1_000
 

@@ -1,21 +1,18 @@
 """Which jobs are read, in which order, and what is left for next time (elastic.md §3)."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from datetime import datetime, timedelta
 
 from connectory.model import JobFact, Known, Problem, SystemErrorCode
-from sources.base import SourceAuthFailed, SourceError, SourceMismatch
+from sources.base import SourceAuthFailed, SourceError
 from sources.elastic.api import RESULT_WINDOW, ElasticClient
 from sources.elastic.listing import PAGE, JobList, names
 from sources.elastic.mapping import OPEN_WORDS
 from sources.elastic.places import Places
 from sources.elastic.reading import Reading
-
-#: Requests at once where each asks for one connector or one job.
-CONCURRENCY = 4
+from sources.rounds import ask_all, ask_each
 
 _LOOK = 100
 #: Clocks of servers and workers differ: jobs up to this much older than the newest one known are looked at again.
@@ -24,6 +21,8 @@ _OVERLAP = timedelta(seconds=300)
 _FEW = 4
 #: Connectors whose jobs are still owed, read again in one poll; and jobs that have left the lists, read in one look.
 _OWED_AT_ONCE = _ENDED_AT_ONCE = 100
+#: A server that is down is not asked for the rest.
+_PATIENCE = 1
 
 
 class JobReader:
@@ -83,7 +82,8 @@ class JobReader:
             failures.append(error)
         else:
             rest = reading.missing(jobs)[:_ENDED_AT_ONCE]
-            await self._try_each(rest, lambda job: self._one(job, known, reading), failures)
+            round_ = await ask_each(rest, lambda job: self._one(job, known, reading), patience=_PATIENCE)
+            failures += round_.failures.values()
         if failures and not (reading.jobs or reading.gone or reading.unreadable):
             raise failures[0]
         if failures:
@@ -148,33 +148,12 @@ class JobReader:
 
     async def _each(self, connectors: list[str], read: Callable[[str], Awaitable[None]], reading: Reading) -> None:
         """Read each connector's jobs; those that fail are owed, and one problem tells the first reason."""
-        failures: list[SourceError] = []
-        reading.owed.update(await self._try_each(connectors, read, failures))
-        for failure in failures:
-            if isinstance(failure, SourceAuthFailed):
-                raise failure
-        if failures:
-            reading.failed(failures[0], "jobs of some connectors were not read")
-
-    async def _try_each(
-        self, names: list[str], read: Callable[[str], Awaitable[None]], failures: list[SourceError]
-    ) -> set[str]:
-        """Read each; returns those that were not read. A server that is down, asks for patience or refuses our
-        credentials is not asked for the rest."""
-        unread: set[str] = set()
-
-        async def attempt(name: str) -> None:
-            if any(not isinstance(failure, SourceMismatch) for failure in failures):
-                unread.add(name)
-                return
-            try:
-                await read(name)
-            except SourceError as error:
-                unread.add(name)
-                failures.append(error)
-
-        await _gather(names, attempt)
-        return unread
+        round_ = await ask_each(connectors, read, patience=_PATIENCE)
+        reading.owed.update(round_.failures, round_.unasked)
+        if refusal := round_.first(SourceAuthFailed):
+            raise refusal
+        if failure := round_.first():
+            reading.failed(failure, "jobs of some connectors were not read")
 
     async def _open(self, known: Known, reading: Reading) -> None:
         """See every open job again: by the lists of each open status, and one by one where a list does not help."""
@@ -182,7 +161,7 @@ class JobReader:
             for word in OPEN_WORDS:
                 async for page in self._list.pages(status=word):
                     reading.take(page.results)
-        await _gather(reading.missing(known.open_jobs), lambda job: self._one(job, known, reading))
+        await ask_all(reading.missing(known.open_jobs), lambda job: self._one(job, known, reading))
 
     async def _one(self, job: str, known: Known, reading: Reading) -> None:
         sent = await self._client.job(job)
@@ -200,20 +179,3 @@ def _owed_before(known: Known) -> list[str]:
 def _older(facts: list[JobFact], since: datetime | None) -> bool:
     """Whether the page reaches back beyond ``since``: then every later page lies beyond it, if clocks were right."""
     return since is None or any(fact.created_at is not None and fact.created_at < since for fact in facts)
-
-
-async def _gather(items: list[str], work: Callable[[str], Awaitable[None]]) -> None:
-    """Do ``work`` for every item, a few at a time. The first error ends it and is raised."""
-    queue = iter(items)
-
-    async def worker() -> None:
-        for item in queue:
-            await work(item)
-
-    tasks = [asyncio.ensure_future(worker()) for _ in range(min(CONCURRENCY, len(items)))]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

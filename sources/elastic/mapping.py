@@ -18,21 +18,11 @@ from connectory.model import (
     JobStatus,
     JobTrigger,
     JobType,
-    JsonObject,
 )
-from sources.base import (
-    SECRET_KEY,
-    SourceMismatch,
-    count,
-    details,
-    extra,
-    flag,
-    instant,
-    slug,
-    text,
-    without_secrets,
-)
+from sources.base import SourceMismatch
+from sources.discretion import SECRET_KEY, without_secrets
 from sources.elastic.scheduling import is_unscheduled, longest_distance
+from sources.reading import Reader, count, details, extra, flag, instant, slug, text
 
 CONNECTOR_STATUS = {
     "created": ConnectorStatus.NEEDS_CONFIGURATION,
@@ -63,7 +53,8 @@ OPEN_WORDS = ("in_progress", "canceling", "pending", "suspended")
 _MEBIBYTE = 1 << 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Reader = Callable[[Any], Any]
+#: How a value is read.
+Kind = Callable[[Any], Any]
 
 
 def configuration(value: object) -> Any:
@@ -89,7 +80,7 @@ def _property(name: str, entry: object) -> Any:
 
 
 #: Fields of ElasticConnectorDetails, by the key of the document that each comes from.
-CONNECTOR_DETAILS: dict[str, Reader] = {
+CONNECTOR_DETAILS: dict[str, Kind] = {
     "index_name": text,
     "service_type": text,
     "language": text,
@@ -120,7 +111,7 @@ CONNECTOR_DETAILS: dict[str, Reader] = {
 _CONNECTOR_KEYS = frozenset(CONNECTOR_DETAILS) | {"id", "name", "status", "error", "api_key_secret_id"}
 
 #: Fields of ElasticJobDetails that stand in the job itself …
-JOB_DETAILS: dict[str, Reader] = {
+JOB_DETAILS: dict[str, Kind] = {
     "job_type": lambda value: text(value) or "unknown",
     "trigger_method": lambda value: text(value) or "unknown",
     "indexed_document_volume": count,
@@ -143,7 +134,7 @@ _JOB_KEYS = frozenset(JOB_DETAILS) | {
     "deleted_document_count",
 }
 #: … and in its snapshot of the connector.
-SNAPSHOT_DETAILS: dict[str, Reader] = {
+SNAPSHOT_DETAILS: dict[str, Kind] = {
     "index_name": text,
     "service_type": text,
     "language": text,
@@ -157,24 +148,25 @@ _SNAPSHOT_KEYS = frozenset(SNAPSHOT_DETAILS) | {"id", "api_key_secret_id"}
 
 def connector_fact(sent: object) -> ConnectorFact:
     """One entry of ``GET /_connector`` (elastic.md §5). Raises SourceMismatch."""
-    entry = _object(sent)
-    external_id = _identity(entry)
-    word = text(entry.get("status"))
-    values = _read(entry, CONNECTOR_DETAILS)
+    read = Reader(sent)
+    external_id = read.demand("id", _identity)
+    word = read("status", text)
+    values = _values(read, CONNECTOR_DETAILS)
+    scheduling = read.sent.get("scheduling")
     return ConnectorFact(
         external_id=external_id,
-        name=_field(entry, "name", text) or values["index_name"] or external_id,
+        name=read("name", text) or values["index_name"] or external_id,
         source=slug(values["service_type"]),
         status=CONNECTOR_STATUS.get(word or "", ConnectorStatus.UNKNOWN),
         upstream_status=word,
         last_sync_at=values["last_synced"],
-        error_message=_field(entry, "error", text),
+        error_message=read("error", text),
         is_removed=values["deleted"] is True,
         # the only sign whether a worker exists (elastic.md §5)
         worker_seen_at=values["last_seen"],
-        schedule_seconds=longest_distance(entry.get("scheduling")),
-        is_unscheduled=is_unscheduled(entry.get("scheduling")),
-        details=details("ElasticConnectorDetails", {**values, "extra": extra(entry, _CONNECTOR_KEYS)}),
+        schedule_seconds=longest_distance(scheduling),
+        is_unscheduled=is_unscheduled(scheduling),
+        details=details("ElasticConnectorDetails", {**values, "extra": extra(read.sent, _CONNECTOR_KEYS)}),
     )
 
 
@@ -184,19 +176,19 @@ def job_fact(sent: object) -> JobFact:
     ``total_document_count`` counts the documents of the target index, so it is nobody's expected total; it tells the
     size of the content index only at the good end of a job that moves content.
     """
-    entry = _object(sent)
-    snapshot = _object(entry.get("connector") or {})
-    word = text(entry.get("status"))
+    read = Reader(sent)
+    snapshot = Reader(read.sent.get("connector") or {})
+    word = read("status", text)
     status = JOB_STATUS.get(word or "", JobStatus.UNKNOWN)
-    values = _read(entry, JOB_DETAILS)
+    values = _values(read, JOB_DETAILS)
     job_type = JOB_TYPE.get(values["job_type"], JobType.UNKNOWN)
-    counts = _counts(entry, values["indexed_document_volume"])
-    times = {key: _field(entry, key, instant) for key in ("created_at", "started_at", "completed_at", "last_seen")}
+    counts = _counts(read, values["indexed_document_volume"])
+    times = {key: read(key, instant) for key in ("created_at", "started_at", "completed_at", "last_seen")}
     moves_content = job_type is not JobType.ACCESS_CONTROL
     return JobFact(
-        external_id=_identity(entry),
-        connector=text(snapshot.get("id")),
-        source=slug(_field(snapshot, "service_type", text)),
+        external_id=read.demand("id", _identity),
+        connector=snapshot("id", text),
+        source=slug(snapshot("service_type", text)),
         status=status,
         upstream_status=word,
         type=job_type,
@@ -206,14 +198,14 @@ def job_fact(sent: object) -> JobFact:
         created_at=times["created_at"],
         started_at=times["started_at"],
         completed_at=times["completed_at"],
-        cancel_requested_at=_field(entry, "cancelation_requested_at", instant),
-        canceled_at=_field(entry, "canceled_at", instant),
+        cancel_requested_at=read("cancelation_requested_at", instant),
+        canceled_at=read("canceled_at", instant),
         last_seen_at=times["last_seen"],
-        error_message=_field(entry, "error", text),
-        worker_hostname=_field(entry, "worker_hostname", text),
+        error_message=read("error", text),
+        worker_hostname=read("worker_hostname", text),
         docs_in_index=values["total_document_count"] if status is JobStatus.SUCCEEDED and moves_content else None,
         order_at=times["created_at"] or times["started_at"] or times["last_seen"] or _EPOCH,
-        details=details("ElasticJobDetails", values | _snapshot_details(snapshot, entry)),
+        details=details("ElasticJobDetails", values | _snapshot_details(snapshot, read)),
     )
 
 
@@ -242,34 +234,18 @@ def named(sent: object) -> str | None:
     return (text(identity) or "")[:80] if isinstance(identity, str) and identity else None
 
 
-def _object(value: object) -> JsonObject:
-    if not isinstance(value, Mapping):
-        raise SourceMismatch(f"expected an object, got {type(value).__name__}")
-    return value
+def _identity(value: object) -> str | None:
+    return text(value) or None
 
 
-def _identity(entry: JsonObject) -> str:
-    identity = _field(entry, "id", text)
-    if not identity:
-        raise SourceMismatch("id is missing")
-    return str(identity)
+def _values(read: Reader, kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    return {key: read(key, kind) for key, kind in kinds.items()}
 
 
-def _field(entry: JsonObject, key: str, reader: Reader) -> Any:
-    try:
-        return reader(entry.get(key))
-    except SourceMismatch as mismatch:
-        raise SourceMismatch(f"{key}: {mismatch}") from None
-
-
-def _read(entry: JsonObject, readers: Mapping[str, Reader]) -> dict[str, Any]:
-    return {key: _field(entry, key, reader) for key, reader in readers.items()}
-
-
-def _counts(entry: JsonObject, mebibytes: int | None) -> CountsFact:
+def _counts(read: Reader, mebibytes: int | None) -> CountsFact:
     return CountsFact(
-        indexed=_field(entry, "indexed_document_count", count),
-        deleted=_field(entry, "deleted_document_count", count),
+        indexed=read("indexed_document_count", count),
+        deleted=read("deleted_document_count", count),
         volume_bytes=None if mebibytes is None else count(mebibytes * _MEBIBYTE),
     )
 
@@ -278,8 +254,8 @@ def _processed(counts: CountsFact) -> int | None:
     return None if counts.indexed is None else count(counts.indexed + (counts.deleted or 0))
 
 
-def _snapshot_details(snapshot: JsonObject, entry: JsonObject) -> dict[str, Any]:
-    values = _read(snapshot, SNAPSHOT_DETAILS)
-    values["extra"] = extra(entry, _JOB_KEYS)
-    unknown = extra(snapshot, _SNAPSHOT_KEYS)
+def _snapshot_details(snapshot: Reader, job: Reader) -> dict[str, Any]:
+    values = _values(snapshot, SNAPSHOT_DETAILS)
+    values["extra"] = extra(job.sent, _JOB_KEYS)
+    unknown = extra(snapshot.sent, _SNAPSHOT_KEYS)
     return values if unknown is None else {**values, "connector_extra": unknown}

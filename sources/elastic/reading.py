@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from connectory.model import JobFact, Problem, SystemErrorCode
-from sources.base import SourceError, SourceRateLimited, SourceUnreachable
+from sources.base import SourceError
 from sources.elastic.mapping import Unreadable
 
 
@@ -41,5 +41,4 @@ class Reading:
         return [job for job in jobs if not (job in self.jobs or job in self.gone or job in self.unreadable)]
 
     def failed(self, error: SourceError, what: str) -> None:
-        wait = error.retry_after if isinstance(error, SourceRateLimited | SourceUnreachable) else None
-        self.problems.append(Problem(error.code, f"{what}: {error}", retry_after=wait))
+        self.problems.append(error.problem(what))

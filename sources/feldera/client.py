@@ -3,45 +3,24 @@
 Whatever the pipeline's state explains is no error: a stopped one shows its configured connectors, without counters.
 """
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from connectory.model import ConnectorFact, HistoryBatch, Known, Observation, Problem, SystemErrorCode
-from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable
+from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited
 from sources.feldera.memory import Memory
 from sources.feldera.pipelines import Pipeline, read_pipeline
-from sources.feldera.reading import by_turns
 from sources.feldera.survey import Reading, survey
 from sources.feldera.wire import FelderaClient, PipelineUnknown
+from sources.reading import by_turns
+from sources.rounds import Round, ask_each
 
 if TYPE_CHECKING:
     from sources.feldera import FelderaSettings
 
-#: Pipelines that are read at once.
-CONCURRENCY = 4
 #: After so many pipelines stayed silent, the rest of them wait for the next poll.
 PATIENCE = 8
-
-
-@dataclass
-class _Round:
-    """One round over pipelines while it goes on."""
-
-    waiting: deque[str]
-    readings: dict[str, Reading] = field(default_factory=dict)
-    #: pipelines that are not there any more
-    unknown: set[str] = field(default_factory=set)
-    problems: list[Problem] = field(default_factory=list)
-    errors: dict[str, SourceError] = field(default_factory=dict)
-    fatal: SourceAuthFailed | None = None
-    silent: int = 0
-
-    @property
-    def complete(self) -> bool:
-        return not self.errors and not self.waiting and all(reading.complete for reading in self.readings.values())
 
 
 class FelderaSource(Source):
@@ -68,10 +47,10 @@ class FelderaSource(Source):
         async def read(name: str) -> Reading:
             return await survey(self.http, pipelines[name], self._memory)
 
-        round_ = await self._go_round(pipelines, read)
-        if round_.fatal is not None:
-            raise round_.fatal
-        readings = [round_.readings[name] for name in pipelines if name in round_.readings]
+        round_, unknown = await self._go_round(pipelines, read)
+        if refusal := round_.first(SourceAuthFailed):
+            raise refusal
+        readings = [round_.told[name] for name in pipelines if name in round_.told]
         open_jobs = {job: name for job in known.open_jobs if self._is_chosen(name := _pipeline_of(job))}
         # one answer without a pipeline is not believed, as with connectors
         served = {_pipeline_of(name) for name, row in known.connectors.items() if not row.missed_polls}
@@ -80,9 +59,9 @@ class FelderaSource(Source):
         return Observation(
             connectors=tuple(fact for reading in readings for fact in _facts(reading, known)),
             jobs=tuple(job for reading in readings for job in reading.jobs.values()),
-            complete=complete and round_.complete,
-            canceled_jobs=_ended(open_jobs, round_, absent),
-            problems=(*problems, *round_.problems, *_of(readings)),
+            complete=complete and _is_complete(round_),
+            canceled_jobs=_ended(open_jobs, round_.told, absent | unknown),
+            problems=(*problems, *_problems(round_)),
         )
 
     async def look(self, known: Known, jobs: frozenset[str]) -> Observation:
@@ -96,16 +75,16 @@ class FelderaSource(Source):
             reading.problems[:0] = problems
             return reading
 
-        round_ = await self._go_round(sorted(set(asked.values())), read)
-        readings = list(round_.readings.values())
-        if not readings and not round_.unknown and (error := round_.fatal or next(iter(round_.errors.values()), None)):
-            raise error
+        round_, unknown = await self._go_round(sorted(set(asked.values())), read)
+        readings = list(round_.told.values())
+        if (failure := round_.first(SourceAuthFailed) or round_.first()) and not readings and not unknown:
+            raise failure
         return Observation(
             connectors=tuple(c for reading in readings if reading.complete for c in reading.connectors.values()),
             jobs=tuple(job for reading in readings for job in reading.jobs.values()),
             complete=False,
-            canceled_jobs=_ended(asked, round_, round_.unknown),
-            problems=(*round_.problems, *_of(readings)),
+            canceled_jobs=_ended(asked, round_.told, unknown),
+            problems=_problems(round_),
         )
 
     async def history(self, known: Known, connectors: frozenset[str]) -> AsyncIterator[HistoryBatch]:
@@ -127,7 +106,7 @@ class FelderaSource(Source):
             try:
                 pipeline = read_pipeline(entry, noticed)
             except SourceMismatch as error:
-                problems.append(Problem(error.code, str(error)))
+                problems.append(error.problem("an entry of the list of pipelines"))
                 continue
             if self._is_chosen(pipeline.name):
                 found.setdefault(pipeline.name, pipeline)
@@ -141,48 +120,41 @@ class FelderaSource(Source):
             for name in names
         ]
 
-    async def _go_round(self, names: Iterable[str], read: Callable[[str], Awaitable[Reading]]) -> _Round:
-        """Read these pipelines, a few at once, those that were silent last time after the others."""
-        round_ = _Round(deque(sorted(names, key=self._memory.silent.__contains__)))
+    async def _go_round(
+        self, names: Iterable[str], read: Callable[[str], Awaitable[Reading]]
+    ) -> tuple[Round[str, Reading], set[str]]:
+        """Read these pipelines, those that were silent last time after the others. Tells, too, which are not there any
+        more."""
+        in_turn = sorted(names, key=self._memory.silent.__contains__)
+        round_ = await ask_each(in_turn, read, is_silent=_is_silent, patience=PATIENCE)
+        unknown = round_.take_out(PipelineUnknown)
+        outcomes: dict[str, Reading | SourceError] = {**round_.told, **round_.failures}
+        for name, outcome in outcomes.items():
+            (self._memory.silent.add if _is_silent(outcome) else self._memory.silent.discard)(name)
+        return round_, unknown
 
-        async def work() -> None:
-            while round_.waiting:
-                name = round_.waiting.popleft()
-                try:
-                    round_.readings[name] = await read(name)
-                except PipelineUnknown:
-                    round_.unknown.add(name)
-                except SourceError as error:
-                    self._note(round_, name, error)
-                else:
-                    self._judge_silence(round_, name, round_.readings[name].silent)
 
-        await asyncio.gather(*(work() for _ in range(min(CONCURRENCY, len(round_.waiting)))))
-        return round_
+def _is_silent(outcome: Reading | SourceError) -> bool:
+    return outcome.silent if isinstance(outcome, Reading) else outcome.code is SystemErrorCode.TIMEOUT
 
-    def _note(self, round_: _Round, name: str, error: SourceError) -> None:
-        """An error that leaves a pipeline unread. Refused credentials and a rate limit concern all the others too."""
-        round_.errors[name] = error
-        wait = getattr(error, "retry_after", None) if isinstance(error, SourceRateLimited) else None
-        round_.problems.append(Problem(error.code, f"pipeline {name}: {error}", retry_after=wait))
-        if isinstance(error, SourceAuthFailed):
-            round_.fatal = error
-        if isinstance(error, SourceAuthFailed | SourceRateLimited):
-            self._give_up(round_)
-        self._judge_silence(round_, name, error.code is SystemErrorCode.TIMEOUT)
 
-    def _judge_silence(self, round_: _Round, name: str, silent: bool) -> None:
-        (self._memory.silent.add if silent else self._memory.silent.discard)(name)
-        round_.silent += silent
-        if round_.silent >= PATIENCE:
-            self._give_up(round_)
+def _is_complete(round_: Round[str, Reading]) -> bool:
+    return not round_.failures and not round_.unasked and all(reading.complete for reading in round_.told.values())
 
-    def _give_up(self, round_: _Round) -> None:
-        for name in round_.waiting:
-            problem = Problem(SystemErrorCode.UPSTREAM_ERROR, f"pipeline {name}: not asked, after what others answered")
-            round_.problems.append(problem)
-            round_.errors[name] = SourceUnreachable(problem.message, code=problem.code)
-        round_.waiting.clear()
+
+def _problems(round_: Round[str, Reading]) -> list[Problem]:
+    unasked = "not asked, after what others answered"
+    return [
+        *(_problem(name, error) for name, error in round_.failures.items()),
+        *(Problem(SystemErrorCode.UPSTREAM_ERROR, f"pipeline {name}: {unasked}") for name in round_.unasked),
+        *(problem for name in sorted(round_.told) for problem in round_.told[name].problems),
+    ]
+
+
+def _problem(name: str, error: SourceError) -> Problem:
+    """An error that leaves a pipeline unread. A wait that it asks for is this pipeline's, unless it is a rate limit."""
+    problem = error.problem(f"pipeline {name}")
+    return problem if isinstance(error, SourceRateLimited) else replace(problem, retry_after=None)
 
 
 def _pipeline_of(job: str) -> str:
@@ -198,16 +170,9 @@ def _facts(reading: Reading, known: Known) -> list[ConnectorFact]:
     ]
 
 
-def _ended(open_jobs: Mapping[str, str], round_: _Round, absent: Iterable[str]) -> frozenset[str]:
+def _ended(open_jobs: Mapping[str, str], readings: Mapping[str, Reading], gone: set[str]) -> frozenset[str]:
     """Open jobs (→ pipeline) whose run is over: their pipeline is gone, has no process, or runs another incarnation,
     or their endpoint has left it."""
-    gone = {*absent, *round_.unknown}
     return frozenset(
-        job
-        for job, name in open_jobs.items()
-        if name in gone or (name in round_.readings and round_.readings[name].has_ended(job))
+        job for job, name in open_jobs.items() if name in gone or (name in readings and readings[name].has_ended(job))
     )
-
-
-def _of(readings: Iterable[Reading]) -> list[Problem]:
-    return [problem for reading in readings for problem in reading.problems]

@@ -16,10 +16,10 @@ from connectory.model import (
     Problem,
     SystemErrorCode,
 )
-from sources.base import details, instant
 from sources.feldera.pipelines import Pipeline, Run
 from sources.feldera.reports import RECORD_ERRORS, Endpoint, Live
 from sources.feldera.statuses import job_status, live_status, resting_status
+from sources.reading import details, instant
 
 
 def connector(endpoint: Endpoint, live: Live | None) -> ConnectorFact:

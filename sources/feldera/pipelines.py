@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from connectory.model import JsonObject, Problem
-from sources.base import flag, instant, slug, text
-from sources.feldera.discretion import stripped
-from sources.feldera.reading import Reader, epoch_seconds, mapping, unknown
+from sources.feldera.discretion import extra, stripped, unknown
+from sources.feldera.reading import epoch_seconds
+from sources.reading import LenientReader, flag, instant, json_object, mismatches, slug, text
 
 #: What only the selector ``all`` adds: the program and how it is run. Its text quotes connectors with their secrets.
 PROGRAM_KEYS = frozenset(
@@ -42,20 +42,19 @@ class Pipeline:
 
 def read_pipeline(entry: object, problems: list[Problem]) -> Pipeline:
     """Raises SourceMismatch for what is no pipeline or has no name."""
-    read = Reader("an entry of the list of pipelines", entry, problems)
-    name = read.demand("name", text)
-    read.about = f"pipeline {name}"
-    runtime = read.inner("deployment_runtime_status_details")
-    return Pipeline(
-        name=name,
+    read = LenientReader(entry)
+    pipeline = Pipeline(
+        name=read.demand("name", text),
         word=read("deployment_status", text),
-        error=stripped(read("deployment_error", mapping)),
-        reason=runtime("reason", text) if runtime else None,
+        error=stripped(read("deployment_error", json_object)),
+        reason=read.inner("deployment_runtime_status_details")("reason", text),
         deployment=read("deployment_id", text),
         provisioned_at=read("deployment_resources_status_since", instant),
         edition=tuple(str(read.sent.get(key)) for key in _EDITION),
-        shown=read.others(_OWN_FIELDS | PROGRAM_KEYS) or {},
+        shown=extra(read.sent, _OWN_FIELDS | PROGRAM_KEYS) or {},
     )
+    problems += mismatches(f"pipeline {pipeline.name}", read.complaints)
+    return pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +72,17 @@ class Program:
 def read_program(entry: JsonObject, problems: list[Problem]) -> Program:
     """``program_info`` of a pipeline read with the selector ``all``: null until its SQL is compiled."""
     settings = {key: stripped(entry[key], key) for key in _SETTINGS if key in entry}
-    info = Reader(f"pipeline {entry.get('name')}", entry, problems).inner("program_info")
-    if info is None:
-        return Program(settings=settings)
-    inputs, outputs = (_configured(info, key) for key in ("input_connectors", "output_connectors"))
+    read = LenientReader(entry)
+    info = read.inner("program_info")
+    inputs, outputs = (_configured(info.inner(key)) for key in ("input_connectors", "output_connectors"))
     streams = {config.get("stream") for config in (*inputs.values(), *outputs.values())}
-    relations = streams | _relations(info("schema", mapping) or {})
+    relations = streams | _relations(info("schema", json_object) or {})
+    problems += mismatches(f"pipeline {entry.get('name')}", read.complaints)
     return Program(inputs, outputs, frozenset(name for name in relations if isinstance(name, str)), settings)
 
 
-def _configured(info: Reader, key: str) -> dict[str, JsonObject]:
-    inner = info.inner(key)
-    if inner is None:
-        return {}
-    found = {name: inner(name, mapping) for name in inner.sent}
+def _configured(read: LenientReader) -> dict[str, JsonObject]:
+    found = {name: read(name, json_object) for name in read.sent}
     return {text(name) or "": stripped(config) for name, config in found.items() if config is not None}
 
 
@@ -170,9 +166,7 @@ _STEADY_NUMBERS = frozenset({"memory_pressure_epoch", "transaction_id"})
 
 def read_run(body: JsonObject, pipeline: Pipeline, problems: list[Problem]) -> Run:
     """A server that names no incarnation is told apart by the deployment, and by its start as a last resort."""
-    about = f"stats of pipeline {pipeline.name}"
-    answer = Reader(about, body, problems)
-    read = answer.inner("global_metrics") or Reader(about, {}, problems)
+    read = LenientReader(body).inner("global_metrics")
     started_at = read("start_time", epoch_seconds) or pipeline.provisioned_at
     incarnation = read("incarnation_uuid", text) or pipeline.deployment
     shown = {key: unknown(value, key) for key, value in read.sent.items() if _is_steady(key, value)}
@@ -180,13 +174,15 @@ def read_run(body: JsonObject, pipeline: Pipeline, problems: list[Problem]) -> R
     for key, value in body.items():
         if key not in ("global_metrics", "inputs", "outputs"):
             shown[key] = unknown(value, key)
-    return Run(
+    run = Run(
         incarnation=incarnation or (started_at.isoformat() if started_at else None),
         started_at=started_at,
         state=read("state", text),
         complete=bool(read("pipeline_complete", flag)) and _all_ended(body.get("inputs")),
         shown=shown,
     )
+    problems += mismatches(f"stats of pipeline {pipeline.name}", read.complaints)
+    return run
 
 
 def _all_ended(inputs: object) -> bool:

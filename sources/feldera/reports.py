@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from connectory.model import JsonObject, Problem
-from sources.base import count, flag, instant, text
-from sources.feldera.discretion import discreet, stripped
+from sources.feldera.discretion import discreet, extra, stripped, unknown
 from sources.feldera.pipelines import Pipeline, Program, Run, source_of, split_name
-from sources.feldera.reading import Reader, error_texts, free, mapping, unknown
+from sources.feldera.reading import error_texts
 from sources.feldera.statuses import Signs
+from sources.reading import LenientReader, count, flag, instant, json_object, mismatches, text
 
 #: Metrics that count (feldera.md §4, §5); what else is sent under ``metrics`` is kept as it is.
 COUNTERS = {
@@ -117,11 +117,10 @@ def read_endpoint(
     sent: object, pipeline: Pipeline, program: Program, run: Run, *, is_input: bool, problems: list[Problem]
 ) -> tuple[Endpoint, Live]:
     """One InputEndpointStatus (feldera.md §4) or OutputEndpointStatus (§5). Raises SourceMismatch without a name."""
-    read = Reader(f"an endpoint of pipeline {pipeline.name}", sent, problems)
+    read = LenientReader(sent)
     name = read.demand("endpoint_name", text)
-    read.about = f"{pipeline.name}/{name}"
     # until 2025-12 the whole configuration came along
-    told = stripped(read("config", mapping)) or {}
+    told = stripped(read("config", json_object)) or {}
     configured = (program.inputs if is_input else program.outputs).get(name)
     endpoint = Endpoint(
         pipeline=pipeline,
@@ -134,15 +133,14 @@ def read_endpoint(
     metrics = _metrics(read.inner("metrics"), COUNTERS[is_input])
     texts, counted = RECORD_ERRORS[is_input]
     fatal, paused = read("fatal_error", discreet), read("paused", flag)
-    frontier = read.inner("completed_frontier")
-    return endpoint, Live(
+    live = Live(
         metrics=metrics,
         fatal_error=fatal,
         paused=paused,
         barrier=read("barrier", flag),
-        health=free(read("health", mapping)),
-        frontier=free(frontier.sent) if frontier else None,
-        completed_at=frontier("completed_at", instant) if frontier else None,
+        health=stripped(read("health", json_object)),
+        frontier=stripped(read("completed_frontier", json_object)),
+        completed_at=read.inner("completed_frontier")("completed_at", instant),
         record_errors=_texts(read, texts, metrics.get(counted)),
         transport_errors=_texts(read, "transport_errors", metrics.get("num_transport_errors")),
         signs=Signs(
@@ -153,22 +151,22 @@ def read_endpoint(
             paused=paused or False,
             erred=bool(metrics.get(counted) or metrics.get("num_transport_errors")),
         ),
-        extra=read.others(_KEYS),
+        extra=extra(read.sent, _KEYS),
     )
+    problems += mismatches(endpoint.external_id, read.complaints)
+    return endpoint, live
 
 
-def _metrics(read: Reader | None, counters: frozenset[str]) -> dict[str, Any]:
-    if read is None:
-        return {}
+def _metrics(read: LenientReader, counters: frozenset[str]) -> dict[str, Any]:
     metrics = {key: read(key, count) if key in counters else unknown(value) for key, value in read.sent.items()}
     if "end_of_input" in metrics:
         metrics["end_of_input"] = read("end_of_input", flag)
     return metrics
 
 
-def _texts(read: Reader, key: str, counted: int | None) -> list[dict[str, Any]] | None:
+def _texts(read: LenientReader, key: str, counted: int | None) -> list[dict[str, Any]] | None:
     """The counter knows whether there was an error at all: a list that is missing or empty does not (§12.1)."""
-    texts = read(key, lambda value: error_texts(f"{read.about}: {key}", value, read.problems))
+    texts = read(key, lambda value: error_texts(value, read.complaints, f"{key}."))
     if counted is None or texts:
         return texts
     return [] if counted == 0 else None

@@ -8,10 +8,10 @@ from sources.base import SourceAuthFailed, SourceError, SourceMismatch, SourceRa
 from sources.feldera import mapping
 from sources.feldera.memory import LISTS, Memory, Texts, counted_errors, lacks_texts
 from sources.feldera.pipelines import Pipeline, Program, Run, read_program, read_run, split_name
-from sources.feldera.reading import by_turns
 from sources.feldera.reports import Endpoint, read_endpoint
 from sources.feldera.statuses import ENDED, SILENT
 from sources.feldera.wire import FelderaClient, NotServed, PipelineUnknown
+from sources.reading import by_turns
 
 #: Errors that concern every pipeline.
 _EVERYBODYS = (PipelineUnknown, SourceAuthFailed, SourceRateLimited)
@@ -137,7 +137,7 @@ async def _read_live(
                 raise
             except SourceMismatch as error:
                 reading.complete = False
-                problems.append(Problem(error.code, str(error)))
+                problems.append(error.problem(f"an endpoint of pipeline {pipeline.name}"))
                 continue
             if endpoint.external_id in reading.connectors:
                 continue

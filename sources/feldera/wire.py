@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from connectory.model import SystemErrorCode
-from sources.base import ActionNotSupported, SourceAuthFailed, SourceMismatch, SourceUnreachable, secret
+from sources.base import ActionNotSupported, SourceAuthFailed, SourceMismatch, SourceUnreachable
 from sources.feldera.discretion import discreet
-from sources.http import Answer, HttpClient
+from sources.http import Answer, HttpClient, bearer, segment
 
 if TYPE_CHECKING:
     from sources.feldera import FelderaSettings
@@ -45,8 +44,7 @@ class FelderaClient(HttpClient):
     """Requests below ``/v0``, with the token when there is one."""
 
     def __init__(self, settings: "FelderaSettings") -> None:
-        token = secret(settings.token)
-        super().__init__(settings, headers={"Authorization": f"Bearer {token}"} if token else None)
+        super().__init__(settings, headers={"Authorization": bearer(settings.token)} if settings.token else None)
         self._base = f"{self._base.removesuffix('/v0')}/v0"
 
     async def pipelines(self) -> list[Any]:
@@ -67,8 +65,8 @@ class FelderaClient(HttpClient):
     async def endpoint(self, name: str, relation: str, connector: str, *, is_input: bool) -> Mapping[str, Any]:
         """One endpoint with its error texts. The relation is quoted, so that SQL takes it exactly (feldera.md §2)."""
         kind = "tables" if is_input else "views"
-        relation = quote(f'"{relation}"', safe="")
-        return await self._object(f"{_path(name)}/{kind}/{relation}/connectors/{quote(connector, safe='')}/stats")
+        relation = segment(f'"{relation}"')
+        return await self._object(f"{_path(name)}/{kind}/{relation}/connectors/{segment(connector)}/stats")
 
     async def _object(self, path: str, params: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         body = await self.get(path, params)
@@ -109,4 +107,4 @@ def _told_status(body: Mapping[str, Any]) -> str | None:
 
 
 def _path(name: str) -> str:
-    return f"/pipelines/{quote(name, safe='')}"
+    return f"/pipelines/{segment(name)}"

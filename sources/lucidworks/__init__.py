@@ -1,11 +1,11 @@
 """Lucidworks: the data sources and crawls of LucidWorks Search 2.x, and of Fusion by its job API (lucidworks.md)."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
 from connectory.model import Capability
-from sources.base import ROLLED_UP, SourceKind, SystemSettings
+from sources.base import ROLLED_UP, SourceKind, SystemSettings, belong_together
 from sources.lucidworks.client import LucidworksSource
 from sources.lucidworks.simulator import PASSWORD, USERNAME, simulator
 
@@ -26,13 +26,8 @@ class LucidworksSettings(SystemSettings):
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
-        if (self.username is None) != (self.password is None):
-            raise ValueError("username and password belong together; one of them is missing")
+        belong_together(self.username, self.password)
         return self
-
-
-def _simulator_settings(url: str) -> dict[str, Any]:
-    return {"url": url, "username": USERNAME, "password": PASSWORD}
 
 
 SOURCE = SourceKind(
@@ -43,5 +38,5 @@ SOURCE = SourceKind(
     # a data source tells nothing but its settings: all of this stands in its crawls
     rolls_up=ROLLED_UP,
     simulator=simulator,
-    simulator_settings=_simulator_settings,
+    simulator_settings=lambda url: {"url": url, "username": USERNAME, "password": PASSWORD},
 )

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from connectory.model import ConnectorFact, HistoryBatch, JobFact, Known, Observation, Problem, SystemErrorCode
-from sources.base import Source, SourceError, SourceMismatch
+from connectory.model import ConnectorFact, HistoryBatch, JobFact, Known, Observation, Problem
+from sources.base import Source, SourceError, SourceMismatch, by_connector
 from sources.lucidworks.fusion import FusionDialect
 from sources.lucidworks.rounds import ask_each, failures_of, gravest, problems_of
 from sources.lucidworks.runs import Past, Run, merged, started_of
 from sources.lucidworks.search import SearchDialect
 from sources.lucidworks.survey import Dialect, Sighting, State, Survey
 from sources.lucidworks.wire import LucidworksClient
+from sources.reading import mismatches
 
 if TYPE_CHECKING:
     from sources.lucidworks import LucidworksSettings
@@ -114,11 +115,7 @@ class LucidworksSource(Source):
 
         A status says too little of its data source to make a connector's fact.
         """
-        wanted: dict[str, set[str]] = {}
-        for job in jobs:
-            if name := known.open_jobs.get(job):
-                wanted.setdefault(name, set()).add(job)
-        found = await self._look_at(wanted)
+        found = await self._look_at(by_connector(known, jobs))
         failures = failures_of(found)
         if failures and len(failures) == len(found):
             raise gravest(failures.values())
@@ -141,13 +138,13 @@ class LucidworksSource(Source):
             job = state.run.job(name) if state.run else None
             hidden = open_jobs - ({job.external_id} if job else set())
             if not hidden and not (job and job.ended and self._dialect.history_says_more):
-                return _Told([job] if job else [], set(), _problems(name, state.complaints))
+                return _Told([job] if job else [], set(), mismatches(f"data source {name}", state.complaints))
             past = (await self._dialect.pasts([name]))[name]
             if isinstance(past, SourceError):
                 raise past
             since = min(filter(None, map(started_of, open_jobs)), default=None)
             told = _Told.of(name, state.run, past, open_jobs, since)
-            told.problems += _problems(name, (*state.complaints, *past.complaints))
+            told.problems += mismatches(f"data source {name}", (*state.complaints, *past.complaints))
             return told
 
         return await ask_each(sorted(wanted), ask)
@@ -183,12 +180,10 @@ class _Poll:
     jobs: list[JobFact] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
     #: open jobs known, by data source
-    open_jobs: dict[str, set[str]] = field(default_factory=dict)
+    open_jobs: dict[str, set[str]] = field(init=False)
 
     def __post_init__(self) -> None:
-        for job, name in self.known.open_jobs.items():
-            if name is not None:
-                self.open_jobs.setdefault(name, set()).add(job)
+        self.open_jobs = by_connector(self.known, self.known.open_jobs)
 
     def is_news(self, sighting: Sighting) -> bool:
         """Whether the latest run is not one that is long known to have ended."""
@@ -233,7 +228,3 @@ def _story(name: str, state: State | SourceError, past: Past | SourceError) -> I
     assert isinstance(state, State)
     assert isinstance(past, Past)
     return _jobs(name, state.run, past)
-
-
-def _problems(name: str, complaints: Iterable[str]) -> list[Problem]:
-    return [Problem(SystemErrorCode.MISMATCH, f"data source {name}: {said}") for said in dict.fromkeys(complaints)]

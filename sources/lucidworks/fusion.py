@@ -4,13 +4,14 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch
+from sources.http import segment
 from sources.lucidworks import fusion_mapping as mapping
 from sources.lucidworks.mapping import unread
-from sources.lucidworks.reading import Entry
 from sources.lucidworks.rounds import ask_each, failures_of, problems_of
 from sources.lucidworks.runs import Past
 from sources.lucidworks.survey import Sighting, State, Survey, past_of, state_of
-from sources.lucidworks.wire import LucidworksClient, segment
+from sources.lucidworks.wire import LucidworksClient
+from sources.reading import LenientReader, identifier
 
 if TYPE_CHECKING:
     from sources.lucidworks import LucidworksSettings
@@ -49,9 +50,9 @@ class FusionDialect:
             survey.covered.add("")
         return survey
 
-    async def _sources(self, survey: Survey) -> dict[str, Entry] | None:
+    async def _sources(self, survey: Survey) -> dict[str, LenientReader] | None:
         """The data sources by id; None when the server does not tell, or not to us: the job list names them, too."""
-        sources: dict[str, Entry] = {}
+        sources: dict[str, LenientReader] = {}
         for collection in self._wanted or (None,):
             try:
                 entries = await self._http.find_list(
@@ -67,18 +68,18 @@ class FusionDialect:
                 return None
             for place, sent in enumerate(entries):
                 try:
-                    entry = Entry(sent)
+                    entry = LenientReader(sent)
                 except SourceMismatch as error:
                     survey.complain(f"entry {place} of the data sources: {error}")
                     continue
-                name = entry.identifier("id")
+                name = entry("id", identifier)
                 if name is None:
                     survey.complain(f"entry {place} of the data sources: id: missing or not readable")
                 else:
                     sources.setdefault(name, entry)
         return sources
 
-    async def _jobs(self, survey: Survey, sources: dict[str, Entry] | None) -> dict[str, Any]:
+    async def _jobs(self, survey: Survey, sources: dict[str, LenientReader] | None) -> dict[str, Any]:
         """What was sent of each data source's job, by id; or the error of asking."""
         entries = await self._job_list()
         if entries is None:
@@ -91,7 +92,7 @@ class FusionDialect:
         jobs: dict[str, Any] = {}
         for place, sent in enumerate(entries):
             try:
-                name = mapping.source_of(Entry(sent))
+                name = mapping.source_of(LenientReader(sent))
             except SourceMismatch as error:
                 survey.complain(f"entry {place} of the jobs: {error}")
                 continue
@@ -108,11 +109,11 @@ class FusionDialect:
             self._has_jobs = True
         return entries
 
-    def _sight(self, survey: Survey, name: str, entry: Entry | None, told: Any) -> None:
+    def _sight(self, survey: Survey, name: str, entry: LenientReader | None, told: Any) -> None:
         job, run, unreadable = None, None, isinstance(told, SourceError)
         if not unreadable and told:
             try:
-                job = Entry(told)
+                job = LenientReader(told)
                 run = mapping.run(job)
             except SourceMismatch as error:
                 survey.complain(f"job of data source {name}: {error}")
@@ -144,7 +145,7 @@ class FusionDialect:
         found: dict[str, State | SourceError] = dict.fromkeys(sources, State())
         for sent in entries:
             try:
-                name = mapping.source_of(Entry(sent))
+                name = mapping.source_of(LenientReader(sent))
             except SourceMismatch:
                 continue
             if name in found:

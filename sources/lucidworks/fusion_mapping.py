@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from connectory.model import ConnectorFact, ConnectorStatus, CountsFact, JobStatus
-from sources.base import SourceMismatch, count, details, slug
+from sources.base import SourceMismatch
 from sources.lucidworks import mapping
-from sources.lucidworks.reading import Entry, discreet
+from sources.lucidworks.reading import discreet, rest, said
 from sources.lucidworks.runs import Run
+from sources.reading import LenientReader, count, details, instant, slug
 
 RESOURCE = "datasource:"
 
@@ -51,30 +52,30 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def source_of(entry: Entry) -> str | None:
+def source_of(entry: LenientReader) -> str | None:
     """The data source that an entry of the job list is about; None for another kind of job."""
-    resource = entry.text("resource")
+    resource = entry("resource", said)
     if resource is None:
         raise SourceMismatch("resource: missing or not readable")
     return resource.removeprefix(RESOURCE) if resource.startswith(RESOURCE) else None
 
 
-def connector(number: str, entry: Entry | None, job: Entry | None) -> ConnectorFact:
+def connector(number: str, entry: LenientReader | None, job: LenientReader | None) -> ConnectorFact:
     """The data source ``number`` with its job; either may be missing."""
     word = _word(job) if job else None
     status = CONNECTOR_STATUS.get(word and word.upper(), ConnectorStatus.UNKNOWN)
-    kind = entry.text("type") if entry else None
-    collection = entry.inner("properties").text("collection") if entry else None
+    kind = entry("type", said) if entry else None
+    collection = entry.inner("properties")("collection", said) if entry else None
     standing = {key: job.sent[key] for key in sorted(_STANDING) if key in job.sent} if job else {}
     return ConnectorFact(
         external_id=number,
-        name=((entry.text("name") if entry else None) or number).strip() or number,
+        name=((entry("name", said) if entry else None) or number).strip() or number,
         source=slug((kind or "").rpartition(".")[2]),
         status=status,
         upstream_status=word,
         error_message=_reason(job) if job and status in mapping.TROUBLED else None,
-        created_at=entry.instant("created") if entry else None,
-        updated_at=entry.instant("modified") if entry else None,
+        created_at=entry("created", instant) if entry else None,
+        updated_at=entry("modified", instant) if entry else None,
         details=details(
             "LucidworksDataSourceDetails",
             {
@@ -84,13 +85,13 @@ def connector(number: str, entry: Entry | None, job: Entry | None) -> ConnectorF
                 "batch_job": None,
                 "crawl_state": word,
                 "job_id": None,
-                "extra": {"type": kind, **(entry.rest(_SOURCE_KEYS) if entry else {}), **standing},
+                "extra": {"type": kind, **(rest(entry, _SOURCE_KEYS) if entry else {}), **standing},
             },
         ),
     )
 
 
-def run(entry: Entry) -> Run | None:
+def run(entry: LenientReader) -> Run | None:
     """The run that any of the shapes tells of; None when there was none.
 
     Raises SourceMismatch when there was one and its state or its start cannot be read.
@@ -114,7 +115,7 @@ def run(entry: Entry) -> Run | None:
     if stopped is not None and stopped < started:
         entry.complaints.append("end: earlier than the start")
         stopped = None
-    rest = {key: value for key, value in extra.rest({"counters"}).items() if not key.startswith(_COUNTER)}
+    others = {key: value for key, value in rest(extra, {"counters"}).items() if not key.startswith(_COUNTER)}
     return Run(
         word=word,
         status=status,
@@ -122,19 +123,19 @@ def run(entry: Entry) -> Run | None:
         stopped=stopped,
         counts=counts,
         message=_reason(entry),
-        extra={**rest, **entry.rest(_RUN_KEYS), **({"counters": numbers} if numbers else {})},
+        extra={**others, **rest(entry, _RUN_KEYS), **({"counters": numbers} if numbers else {})},
     )
 
 
-def _word(entry: Entry) -> str | None:
-    return next((word for key in _WORDS if (word := entry.text(key))), None)
+def _word(entry: LenientReader) -> str | None:
+    return next((word for key in _WORDS if (word := entry(key, said))), None)
 
 
-def _first(entry: Entry, extra: Entry, keys: tuple[str, ...]) -> datetime | None:
-    return next((moment for part in (entry, extra) for key in keys if (moment := part.instant(key))), None)
+def _first(entry: LenientReader, extra: LenientReader, keys: tuple[str, ...]) -> datetime | None:
+    return next((moment for part in (entry, extra) for key in keys if (moment := part(key, instant))), None)
 
 
-def _reason(entry: Entry) -> str | None:
+def _reason(entry: LenientReader) -> str | None:
     """Why a run failed: text, or an object with a message."""
     for part in (entry, entry.inner("extra")):
         for key in _REASONS:
@@ -145,7 +146,7 @@ def _reason(entry: Entry) -> str | None:
     return None
 
 
-def _numbers(entry: Entry, extra: Entry) -> dict[str, int]:
+def _numbers(entry: LenientReader, extra: LenientReader) -> dict[str, int]:
     """All counters by name, without those that are none."""
     numbers: dict[str, int] = {}
     for name, value in _counters(entry, extra):
@@ -159,7 +160,7 @@ def _numbers(entry: Entry, extra: Entry) -> dict[str, int]:
     return numbers
 
 
-def _counters(entry: Entry, extra: Entry) -> Iterator[tuple[str, Any]]:
+def _counters(entry: LenientReader, extra: LenientReader) -> Iterator[tuple[str, Any]]:
     """As they are sent: ``counter.<name>``; a flat map; a map of maps with ``count``; a map inside of ``pipeline``."""
     for key, value in extra.sent.items():
         if key.startswith(_COUNTER):

@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from connectory.model import ConnectorFact, ConnectorStatus, CountsFact, JobStatus, JsonObject
-from sources.base import SourceMismatch, details, slug
-from sources.lucidworks.reading import Entry
+from sources.base import SourceMismatch
+from sources.lucidworks.reading import rest, said
 from sources.lucidworks.runs import Run
+from sources.reading import LenientReader, count, details, flag, identifier, instant, slug
 
 #: crawl_state (lucidworks.md §5); FINISHED becomes SUCCEEDED_WITH_ERRORS when documents failed (§12.3)
 JOB_STATUS: Mapping[str, JobStatus] = {
@@ -72,22 +73,22 @@ def place_of(source: str) -> tuple[str, str]:
 
 
 def connector(
-    entry: Entry, collection: str, status: Entry | None, about_collection: JsonObject | None = None
+    entry: LenientReader, collection: str, status: LenientReader | None, about_collection: JsonObject | None = None
 ) -> ConnectorFact:
     """A data source (§3) with its status (§4), None when it never ran, and what else the list of collections tells of
     its collection. Raises SourceMismatch without a readable id."""
-    number = entry.identifier("id")
+    number = entry("id", identifier)
     if number is None:
         raise SourceMismatch("id: missing or not readable")
-    kind = entry.text("type")
-    word = status.text("crawl_state") if status else None
+    kind = entry("type", said)
+    word = status("crawl_state", said) if status else None
     known = CONNECTOR_STATUS.get(word, ConnectorStatus.UNKNOWN)
-    extra = entry.rest(_SOURCE_KEYS)
+    extra = rest(entry, _SOURCE_KEYS)
     if extra.get("collection") == collection:
         del extra["collection"]
     return ConnectorFact(
         external_id=source_id(collection, number),
-        name=(entry.text("name") or "").strip() or f"{kind or 'data source'} {number}",
+        name=(entry("name", said) or "").strip() or f"{kind or 'data source'} {number}",
         source=slug(kind),
         status=known,
         upstream_status=word,
@@ -98,9 +99,9 @@ def connector(
                 "collection": collection,
                 "collection_extra": about_collection,
                 "data_source_id": number,
-                "batch_job": status.flag("batch_job") if status else None,
+                "batch_job": status("batch_job", flag) if status else None,
                 "crawl_state": word,
-                "job_id": status.identifier("job_id") if status else None,
+                "job_id": status("job_id", identifier) if status else None,
                 "extra": {"type": kind, **extra},
             },
         ),
@@ -112,13 +113,13 @@ def unread(fact: ConnectorFact) -> ConnectorFact:
     return replace(fact, status=ConnectorStatus.UNKNOWN, upstream_status=None)
 
 
-def run(entry: Entry) -> Run | None:
+def run(entry: LenientReader) -> Run | None:
     """The crawl that a status or a history entry tells of; None when there was none.
 
     Raises SourceMismatch when there was one and its state or its start cannot be read.
     """
-    word = entry.text("crawl_state")
-    started = entry.instant("crawl_started")
+    word = entry("crawl_state", said)
+    started = entry("crawl_started", instant)
     if entry.complaints:
         raise SourceMismatch("; ".join(entry.complaints))
     if started is None:
@@ -129,7 +130,7 @@ def run(entry: Entry) -> Run | None:
     status = JOB_STATUS.get(word, JobStatus.UNKNOWN)
     if status is JobStatus.SUCCEEDED and counts.failed:
         status = JobStatus.SUCCEEDED_WITH_ERRORS
-    stopped = None if status.open else entry.instant("crawl_stopped")
+    stopped = None if status.open else entry("crawl_stopped", instant)
     if stopped is not None and stopped < started:
         entry.complaints.append("crawl_stopped: earlier than crawl_started")
         stopped = None
@@ -142,25 +143,25 @@ def run(entry: Entry) -> Run | None:
         counts=counts,
         docs_in_index=_sum(entry, counts.added, counts.updated, counts.unchanged) if ended else None,
         message=_failure(entry),
-        batch_job=entry.flag("batch_job"),
+        batch_job=entry("batch_job", flag),
         extra=_job_extra(entry),
     )
 
 
-def _job_extra(entry: Entry) -> dict[str, Any]:
-    extra = entry.rest(_STATUS_KEYS)
+def _job_extra(entry: LenientReader) -> dict[str, Any]:
+    extra = rest(entry, _STATUS_KEYS)
     if "job_id" in extra:
-        extra["job_id"] = entry.identifier("job_id")  # text on one page, a number on another
+        extra["job_id"] = entry("job_id", identifier)  # text on one page, a number on another
     return extra
 
 
-def _counts(entry: Entry) -> CountsFact:
+def _counts(entry: LenientReader) -> CountsFact:
     """A counter that is absent is None, not 0."""
-    counts = {place: entry.count(key) for key, place in COUNTERS.items()}
+    counts = {place: entry(key, count) for key, place in COUNTERS.items()}
     return CountsFact(indexed=_sum(entry, counts["added"], counts["updated"]), **counts)
 
 
-def _sum(entry: Entry, *numbers: int | None) -> int | None:
+def _sum(entry: LenientReader, *numbers: int | None) -> int | None:
     """None when a part is unknown, or when the sum is beyond 64 bits."""
     parts = [number for number in numbers if number is not None]
     if len(parts) < len(numbers):
@@ -172,10 +173,10 @@ def _sum(entry: Entry, *numbers: int | None) -> int | None:
     return total
 
 
-def _failure(entry: Entry) -> str | None:
+def _failure(entry: LenientReader) -> str | None:
     """``message``, or the first one under ``exception``."""
-    if message := entry.text("message"):
+    if message := entry("message", said):
         return message
     listed = entry.sent.get("exception")
     first = listed[0] if isinstance(listed, list) and listed else None
-    return Entry(first).text("message") if isinstance(first, Mapping) else None
+    return LenientReader(first)("message", said) if isinstance(first, Mapping) else None

@@ -1,41 +1,26 @@
-"""Asking the same of many, a few at a time, and not for ever when nobody answers."""
+"""Asking the same of many data sources, and what became of it."""
 
-import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar
 
 from connectory.model import Problem
+from sources import rounds
 from sources.base import SourceAuthFailed, SourceError, SourceRateLimited, SourceUnreachable
-
-#: Requests at once.
-CONCURRENCY = 4
-#: After so many could not be reached, the rest is not asked.
-PATIENCE = 3
 
 _T = TypeVar("_T")
 
 
+def _concerns_all(error: SourceError) -> bool:
+    """Refused credentials may be about one collection alone."""
+    return isinstance(error, SourceRateLimited)
+
+
 async def ask_each(names: Iterable[str], ask: Callable[[str], Awaitable[_T]]) -> dict[str, _T | SourceError]:
     """What ``ask`` gave or raised for each name. Whoever was not asked any more has the error that ended the round."""
-    waiting = deque(dict.fromkeys(names))
-    found: dict[str, _T | SourceError] = {}
-    failures = 0
-
-    async def work() -> None:
-        nonlocal failures
-        while waiting:
-            name = waiting.popleft()
-            try:
-                found[name] = await ask(name)
-            except SourceError as error:
-                found[name] = error
-                failures += isinstance(error, SourceUnreachable)
-                if isinstance(error, SourceRateLimited) or failures >= PATIENCE:
-                    found.update(dict.fromkeys(waiting, error))
-                    waiting.clear()
-
-    await asyncio.gather(*(work() for _ in range(min(CONCURRENCY, len(waiting)))))
+    round_ = await rounds.ask_each(names, ask, concerns_all=_concerns_all)
+    found: dict[str, _T | SourceError] = {**round_.told, **round_.failures}
+    if round_.ended_by is not None:
+        found |= dict.fromkeys(round_.unasked, round_.ended_by)
     return found
 
 
@@ -52,9 +37,7 @@ def problems_of(failures: Mapping[str, SourceError], what: str) -> list[Problem]
     for names in sharing.values():
         error = failures[names[0]]
         others = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        problems.append(
-            Problem(error.code, f"{what} {names[0]}{others}: {error}", retry_after=getattr(error, "retry_after", None))
-        )
+        problems.append(error.problem(f"{what} {names[0]}{others}"))
     return problems
 
 

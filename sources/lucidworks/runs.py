@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectory.model import CountsFact, JobFact, JobStatus
-from sources.base import details, instant
+from sources.reading import details, instant
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from connectory.model import JsonObject
 from sources.base import SourceError, SourceMismatch
+from sources.http import segment
 from sources.lucidworks import mapping
 from sources.lucidworks.mapping import place_of, source_id
-from sources.lucidworks.reading import Entry, identifier
+from sources.lucidworks.reading import rest
 from sources.lucidworks.rounds import ask_each, failures_of, gravest, problems_of
 from sources.lucidworks.runs import Past
 from sources.lucidworks.survey import Sighting, State, Survey, past_of, state_of
-from sources.lucidworks.wire import LucidworksClient, segment
+from sources.lucidworks.wire import LucidworksClient
+from sources.reading import LenientReader, identifier
 
 if TYPE_CHECKING:
     from sources.lucidworks import LucidworksSettings
@@ -66,7 +68,7 @@ class SearchDialect:
         for number, sent in enumerate(entries):
             name = sent.get("name") if isinstance(sent, Mapping) else None
             if isinstance(name, str) and name:
-                names.setdefault(name, Entry(sent).rest({"name"}) or None)
+                names.setdefault(name, rest(LenientReader(sent), {"name"}) or None)
             else:
                 survey.complain(f"entry {number} of the collections has no name")
         if entries and not names:
@@ -87,11 +89,11 @@ class SearchDialect:
             survey.problems += problems_of(named, "status of data source")
         return survey
 
-    def _listed(self, name: str, entries: Iterable[Any], survey: Survey) -> dict[str, Entry]:
-        sources: dict[str, Entry] = {}
+    def _listed(self, name: str, entries: Iterable[Any], survey: Survey) -> dict[str, LenientReader]:
+        sources: dict[str, LenientReader] = {}
         for place, sent in enumerate(entries):
             try:
-                entry = Entry(sent)
+                entry = LenientReader(sent)
                 number = identifier(entry.sent.get("id"))
             except SourceMismatch as error:
                 survey.complain(f"entry {place} of the data sources of {name}: {error}")
@@ -102,13 +104,13 @@ class SearchDialect:
                 sources.setdefault(number, entry)
         return sources
 
-    def _sight(self, survey: Survey, name: str, about: JsonObject | None, entry: Entry, told: Any) -> None:
+    def _sight(self, survey: Survey, name: str, about: JsonObject | None, entry: LenientReader, told: Any) -> None:
         """Take one data source with its status as it was sent, None when it never ran."""
         status, run, unreadable = None, None, isinstance(told, SourceError)
         what = source_id(name, str(entry.sent.get("id")))
         if not unreadable and told:
             try:
-                status = Entry(told)
+                status = LenientReader(told)
                 run = mapping.run(status)
             except SourceMismatch as error:
                 survey.complain(f"status of data source {what}: {error}")

@@ -6,8 +6,8 @@ from typing import Protocol
 
 from connectory.model import ConnectorFact, Problem, SystemErrorCode
 from sources.base import SourceError, SourceMismatch
-from sources.lucidworks.reading import Entry
 from sources.lucidworks.runs import Past, Run, job_id
+from sources.reading import LenientReader, mismatches
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,7 @@ class Survey:
 
     def note(self, what: str, complaints: Collection[str]) -> None:
         """Single values that were kept out of an entry."""
-        for complaint in dict.fromkeys(complaints):
-            self.problems.append(Problem(SystemErrorCode.MISMATCH, f"{what}: {complaint}"))
+        self.problems += mismatches(what, complaints)
 
     def add(self, other: "Survey") -> None:
         self.sightings |= other.sightings
@@ -63,7 +62,7 @@ class State:
 
 
 #: How a dialect reads the run that an entry tells of; None when there was none.
-Reader = Callable[[Entry], Run | None]
+Reader = Callable[[LenientReader], Run | None]
 
 
 def state_of(sent: object, read: Reader) -> State:
@@ -73,7 +72,7 @@ def state_of(sent: object, read: Reader) -> State:
     """
     if sent is None or sent == {}:
         return State()
-    entry = Entry(sent)
+    entry = LenientReader(sent)
     run = read(entry)
     return State(run, tuple(entry.complaints))
 
@@ -91,7 +90,7 @@ def past_of(sent: object, read: Reader) -> Past:
     complaints: list[str] = []
     for place, item in enumerate(sent):
         try:
-            entry = Entry(item)
+            entry = LenientReader(item)
             run = read(entry)
             if run is None:
                 raise SourceMismatch("it tells no start")

@@ -1,15 +1,14 @@
 """What goes over the wire to a LucidWorks or Fusion deployment: the base path, Basic credentials, error bodies."""
 
 import asyncio
-import base64
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
-from sources.base import SourceAuthFailed, SourceError, SourceMismatch, secret
-from sources.http import Answer, HttpClient
+from sources.base import SourceAuthFailed, SourceError, SourceMismatch
+from sources.http import Answer, HttpClient, NoBody, basic
 from sources.lucidworks.reading import discreet
-from sources.lucidworks.rounds import CONCURRENCY
+from sources.rounds import CONCURRENCY
 
 if TYPE_CHECKING:
     from sources.lucidworks import LucidworksSettings
@@ -20,9 +19,8 @@ class LucidworksClient(HttpClient):
 
     def __init__(self, settings: "LucidworksSettings") -> None:
         headers = {}
-        if settings.username is not None:
-            pair = f"{settings.username}:{secret(settings.password)}".encode()
-            headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        if settings.username is not None and settings.password is not None:
+            headers["Authorization"] = basic(settings.username, settings.password)
         super().__init__(settings, headers=headers)
         if "api" not in urlsplit(self._base).path.split("/"):
             self._base += "/api"
@@ -38,10 +36,8 @@ class LucidworksClient(HttpClient):
         """The decoded body; None for a 404, ``null`` and an empty body."""
         try:
             return await self._fetch(path, params, missing_ok=True)
-        except SourceMismatch as error:
-            if _is_empty(error):
-                return None
-            raise
+        except NoBody:
+            return None
 
     async def find_of(self, path: str) -> Any:
         """What is told of one data source; None for ``null``, an empty body, and a 404 in the API's own words.
@@ -51,10 +47,8 @@ class LucidworksClient(HttpClient):
         async with self._gate:
             try:
                 answer = await self.request("GET", path)
-            except SourceMismatch as error:
-                if _is_empty(error):
-                    return None
-                raise
+            except NoBody:
+                return None
         if answer.status == 404 and isinstance(answer.body, Mapping | list):
             return None
         if answer.status == 404:
@@ -91,12 +85,7 @@ class LucidworksClient(HttpClient):
             return "; ".join(filter(None, map(_sentence, listed)))[:300]
         if isinstance(body, Mapping):
             return _sentence(body)[:300]
-        return discreet(super().said(body))
-
-
-def _is_empty(error: SourceMismatch) -> bool:
-    """Whether it is about a success without a body."""
-    return error.status is not None and 200 <= error.status < 300 and error.sample == ""
+        return discreet(super().said(body)) or ""
 
 
 def _list(path: str, body: Any) -> list[Any]:
@@ -109,10 +98,5 @@ def _sentence(error: object) -> str:
     if not isinstance(error, Mapping):
         return ""
     message, key = error.get("message"), error.get("key")
-    said = discreet(message) if isinstance(message, str) else ""
+    said = (discreet(message) or "") if isinstance(message, str) else ""
     return f"{key}: {said}" if key and isinstance(key, str) and said else said
-
-
-def segment(value: str) -> str:
-    """A name as one segment of a path."""
-    return quote(value, safe="")

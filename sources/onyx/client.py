@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from connectory.model import ConnectorFact, HistoryBatch, JobFact, JobFindings, Known, Observation, Problem
-from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable
+from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, by_connector
 from sources.onyx import findings, live
-from sources.onyx.live import CONCURRENCY, PATIENCE
 from sources.onyx.wire import OnyxClient, PairUnknown, read_attempts, read_list
+from sources.rounds import CONCURRENCY, ask_each
 
 if TYPE_CHECKING:
     from sources.onyx import OnyxSettings
@@ -53,17 +53,11 @@ class _Poll:
     jobs: list[JobFact] = field(default_factory=list)
     owed: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
-    waiting: deque[str] = field(default_factory=deque)
-    unreachable: int = 0
-    #: an error that ends the whole poll
-    fatal: SourceAuthFailed | None = None
     #: open jobs known, by pair
-    open_jobs: dict[str, set[str]] = field(default_factory=dict)
+    open_jobs: dict[str, set[str]] = field(init=False)
 
     def __post_init__(self) -> None:
-        for job, pair in self.known.open_jobs.items():
-            if pair is not None:
-                self.open_jobs.setdefault(pair, set()).add(job)
+        self.open_jobs = by_connector(self.known, self.known.open_jobs)
 
 
 class OnyxSource(Source):
@@ -86,10 +80,13 @@ class OnyxSource(Source):
         connectors, problems = await read_list(groups)
         complete = not problems
         poll = _Poll(known, connectors, problems)
-        poll.waiting.extend(self._to_read(poll))
-        await asyncio.gather(*(self._read_waiting(poll) for _ in range(min(CONCURRENCY, len(poll.waiting)))))
-        if poll.fatal is not None:
-            raise poll.fatal
+        round_ = await ask_each(self._to_read(poll), lambda pair: self._read_pair(poll, pair))
+        for pair in round_.take_out(PairUnknown) - connectors.keys():
+            poll.gone |= poll.open_jobs.get(pair, set())
+        if refusal := round_.first(SourceAuthFailed):
+            raise refusal
+        poll.owed.update(round_.failures, round_.unasked)
+        poll.problems += [error.problem(f"index attempts of cc-pair {pair}") for pair, error in round_.failures.items()]
         return Observation(
             connectors=tuple(connectors.values()),
             jobs=tuple(poll.jobs),
@@ -104,29 +101,6 @@ class OnyxSource(Source):
         pair that vanished takes its open jobs along."""
         changed = {fact.external_id for fact in poll.connectors.values() if not poll.known.unchanged(fact)}
         return sorted((pair for pair in changed | poll.open_jobs.keys() if pair.isdecimal()), key=int, reverse=True)
-
-    async def _read_waiting(self, poll: _Poll) -> None:
-        while poll.waiting:
-            pair = poll.waiting.popleft()
-            try:
-                await self._read_pair(poll, pair)
-            except PairUnknown:
-                if pair not in poll.connectors:
-                    poll.gone |= poll.open_jobs.get(pair, set())
-            except SourceAuthFailed as error:
-                poll.fatal = error
-                poll.waiting.clear()
-            except SourceError as error:
-                self._note(poll, pair, error)
-
-    def _note(self, poll: _Poll, pair: str, error: SourceError) -> None:
-        poll.owed.add(pair)
-        wait = getattr(error, "retry_after", None)
-        poll.problems.append(Problem(error.code, f"index attempts of cc-pair {pair}: {error}", retry_after=wait))
-        poll.unreachable += isinstance(error, SourceUnreachable)
-        if isinstance(error, SourceRateLimited) or poll.unreachable >= PATIENCE:
-            poll.owed.update(poll.waiting)
-            poll.waiting.clear()
 
     async def _read_pair(self, poll: _Poll, pair: str) -> None:
         row = poll.known.connectors.get(pair)

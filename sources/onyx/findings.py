@@ -1,21 +1,20 @@
 """A closer look at attempts: which documents failed, and how long each stage took (onyx.md §2, §5)."""
 
-import asyncio
 import logging
-from collections import deque
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 from connectory.model import JobErrorFact, JobFindings
-from sources.base import SourceError, SourceMismatch, count, flag, instant, without_secrets
+from sources.base import SourceMismatch
+from sources.discretion import QUOTED, without_secrets
 from sources.onyx.mapping import discreet
 from sources.onyx.wire import ERRORS_PAGE, OnyxClient, PairUnknown
+from sources.reading import Reader, count, flag, instant
+from sources.rounds import ask_all
 
 #: Pages of errors that are read of a pair at most.
 PAGES = 50
-#: Attempts whose stages are asked for at once.
-CONCURRENCY = 4
 
 #: Keys of an IndexAttemptError; what stands under others might be a secret.
 _ERROR_KEYS = frozenset(
@@ -96,36 +95,21 @@ def _attempt_of(item: object) -> int | None:
 
 
 async def _stages(http: OnyxClient, numbers: list[int]) -> dict[int, Any]:
-    found: dict[int, Any] = {}
-    waiting = deque(numbers)
+    async def ask(number: int) -> Any:
+        return without_secrets(await http.stages(number))
 
-    async def ask() -> None:
-        try:
-            while waiting:
-                number = waiting.popleft()
-                found[number] = without_secrets(await http.stages(number))
-        except SourceError:
-            waiting.clear()
-            raise
-
-    outcomes = await asyncio.gather(*(ask() for _ in range(min(CONCURRENCY, len(numbers)))), return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return found
+    return await ask_all(numbers, ask)
 
 
 def document_error(item: _Item) -> JobErrorFact:
     """One IndexAttemptError (§5): of a document, or of an entity of the source. Raises SourceMismatch."""
-    message = discreet(item.get("failure_message"))
-    if message is None:
-        raise SourceMismatch("failure_message: missing")
+    read = Reader(item)
     return JobErrorFact(
-        message=message,
-        document_id=discreet(item.get("document_id")) or discreet(item.get("entity_id")),
-        url=discreet(item.get("document_link")),
-        at=instant(item.get("time_created")),
-        is_resolved=flag(item.get("is_resolved")),
+        message=read.demand("failure_message", discreet),
+        document_id=read("document_id", discreet) or read("entity_id", discreet),
+        url=read("document_link", discreet),
+        at=read("time_created", instant),
+        is_resolved=read("is_resolved", flag),
     )
 
 
@@ -138,14 +122,4 @@ def _readable(item: _Item) -> JobErrorFact | None:
 
 def shown(item: _Item) -> dict[str, Any]:
     """The item as it was sent, without secrets."""
-    return {key: _discreet(value if key in _ERROR_KEYS else without_secrets(value, key)) for key, value in item.items()}
-
-
-def _discreet(value: Any) -> Any:
-    if isinstance(value, str):
-        return discreet(value)
-    if isinstance(value, Mapping):
-        return {key: _discreet(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_discreet(inner) for inner in value]
-    return value
+    return {key: QUOTED.without_secrets(value, "" if key in _ERROR_KEYS else key) for key, value in item.items()}

@@ -4,9 +4,7 @@ Every function raises SourceMismatch, naming the field, for a value of the wrong
 maps to UNKNOWN and stays readable as ``upstream_status``.
 """
 
-import re
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 from connectory.model import (
     AccessType,
@@ -17,9 +15,10 @@ from connectory.model import (
     JobFact,
     JobStatus,
     JobType,
-    JsonObject,
 )
-from sources.base import SourceMismatch, count, details, extra, flag, instant, slug, text
+from sources.base import SourceMismatch
+from sources.discretion import QUOTED
+from sources.reading import Reader, count, details, extra, flag, instant, json_object, slug, text
 
 FEDERATED = "federated:"
 
@@ -89,66 +88,43 @@ _ATTEMPT_KEYS = frozenset(
     }
 )
 
-_USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
-
-_T = TypeVar("_T")
-
-
-def _read(entry: JsonObject, key: str, reader: Callable[[object], _T | None]) -> _T | None:
-    """The value under ``key`` as ``reader`` takes it; None when it is absent."""
-    try:
-        return reader(entry.get(key))
-    except SourceMismatch as error:
-        raise SourceMismatch(f"{key}: {error}", sample=error.sample) from None
-
-
-def _demand(entry: JsonObject, key: str, reader: Callable[[object], _T | None]) -> _T:
-    value = _read(entry, key, reader)
-    if value is None:
-        raise SourceMismatch(f"{key}: missing")
-    return value
-
-
-def discreet(value: object) -> str | None:
-    """Text without the user and password of URLs that it quotes: Onyx stores what a connector's exception said."""
-    said = text(value)
-    return _USERINFO.sub("", said) if said else said
+#: Onyx stores what a connector's exception said.
+discreet = QUOTED.text
 
 
 def connector(entry: object, *, group_source: str | None = None) -> ConnectorFact:
     """One entry of ``indexing_statuses``. An entry with ``cc_pair_id`` is a cc-pair, any other federated (§3)."""
-    if not isinstance(entry, Mapping):
-        raise SourceMismatch(f"expected an object, got {type(entry).__name__}")
-    return _pair(entry, group_source) if "cc_pair_id" in entry else _federated(entry)
+    read = Reader(entry)
+    return _pair(read, group_source) if "cc_pair_id" in read.sent else _federated(read)
 
 
-def _pair(entry: JsonObject, group_source: str | None) -> ConnectorFact:
-    number = _demand(entry, "cc_pair_id", count)
-    source = slug(_read(entry, "source", text) or group_source)
-    word = _demand(entry, "cc_pair_status", text)
-    access = _read(entry, "access_type", text)
-    last, finished = _read(entry, "last_status", text), _read(entry, "last_finished_status", text)
-    latest = _read(entry, "latest_index_attempt_docs_indexed", count)
-    permissions = _read(entry, "permissions", _permissions)
-    unknown = extra(entry, _PAIR_KEYS) or {}
+def _pair(read: Reader, group_source: str | None) -> ConnectorFact:
+    number = read.demand("cc_pair_id", count)
+    source = slug(read("source", text) or group_source)
+    word = read.demand("cc_pair_status", text)
+    access = read("access_type", text)
+    last, finished = read("last_status", text), read("last_finished_status", text)
+    latest = read("latest_index_attempt_docs_indexed", count)
+    permissions = read("permissions", _permissions)
+    unknown = extra(read.sent, _PAIR_KEYS) or {}
     if access is not None and access not in ACCESS_TYPE:
         unknown["access_type"] = access  # AccessType has no UNKNOWN that could keep the word
     return ConnectorFact(
         external_id=str(number),
         # null up to v3.0 (§9)
-        name=(_read(entry, "name", text) or "").strip() or f"{source} {number}",
+        name=(read("name", text) or "").strip() or f"{source} {number}",
         source=source,
         status=CONNECTOR_STATUS.get(word, ConnectorStatus.UNKNOWN),
         upstream_status=word,
         access_type=ACCESS_TYPE.get(access or ""),
-        in_progress=_read(entry, "in_progress", flag) or False,
-        in_repeated_error_state=_read(entry, "in_repeated_error_state", flag),
-        is_editable=_read(entry, "is_editable", flag),
-        docs_indexed=_read(entry, "docs_indexed", count),
+        in_progress=read("in_progress", flag) or False,
+        in_repeated_error_state=read("in_repeated_error_state", flag),
+        is_editable=read("is_editable", flag),
+        docs_indexed=read("docs_indexed", count),
         latest_job_docs_indexed=latest,
         last_job_status=job_status(last),
         last_finished_job_status=job_status(finished),
-        last_success_at=_read(entry, "last_success", instant),
+        last_success_at=read("last_success", instant),
         details=details(
             "OnyxConnectorDetails",
             {
@@ -166,26 +142,23 @@ def _pair(entry: JsonObject, group_source: str | None) -> ConnectorFact:
 
 def _permissions(value: object) -> dict[str, bool | None] | None:
     """``{edit, delete, publish}``; absent before v4.7 (§9)."""
-    if value is None:
-        return None
-    if not isinstance(value, Mapping):
-        raise SourceMismatch(f"expected an object, got {type(value).__name__}")
-    return {str(key): flag(allowed) for key, allowed in value.items()}
+    told = json_object(value)
+    return None if told is None else {key: flag(allowed) for key, allowed in told.items()}
 
 
-def _federated(entry: JsonObject) -> ConnectorFact:
+def _federated(read: Reader) -> ConnectorFact:
     """Queried live and never indexed: no status, no counts (§3). Its number is another space than cc_pair_id."""
-    number = _demand(entry, "id", count)
-    source = _demand(entry, "source", text)
+    number = read.demand("id", count)
+    source = read.demand("source", text)
     return ConnectorFact(
         external_id=f"{FEDERATED}{number}",
-        name=(_read(entry, "name", text) or "").strip() or f"{source.replace('_', ' ').title()} {number}",
+        name=(read("name", text) or "").strip() or f"{source.replace('_', ' ').title()} {number}",
         source=slug(source.removeprefix("federated_")),
         status=ConnectorStatus.ACTIVE,
         mode=ConnectorMode.FEDERATED,
         details=details(
             "OnyxFederatedDetails",
-            {"federated_id": number, "federated_source": source, "extra": extra(entry, _FEDERATED_KEYS)},
+            {"federated_id": number, "federated_source": source, "extra": extra(read.sent, _FEDERATED_KEYS)},
         ),
     )
 
@@ -197,19 +170,17 @@ def job_status(word: str | None) -> JobStatus | None:
 
 def job(item: object, pair: str) -> JobFact:
     """One IndexAttemptSnapshot (§5) of the cc-pair whose external id is ``pair``."""
-    if not isinstance(item, Mapping):
-        raise SourceMismatch(f"expected an object, got {type(item).__name__}")
-    number = _demand(item, "id", count)
-    word = _demand(item, "status", text)
+    read = Reader(item)
+    number = read.demand("id", count)
+    word = read.demand("status", text)
     status = JOB_STATUS.get(word, JobStatus.UNKNOWN)
-    started, updated = _read(item, "time_started", instant), _read(item, "time_updated", instant)
+    started, updated = read("time_started", instant), read("time_updated", instant)
     order_at = started or updated
     if order_at is None:
         raise SourceMismatch("time_started, time_updated: both missing")
-    from_beginning = _read(item, "from_beginning", flag)
+    from_beginning = read("from_beginning", flag)
     total, new, removed, failed = (
-        _read(item, key, count)
-        for key in ("total_docs_indexed", "new_docs_indexed", "docs_removed_from_index", "error_count")
+        read(key, count) for key in ("total_docs_indexed", "new_docs_indexed", "docs_removed_from_index", "error_count")
     )
     return JobFact(
         external_id=str(number),
@@ -221,7 +192,7 @@ def job(item: object, pair: str) -> JobFact:
         processed=total,
         started_at=started,
         completed_at=updated if status.ended else None,
-        error_message=_read(item, "error_msg", discreet),
+        error_message=read("error_msg", discreet),
         order_at=order_at,
         sequence=number,
         details=details(
@@ -232,11 +203,11 @@ def job(item: object, pair: str) -> JobFact:
                 "total_docs_indexed": total,
                 "docs_removed_from_index": removed,
                 "error_count": failed,
-                "full_exception_trace": _read(item, "full_exception_trace", discreet),
-                "poll_range_start": _read(item, "poll_range_start", instant),
-                "poll_range_end": _read(item, "poll_range_end", instant),
+                "full_exception_trace": read("full_exception_trace", discreet),
+                "poll_range_start": read("poll_range_start", instant),
+                "poll_range_end": read("poll_range_end", instant),
                 "time_updated": updated,
-                "extra": extra(item, _ATTEMPT_KEYS),
+                "extra": extra(read.sent, _ATTEMPT_KEYS),
             },
         ),
     )

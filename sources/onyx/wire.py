@@ -1,6 +1,5 @@
 """What goes over the wire to an Onyx deployment: paths, the bearer token, error bodies, and entries read one by one."""
 
-import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -8,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from connectory.model import ConnectorFact, JobFact, Problem, SystemErrorCode
-from sources.base import SourceAuthFailed, SourceMismatch, SourceUnreachable, without_secrets
-from sources.http import Answer, HttpClient, retry_after
+from sources.base import SourceAuthFailed, SourceMismatch, SourceUnreachable
+from sources.http import Answer, HttpClient, bearer, retry_after
 from sources.onyx import mapping
+from sources.reading import by_turns
 
 if TYPE_CHECKING:
     from sources.onyx import OnyxSettings
 
 LIST = "/manage/admin/connector/indexing-status"
-#: Entries mapped before the event loop gets a turn: some milliseconds.
-STRETCH = 50
 #: Errors on a page; the server allows no more.
 ERRORS_PAGE = 100
 
@@ -32,7 +30,7 @@ class OnyxClient(HttpClient):
     """Requests with a bearer token; reads all four shapes of error bodies (onyx.md §7)."""
 
     def __init__(self, settings: "OnyxSettings") -> None:
-        super().__init__(settings, headers={"Authorization": f"Bearer {settings.token.get_secret_value()}"})
+        super().__init__(settings, headers={"Authorization": bearer(settings.token)})
         self._without_api = "/api" not in (urlsplit(settings.base_url).path or "")
         #: whether the server tells the stages of an attempt, as far as we know
         self._tells_stages = True
@@ -45,7 +43,7 @@ class OnyxClient(HttpClient):
             # a deployment behind its own nginx answers such paths with the web application
             if self._without_api and error.status is not None and error.status not in (400, 409, 422):
                 hint = f"{error}. Many deployments answer under /api: try a url that ends in /api"
-                raise SourceMismatch(hint, sample=error.sample, status=error.status) from None
+                raise SourceMismatch(hint, status=error.status) from None
             raise
         if not isinstance(groups, list):
             raise SourceMismatch(f"POST {LIST}: expected a list of groups, got {type(groups).__name__}")
@@ -89,9 +87,7 @@ class OnyxClient(HttpClient):
         body = await self.get(path, query)
         items = body.get("items") if isinstance(body, Mapping) else None
         if not isinstance(items, list):
-            raise SourceMismatch(
-                f"GET {path}: expected a page of items", sample=json.dumps(without_secrets(body))[:200]
-            )
+            raise SourceMismatch(f"GET {path}: expected a page of items")
         total = body["total_items"] if isinstance(body.get("total_items"), int) else None
         return items, total
 
@@ -133,13 +129,11 @@ async def read_list(groups: list[Any]) -> tuple[dict[str, ConnectorFact], list[P
             problems.append(Problem(SystemErrorCode.MISMATCH, "a group of the list has no indexing_statuses"))
             continue
         source = group["source"] if isinstance(group.get("source"), str) else None
-        for number, entry in enumerate(entries, 1):
-            if number % STRETCH == 0:
-                await asyncio.sleep(0)
+        async for entry in by_turns(entries):
             try:
                 fact = mapping.connector(entry, group_source=source)
             except SourceMismatch as error:
-                problems.append(Problem(error.code, f"{_name(entry)} in the list: {error}"))
+                problems.append(error.problem(f"{_name(entry)} in the list"))
                 continue
             if fact.external_id not in facts or (fact.is_editable and not facts[fact.external_id].is_editable):
                 facts[fact.external_id] = fact
@@ -161,5 +155,5 @@ def read_attempts(items: list[Any], pair: str) -> tuple[list[JobFact], list[Prob
             jobs.append(mapping.job(item, pair))
         except SourceMismatch as error:
             number = item.get("id") if isinstance(item, Mapping) else None
-            problems.append(Problem(error.code, f"index attempt {number} of cc-pair {pair}: {error}"))
+            problems.append(error.problem(f"index attempt {number} of cc-pair {pair}"))
     return sorted(jobs, key=lambda job: job.sequence or 0, reverse=True), problems

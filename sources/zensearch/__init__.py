@@ -3,10 +3,10 @@
 import re
 from typing import Literal, Self
 
-from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
+from pydantic import Field, HttpUrl, field_validator, model_validator
 
 from connectory.model import Capability
-from sources.base import SourceKind, SystemSettings
+from sources.base import ROLLED_UP, SourceKind, SystemSettings, Token
 from sources.zensearch.client import ZenSearchSource
 from sources.zensearch.simulator import TOKEN, simulator
 
@@ -15,19 +15,11 @@ class ZenSearchSettings(SystemSettings):
     """``url`` is what comes before ``/v1`` or ``/api/v1``; ``dialect`` says which of them follows, and how the token is
     sent, because the upstream's own pages disagree (zensearch.md §1)."""
 
-    token: SecretStr = Field(min_length=1, description="API key, secret key, or the JWT of a session")
+    token: Token = Field(description="API key, secret key, or the JWT of a session")
     dialect: Literal["v1-bearer", "api-v1-bearer", "api-v1-key"] = Field(
         "v1-bearer", description="v1-bearer, api-v1-bearer or api-v1-key: path and header of the deployment"
     )
     sign_requests: bool = Field(False, description="sign with the secret key that is the token; api-v1-key only")
-
-    @field_validator("token")
-    @classmethod
-    def _fit_for_a_header(cls, token: SecretStr) -> SecretStr:
-        bare = re.sub(r"^Bearer(\s+|$)", "", token.get_secret_value().strip())
-        if not bare or not bare.isascii() or not bare.isprintable():
-            raise ValueError("a token is printable ASCII text")
-        return SecretStr(bare)
 
     @field_validator("url")
     @classmethod
@@ -49,15 +41,7 @@ SOURCE = SourceKind(
     settings=ZenSearchSettings,
     open=ZenSearchSource,
     capabilities=frozenset({Capability.JOB_PROGRESS}),
-    rolls_up=frozenset(
-        {
-            "latest_job_docs_indexed",
-            "last_job_status",
-            "last_finished_job_status",
-            "in_progress",
-            "last_success_at",
-        }
-    ),
+    rolls_up=ROLLED_UP - {"docs_indexed", "last_sync_at"},
     simulator=simulator,
     simulator_settings=lambda url: {"url": url, "token": TOKEN},
 )

@@ -4,9 +4,7 @@ Nothing lists jobs. One is known because somebody triggered it through us, and i
 inferred from a connector whose ``lastSync`` moved without such a job (zensearch.md §6).
 """
 
-import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from connectory.model import ConnectorFact, HistoryBatch, JobFact, JobStatus, Known, Observation, Problem
 from connectory.model import SystemErrorCode as Code
-from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable
+from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited
+from sources.reading import by_turns, mismatches
+from sources.rounds import ask_each
 from sources.zensearch import mapping
 from sources.zensearch.inference import Inference
 from sources.zensearch.wire import JobUnknown, ZenSearchClient
@@ -22,14 +22,8 @@ from sources.zensearch.wire import JobUnknown, ZenSearchClient
 if TYPE_CHECKING:
     from sources.zensearch import ZenSearchSettings
 
-#: Jobs read at once.
-CONCURRENCY = 4
-#: After so many jobs could not be reached, the rest of them wait for the next poll.
-PATIENCE = 3
 #: A job with a word that nobody knows is read until so many answers in a row were the same.
 UNDECIDED = 20
-#: Entries mapped before the event loop gets a turn: some milliseconds.
-STRETCH = 50
 #: A list as long as one of these may be a page of a longer one: paging is documented nowhere (zensearch.md §11).
 ROUND_SIZES = frozenset({10, 20, 25, 50, 100})
 
@@ -40,16 +34,12 @@ _log = logging.getLogger(__name__)
 class _Reading:
     """What the reading of jobs gave."""
 
-    #: (job, connector)
-    waiting: deque[tuple[str, str]]
     jobs: dict[str, JobFact] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     #: connectors of which a job could not be read
     unread: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
-    unreachable: int = 0
-    first_error: SourceError | None = None
-    refused: SourceAuthFailed | None = None
+    failures: list[SourceError] = field(default_factory=list)
 
 
 @dataclass
@@ -94,8 +84,9 @@ class ZenSearchSource(Source):
         open_jobs, gone = self._open_jobs(known)
         consulted = {job: fact.external_id for fact in moved if (job := _newest_told(known, fact.external_id))}
         reading = await self._read({**consulted, **open_jobs})
-        if reading.refused is not None:
-            raise reading.refused
+        for failure in reading.failures:
+            if _refuses_us(failure):
+                raise failure
         for fact in moved:
             self._infer(known, fact, reading)
         self._inference.remember(fact for fact in connectors.values() if fact.external_id not in reading.unread)
@@ -112,8 +103,8 @@ class ZenSearchSource(Source):
         """One request for each of these open jobs. Raises when there was trouble and not one could be read."""
         open_jobs, gone = self._open_jobs(known)
         reading = await self._read({job: connector for job, connector in open_jobs.items() if job in jobs})
-        if reading.first_error is not None and not reading.jobs and not reading.gone:
-            raise reading.first_error
+        if reading.failures and not reading.jobs and not reading.gone:
+            raise reading.failures[0]
         return Observation(
             connectors=[],
             jobs=tuple(reading.jobs.values()),
@@ -143,26 +134,26 @@ class ZenSearchSource(Source):
         return wanted, gone
 
     async def _read(self, wanted: Mapping[str, str]) -> _Reading:
-        reading = _Reading(deque(wanted.items()))
-        await asyncio.gather(*(self._read_waiting(reading) for _ in range(min(CONCURRENCY, len(wanted)))))
-        return reading
+        """``wanted``: the connector of each job."""
+        reading = _Reading()
 
-    async def _read_waiting(self, reading: _Reading) -> None:
-        while reading.waiting:
-            job, connector = reading.waiting.popleft()
-            try:
-                self._take(reading, job, connector, await self.http.job(connector, job))
-            except JobUnknown:
-                reading.gone.add(job)
-                self._undecided.pop(job, None)
-            except SourceError as error:
-                self._note(reading, job, connector, error)
+        async def ask(job: str) -> None:
+            self._take(reading, job, wanted[job], await self.http.job(wanted[job], job))
+
+        round_ = await ask_each(wanted, ask, concerns_all=_concerns_all)
+        reading.gone = round_.take_out(JobUnknown)
+        for job in reading.gone:
+            self._undecided.pop(job, None)
+        reading.unread.update(wanted[job] for job in (*round_.failures, *round_.unasked))
+        reading.problems += [error.problem(f"sync job {job}") for job, error in round_.failures.items()]
+        reading.failures += round_.failures.values()
+        return reading
 
     def _take(self, reading: _Reading, job: str, connector: str, sent: object) -> None:
         fact, complaints = mapping.job(sent, job, connector, seen_at=self._first_seen.get(job) or self._now())
         self._first_seen.setdefault(job, fact.order_at)
         reading.jobs[job] = fact
-        reading.problems += (Problem(Code.MISMATCH, f"sync job {job}: {complaint}") for complaint in complaints)
+        reading.problems += mismatches(f"sync job {job}", complaints)
         self._decide(fact, connector)
 
     def _decide(self, fact: JobFact, connector: str) -> None:
@@ -173,19 +164,6 @@ class ZenSearchSource(Source):
         same = before.same + 1 if before is not None and before.fingerprint == fact.fingerprint else 0
         if same < UNDECIDED:
             self._undecided[fact.external_id] = _Undecided(connector, fact.fingerprint, same)
-
-    def _note(self, reading: _Reading, job: str, connector: str, error: SourceError) -> None:
-        reading.unread.add(connector)
-        reading.first_error = reading.first_error or error
-        wait = getattr(error, "retry_after", None)
-        reading.problems.append(Problem(error.code, f"sync job {job}: {error}", retry_after=wait))
-        reading.unreachable += isinstance(error, SourceUnreachable)
-        if isinstance(error, SourceAuthFailed) and error.status == 401:  # a 403 may be about jobs alone
-            reading.refused = error
-        limited = isinstance(error, SourceRateLimited)
-        if limited or reading.refused is not None or reading.unreachable >= PATIENCE:
-            reading.unread.update(connector for _, connector in reading.waiting)
-            reading.waiting.clear()
 
     def _infer(self, known: Known, fact: ConnectorFact, reading: _Reading) -> None:
         if fact.external_id in reading.unread:
@@ -212,6 +190,14 @@ class ZenSearchSource(Source):
         self._round_size = size
 
 
+def _refuses_us(error: SourceError) -> bool:
+    return isinstance(error, SourceAuthFailed) and error.status == 401  # a 403 may be about jobs alone
+
+
+def _concerns_all(error: SourceError) -> bool:
+    return isinstance(error, SourceRateLimited) or _refuses_us(error)
+
+
 def _newest_told(known: Known, connector: str) -> str | None:
     """The connector's newest job, if the upstream told of it itself."""
     row = known.connectors.get(connector)
@@ -225,17 +211,14 @@ async def _read_list(entries: list[object]) -> tuple[dict[str, ConnectorFact], l
     facts: dict[str, ConnectorFact] = {}
     problems: list[Problem] = []
     complete = True
-    for place, entry in enumerate(entries, 1):
-        if place % STRETCH == 0:
-            await asyncio.sleep(0)
+    async for place, entry in by_turns(enumerate(entries, 1)):
         try:
             fact, complaints = mapping.connector(entry)
         except SourceMismatch as error:
             complete = False
-            problems.append(Problem(error.code, f"connector {place} of the list: {error}"))
+            problems.append(error.problem(f"connector {place} of the list"))
             continue
         if fact.external_id not in facts:
             facts[fact.external_id] = fact
-            named = f"connector {fact.external_id}"
-            problems += (Problem(Code.MISMATCH, f"{named}: {complaint}") for complaint in complaints)
+            problems += mismatches(f"connector {fact.external_id}", complaints)
     return facts, problems, complete

@@ -6,9 +6,8 @@ wrong: it maps to UNKNOWN and stays readable as ``upstream_status``.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TypeVar
 
 from connectory.model import (
     ConnectorFact,
@@ -19,7 +18,9 @@ from connectory.model import (
     JsonObject,
     StageFact,
 )
-from sources.base import SourceMismatch, count, details, extra, instant, slug, text, without_secrets
+from sources.base import SourceMismatch
+from sources.discretion import QUOTED, without_secrets
+from sources.reading import LenientReader, count, details, extra, identifier, instant, json_object, slug, text
 
 #: The four badges of the product's pages; ``active`` is the only one that an API page shows (zensearch.md §5).
 CONNECTOR_STATUS: Mapping[str, ConnectorStatus] = {
@@ -45,60 +46,15 @@ STAGES = ("collected", "parsed", "indexed")
 _CONNECTOR_KEYS = frozenset({"id", "name", "type", "status", "collection", "lastSync", "createdAt", "config"})
 _JOB_KEYS = frozenset({"jobId", "status", "progress", "startedAt", "completedAt", "error"})
 
-_USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
-
-_T = TypeVar("_T")
-
-
-class _Reader:
-    """Reads the values of one entry and collects complaints."""
-
-    def __init__(self, entry: object, complaints: list[str] | None = None, within: str = "") -> None:
-        if not isinstance(entry, Mapping):
-            raise SourceMismatch(f"expected an object, got {type(entry).__name__}")
-        self.entry: JsonObject = entry
-        self.complaints = [] if complaints is None else complaints
-        self._within = within
-
-    def __call__(self, key: str, reader: Callable[[object], _T | None]) -> _T | None:
-        """The value under ``key`` as ``reader`` takes it; None when it is absent, null or unreadable."""
-        try:
-            return reader(self.entry.get(key))
-        except SourceMismatch as error:
-            self.complaints.append(f"{self._within}{key}: {error}")
-            return None
-
-    def demand(self, key: str, reader: Callable[[object], _T | None]) -> _T | None:
-        """As a call, with a complaint about an absent value too."""
-        if self.entry.get(key) is None:
-            self.complaints.append(f"{self._within}{key}: missing")
-        return self(key, reader)
-
-    def inside(self, key: str) -> "_Reader":
-        """A reader of the object under ``key``; of an empty one when that is absent, null or no object."""
-        return _Reader(self(key, _object) or {}, self.complaints, f"{key}.")
+#: Errors quote what a connector was configured with.
+discreet = QUOTED.text
 
 
-def _object(value: object) -> JsonObject | None:
-    if value is None or isinstance(value, Mapping):
-        return value
-    raise SourceMismatch(f"expected an object, got {type(value).__name__}")
-
-
-def discreet(value: object) -> str | None:
-    """Text without the user and password of URLs that it quotes."""
-    said = text(value)
-    return _USERINFO.sub("", said) if said else said
-
-
-def identifier(value: object) -> str:
-    """An id is opaque text (zensearch.md §3); a number is taken for one. Raises SourceMismatch for anything else."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    found = text(value)
-    if not found or not found.strip():
-        raise SourceMismatch("missing")
-    return found
+def _expect(read: LenientReader, key: str) -> str | None:
+    """The text under ``key``, with a complaint about an absent one too."""
+    if read.sent.get(key) is None:
+        read.complaints.append(f"{key}: missing")
+    return read(key, text)
 
 
 def _normal(word: str | None) -> str:
@@ -112,14 +68,11 @@ def zulu(moment: datetime) -> str:
 
 def connector(entry: object) -> tuple[ConnectorFact, list[str]]:
     """One entry of the list, and complaints. Raises SourceMismatch when it is no object or has no id."""
-    read = _Reader(entry)
-    try:
-        number = identifier(read.entry.get("id"))
-    except SourceMismatch as error:
-        raise SourceMismatch(f"id: {error}", sample=error.sample) from None
-    word, kind = read.demand("status", text), read.demand("type", text)
+    read = LenientReader(entry)
+    number = read.demand("id", identifier)
+    word, kind = _expect(read, "status"), _expect(read, "type")
     source = slug(kind)
-    config = read("config", _object)
+    config = read("config", json_object)
     fact = ConnectorFact(
         external_id=number,
         name=(read("name", text) or "").strip() or f"{source} {number}",
@@ -134,7 +87,7 @@ def connector(entry: object) -> tuple[ConnectorFact, list[str]]:
                 "collection": read("collection", text),
                 "type": kind or "unknown",
                 "config": without_secrets(config),
-                "extra": extra(read.entry, _CONNECTOR_KEYS),
+                "extra": extra(read.sent, _CONNECTOR_KEYS),
             },
         ),
     )
@@ -147,17 +100,17 @@ def job(entry: object, external_id: str, connector: str, *, seen_at: datetime) -
 
     ``startedAt`` stands in the answer while the job is still queued: it is the time of the request (zensearch.md §4).
     """
-    read = _Reader(entry)
-    told = read.entry.get("jobId")
+    read = LenientReader(entry)
+    told = read.sent.get("jobId")
     if told is not None and str(told) != external_id:
         raise SourceMismatch(f"jobId: asked for {external_id}, got {str(told)[:80]!r}")
-    word = read.demand("status", text)
-    progress = read.inside("progress")
+    word = _expect(read, "status")
+    progress = read.inner("progress")
     counters = {stage: progress(stage, count) for stage in STAGES}
     started, completed = read("startedAt", instant), read("completedAt", instant)
     code, message, of_error = _error(read)
-    unknown = extra(read.entry, _JOB_KEYS) or {}
-    for key, more in (("progress", extra(progress.entry, frozenset(STAGES))), ("error", of_error)):
+    unknown = extra(read.sent, _JOB_KEYS) or {}
+    for key, more in (("progress", extra(progress.sent, frozenset(STAGES))), ("error", of_error)):
         unknown |= {key: more} if more else {}
     fact = JobFact(
         external_id=external_id,
@@ -176,12 +129,12 @@ def job(entry: object, external_id: str, connector: str, *, seen_at: datetime) -
     return fact, read.complaints
 
 
-def _error(read: _Reader) -> tuple[str | None, str | None, JsonObject | None]:
+def _error(read: LenientReader) -> tuple[str | None, str | None, JsonObject | None]:
     """Code, message, and what else stands in ``error``: an object or a sentence, neither documented."""
-    if isinstance(read.entry.get("error"), str):
+    if isinstance(read.sent.get("error"), str):
         return None, read("error", discreet), None
-    error = read.inside("error")
-    return error("code", text), error("message", discreet), extra(error.entry, frozenset({"code", "message"}))
+    error = read.inner("error")
+    return error("code", text), error("message", discreet), extra(error.sent, frozenset({"code", "message"}))
 
 
 def inferred(connector: str, last_sync: datetime) -> JobFact:

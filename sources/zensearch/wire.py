@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-from sources.base import SourceMismatch, SourceRateLimited, without_secrets
-from sources.http import Answer, HttpClient
+from sources.base import SourceMismatch, SourceRateLimited
+from sources.http import Answer, HttpClient, segment
 
 if TYPE_CHECKING:
     from sources.zensearch import ZenSearchSettings
@@ -115,12 +114,12 @@ class ZenSearchClient(HttpClient):
         path = f"{self._prefix}/connectors"
         entries = unwrapped(await self.get(path))
         if not isinstance(entries, list):
-            raise SourceMismatch(f"GET {path}: expected a list of connectors", sample=_sample(entries))
+            raise SourceMismatch(f"GET {path}: expected a list of connectors")
         return entries
 
     async def job(self, connector: str, job: str) -> Any:
         """The status of one sync job, unwrapped. Raises JobUnknown for a 404 of the API's own."""
-        path = f"{self._prefix}/connectors/{_segment(connector)}/sync/{_segment(job)}"
+        path = f"{self._prefix}/connectors/{segment(connector)}/sync/{segment(job)}"
         answer = await self.request("GET", path)
         if answer.status == 404 and isinstance(answer.body, Mapping):
             raise JobUnknown(f"GET {path}: 404: {self.said(answer.body)}", status=404)
@@ -182,11 +181,3 @@ def _asked_wait(answer: Answer) -> float | None:
 def unwrapped(body: Any) -> Any:
     """What stands under ``data``; the body itself where a deployment sends none (zensearch.md §9)."""
     return body["data"] if isinstance(body, Mapping) and "data" in body else body
-
-
-def _segment(identifier: str) -> str:
-    return quote(identifier, safe="")
-
-
-def _sample(body: Any) -> str:
-    return json.dumps(without_secrets(body))[:200]

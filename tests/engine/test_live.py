@@ -24,7 +24,8 @@ from connectory.model import (
 from connectory.store import Store
 from connectory.store.identity import JOB, global_id
 from connectory.store.tables import CONNECTORS, EVENTS, JOB_ERRORS, JOBS, SYSTEMS
-from sources.base import SourceAuthFailed, SourceMismatch, SourceRateLimited, SourceUnreachable, details
+from sources.base import SourceAuthFailed, SourceMismatch, SourceRateLimited, SourceUnreachable
+from sources.reading import details
 from tests.engine.stage import rows
 from tests.facts import Scripted, at, configured, connector, job
 from tests.wait import until

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sources.base import LARGEST_UNKNOWN, REDACTED, bounded, extra, without_secrets
+from sources.discretion import LARGEST_UNKNOWN, REDACTED, bounded, extra, without_secrets
 
 _NOTHING_KNOWN = frozenset[str]()
 

@@ -31,13 +31,12 @@ from sources.base import (
     SourceMismatch,
     SourceRateLimited,
     SourceUnreachable,
-    count,
-    instant,
 )
 from sources.elastic import SOURCE
 from sources.elastic.client import ElasticSource
 from sources.elastic.mapping import configuration, connector_fact, job_fact
 from sources.elastic.simulator import API_KEY, simulator
+from sources.reading import count, instant
 from sources.simulation import FAULTS, Clock, Faults, serve
 from tests.paths import EXAMPLES
 from tests.sources.contract import START, Hand

@@ -13,10 +13,10 @@ from elasticsearch import (
     NotFoundError,
 )
 
-from sources.base import instant
 from sources.elastic.documents import Document
 from sources.elastic.simulator import API_KEY, LIMITED_API_KEY, PASSWORD, TOKEN, USERNAME, simulator
 from sources.elastic.world import ElasticWorld
+from sources.reading import instant
 from sources.simulation import WORLD, Clock, Running, serve
 from tests.sources.contract import START, Hand
 

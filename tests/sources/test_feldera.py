@@ -8,10 +8,11 @@ from pydantic import ValidationError
 from connectory.model import ConnectorStatus, JobFact, Known, SystemErrorCode
 from sources.base import Source, SourceAuthFailed, SourceMismatch, SourceUnreachable
 from sources.feldera import SOURCE, FelderaSettings
-from sources.feldera.client import CONCURRENCY, PATIENCE, FelderaSource
-from sources.feldera.reading import by_turns
+from sources.feldera.client import PATIENCE, FelderaSource
 from sources.feldera.simulator import TOKEN
 from sources.feldera.world import FelderaWorld
+from sources.reading import by_turns
+from sources.rounds import CONCURRENCY
 from sources.simulation import serve
 from tests.sources.canned import Asked, Reply, canned
 from tests.sources.contract import SourceContract, Upstream, collect, remember
@@ -225,7 +226,7 @@ async def test_a_counter_that_is_none_is_kept_out(key: str, wrong: object) -> No
         seen = await source.poll(Known())
     assert len(seen.connectors) == len(seen.jobs) == 2
     (problem,) = seen.problems
-    assert f"orders/orders.kafka_orders: metrics: {key}" in problem.message
+    assert f"orders/orders.kafka_orders: metrics.{key}" in problem.message
     told = shown(seen.connectors[0])["metrics"]
     assert told[key] is None
     assert told["total_bytes"] == 734003200
@@ -243,9 +244,9 @@ async def test_a_counter_that_is_none_is_kept_out(key: str, wrong: object) -> No
         ({"metrics": [1]}, "metrics"),
         ({"config": "orders"}, "config"),
         ({"parse_errors": "none"}, "parse_errors"),
-        ({"completed_frontier": {"completed_at": "soon"}}, "completed_frontier: completed_at"),
-        ({"transport_errors": [{"message": "a", "index": -1}]}, "transport_errors: index"),
-        ({"transport_errors": [{"message": "a"}, {"index": 3}]}, "transport_errors: message: missing"),
+        ({"completed_frontier": {"completed_at": "soon"}}, "completed_frontier.completed_at"),
+        ({"transport_errors": [{"message": "a", "index": -1}]}, "transport_errors.index"),
+        ({"transport_errors": [{"message": "a"}, {"index": 3}]}, "transport_errors.message: missing"),
     ],
 )
 async def test_a_wrong_value_costs_itself_alone(change: dict[str, Any], about: str) -> None:

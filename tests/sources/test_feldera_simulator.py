@@ -22,6 +22,7 @@ from sources.feldera.population import populate
 from sources.feldera.simulator import READER_TOKEN, TOKEN
 from sources.feldera.views import pipeline
 from sources.feldera.world import FelderaWorld
+from tests.missing import missing
 from tests.sources.contract import START
 from tests.sources.feldera_stage import LIST, Api, configured, simulated
 
@@ -62,12 +63,9 @@ def run_until(world: FelderaWorld, condition: Callable[[], object], *, step: flo
 
 @pytest.fixture
 def client() -> None:
-    """Skips, or fails where everything has to be there, when the vendor's client is not installed."""
+    """For what cannot be tested without the vendor's client."""
     if importlib.util.find_spec("feldera") is None:
-        reason = "the package 'feldera', the vendor's client, is not installed"
-        if os.environ.get("CONNECTORY_REQUIRE_ALL") == "1":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+        missing("Feldera client", "make setup brings it into .venv")
 
 
 async def official(url: str, key: str) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from connectory.model import ConnectorFact, ConnectorStatus, CountsFact, JobFact
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch, SourceUnreachable
 from sources.lucidworks import fusion_mapping, mapping
 from sources.lucidworks.population import VISITOR, settle
-from sources.lucidworks.reading import Entry
 from sources.lucidworks.runs import Run
 from sources.lucidworks.search_views import Build
 from sources.lucidworks.survey import past_of
 from sources.lucidworks.wire import LucidworksClient
+from sources.reading import LenientReader
 from tests.sources.canned import Asked, Reply, canned
 from tests.sources.contract import remember
 from tests.sources.lucidworks_stage import (
@@ -107,7 +107,7 @@ async def test_statuses_are_read_without_a_problem(name: str, together: bool) ->
 
 
 def test_a_crawl_in_full() -> None:
-    entry = Entry(read("search_2x/documented/status.all_counters.response.json"))
+    entry = LenientReader(read("search_2x/documented/status.all_counters.response.json"))
     run = mapping.run(entry)
     assert run is not None
     job = run.job("collection1/8")
@@ -145,11 +145,11 @@ def test_a_crawl_in_full() -> None:
 def test_a_failed_crawl_tells_why() -> None:
     sent = read(EXCEPTION)
     for message in (sent["message"], None, ""):
-        run = mapping.run(Entry({**sent, "message": message}))
+        run = mapping.run(LenientReader({**sent, "message": message}))
         assert run is not None
         assert run.message == (message or "Connection refused")
         assert run.extra["exception"] == sent["exception"]
-    fact = mapping.connector(Entry(listed(6)), "c", Entry(sent))
+    fact = mapping.connector(LenientReader(listed(6)), "c", LenientReader(sent))
     assert fact.error_message == "java.net.ConnectException: Connection refused"
 
 
@@ -163,8 +163,8 @@ def test_a_failed_crawl_tells_why() -> None:
 )
 def test_words(word: str, source_status: ConnectorStatus, job_status: JobStatus) -> None:
     sent = {"crawl_state": word, "crawl_started": "2013-07-01T22:00:00+0000", "num_failed": 0}
-    run = mapping.run(Entry(sent))
-    fact = mapping.connector(Entry(listed(6)), "c", Entry(sent))
+    run = mapping.run(LenientReader(sent))
+    fact = mapping.connector(LenientReader(listed(6)), "c", LenientReader(sent))
     assert run is not None
     assert (run.word, run.status) == (word, job_status)
     assert (fact.upstream_status, fact.status) == (word, source_status)
@@ -185,12 +185,12 @@ def test_a_counter_that_is_not_sent_is_null() -> None:
 
 def test_an_end_before_the_start_is_no_end() -> None:
     sent = read("search_2x/documented/status.finished.response.json")
-    entry = Entry({**sent, "crawl_stopped": "2013-03-04T09:14:59+0000"})
+    entry = LenientReader({**sent, "crawl_stopped": "2013-03-04T09:14:59+0000"})
     run = mapping.run(entry)
     assert run is not None
     assert run.stopped is None
     assert entry.complaints == ["crawl_stopped: earlier than crawl_started"]
-    running = mapping.run(Entry({**sent, "crawl_state": "RUNNING"}))
+    running = mapping.run(LenientReader({**sent, "crawl_state": "RUNNING"}))
     assert running is not None
     assert (running.stopped, running.docs_in_index) == (None, None)
 
@@ -213,8 +213,8 @@ async def test_data_sources_are_read_without_a_problem(name: str) -> None:
 
 def test_a_data_source_in_full() -> None:
     sent = read("search_2x/documented/datasource.get.response.json")
-    status = Entry(read("search_2x/documented/status.running.response.json"))
-    fact = mapping.connector(Entry(sent), "collection1", status)
+    status = LenientReader(read("search_2x/documented/status.running.response.json"))
+    fact = mapping.connector(LenientReader(sent), "collection1", status)
     assert fact == ConnectorFact(
         external_id="collection1/6",
         name="Company web site",
@@ -238,8 +238,8 @@ def test_a_data_source_in_full() -> None:
 
 
 def test_a_data_source_without_a_name_gets_one() -> None:
-    assert mapping.connector(Entry({"id": 6, "type": "web", "name": " "}), "c", None).name == "web 6"
-    assert mapping.connector(Entry({"id": 6}), "c", None).name == "data source 6"
+    assert mapping.connector(LenientReader({"id": 6, "type": "web", "name": " "}), "c", None).name == "web 6"
+    assert mapping.connector(LenientReader({"id": 6}), "c", None).name == "data source 6"
 
 
 async def test_collections_are_read() -> None:
@@ -336,10 +336,10 @@ def test_every_field_is_in_a_fact(name: str) -> None:
     sent = read(name)
     for entry in sent if isinstance(sent, list) else [sent]:
         if name in LISTS:
-            assert_nothing_lost(entry, [mapping.connector(Entry(entry), "collection1", None)])
+            assert_nothing_lost(entry, [mapping.connector(LenientReader(entry), "collection1", None)])
             continue
-        run = mapping.run(Entry(entry))
-        facts = [mapping.connector(Entry(listed(entry["id"])), "c", Entry(entry))]
+        run = mapping.run(LenientReader(entry))
+        facts = [mapping.connector(LenientReader(listed(entry["id"])), "c", LenientReader(entry))]
         if run is None:  # zeros of no crawl
             entry = {key: value for key, value in entry.items() if not (key.startswith("num_") and value == 0)}
         assert_nothing_lost(entry, [*facts, *([run.job("c/6")] if run else [])])
@@ -350,8 +350,8 @@ def test_every_field_of_fusion_is_in_a_fact(name: str) -> None:
     sent = read(name)
     for entry in sent if isinstance(sent, list) else [sent]:
         number = str(entry.get("id") or entry["resource"].removeprefix("datasource:"))
-        run = fusion_mapping.run(Entry(entry))
-        facts = [fusion_mapping.connector(number, Entry({"id": number}), Entry(entry))]
+        run = fusion_mapping.run(LenientReader(entry))
+        facts = [fusion_mapping.connector(number, LenientReader({"id": number}), LenientReader(entry))]
         assert_nothing_lost(entry, [*facts, *([run.job(number)] if run else [])])
 
 
@@ -433,7 +433,7 @@ FUSION_EXPECTED: dict[tuple[str, int], tuple[str, int, int | None, CountsFact, s
 @pytest.mark.parametrize(("name", "place"), FUSION_EXPECTED)
 def test_runs_of_fusion(name: str, place: int) -> None:
     sent = read(f"fusion/{name}.response.json")
-    entry = Entry(sent[place] if isinstance(sent, list) else sent)
+    entry = LenientReader(sent[place] if isinstance(sent, list) else sent)
     run = fusion_mapping.run(entry)
     assert isinstance(run, Run)
     assert not entry.complaints

@@ -20,13 +20,13 @@ from connectory.model import (
     SystemErrorCode,
 )
 from sources.base import (
-    REDACTED,
     SourceAuthFailed,
     SourceError,
     SourceMismatch,
     SourceRateLimited,
     SourceUnreachable,
 )
+from sources.discretion import REDACTED
 from sources.zensearch import mapping
 from sources.zensearch.client import ZenSearchSource
 from sources.zensearch.simulator import TOKEN

@@ -4,23 +4,25 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from connectory.model import HistoryBatch, JobFact, JsonObject, Known, Observation, Problem
+from connectory.model import HistoryBatch, JobFact, Known, Observation, Problem
 from connectory_scriptorium import mapping
-from sources.base import Source, SourceMismatch, SystemSettings, text
-from sources.http import HttpClient
+from sources.base import Source, SourceMismatch, SystemSettings, Token
+from sources.http import HttpClient, bearer
+from sources.reading import text
+from sources.rounds import ask_all
 
 _Fact = TypeVar("_Fact")
 
 
 class ScriptoriumSettings(SystemSettings):
-    token: SecretStr = Field(min_length=1, description="the number of a reader's card")
+    token: Token = Field(description="the number of a reader's card")
 
 
 class ScriptoriumSource(Source):
     def __init__(self, settings: ScriptoriumSettings) -> None:
-        self.http = HttpClient(settings, headers={"Authorization": f"Bearer {settings.token.get_secret_value()}"})
+        self.http = HttpClient(settings, headers={"Authorization": bearer(settings.token)})
 
     async def poll(self, known: Known) -> Observation:
         """Two requests while nothing is new. At first one page is enough: the rest is left to ``history``."""
@@ -36,8 +38,8 @@ class ScriptoriumSource(Source):
         return replace(older, connectors=desks, jobs=[*jobs, *older.jobs], complete=not unread, problems=problems)
 
     async def look(self, known: Known, jobs: frozenset[str]) -> Observation:
-        """One request for each batch."""
-        sent = {job: await self.http.get(f"/batches/{job}", missing_ok=True) for job in sorted(jobs)}
+        """One request for each batch, a few at a time."""
+        sent = await ask_all(sorted(jobs), lambda job: self.http.get(f"/batches/{job}", missing_ok=True))
         gone = frozenset(job for job, one in sent.items() if one is None)
         facts, problems = _read({"batches": [one for one in sent.values() if one is not None]}, "batches", mapping.job)
         return Observation(connectors=[], jobs=facts, complete=False, gone_jobs=gone, problems=problems)
@@ -60,7 +62,7 @@ class ScriptoriumSource(Source):
             cursor = text(sent.get("next"))
 
 
-def _read(sent: Any, key: str, reader: Callable[[JsonObject], _Fact]) -> tuple[list[_Fact], list[Problem]]:
+def _read(sent: Any, key: str, mapped: Callable[[object], _Fact]) -> tuple[list[_Fact], list[Problem]]:
     """The facts in the list under ``key``, and a problem for each entry that gives none: it costs no other."""
     entries = sent.get(key) if isinstance(sent, Mapping) else None
     if not isinstance(entries, list):
@@ -68,9 +70,7 @@ def _read(sent: Any, key: str, reader: Callable[[JsonObject], _Fact]) -> tuple[l
     facts, problems = list[_Fact](), list[Problem]()
     for place, entry in enumerate(entries, 1):
         try:
-            if not isinstance(entry, Mapping):
-                raise SourceMismatch(f"expected an object, got {str(entry)[:80]!r}")
-            facts.append(reader(entry))
+            facts.append(mapped(entry))
         except SourceMismatch as error:
-            problems.append(Problem(error.code, f"{key}, entry {place}: {error}"))
+            problems.append(error.problem(f"{key}, entry {place}"))
     return facts, problems

@@ -1,10 +1,7 @@
 """Scriptorium's words in ours: a desk is a connector, a batch is a job, a page is a document (README.md)."""
 
-from collections.abc import Callable
-from typing import TypeVar
-
-from connectory.model import ConnectorFact, ConnectorStatus, CountsFact, JobFact, JobStatus, JsonObject
-from sources.base import SourceMismatch, count, details, extra, instant, slug, text
+from connectory.model import ConnectorFact, ConnectorStatus, CountsFact, JobFact, JobStatus
+from sources.reading import Reader, count, details, extra, identifier, instant, slug, text
 
 DESK_STATE = {"ready": ConnectorStatus.ACTIVE, "closed": ConnectorStatus.PAUSED, "jammed": ConnectorStatus.ERROR}
 BATCH_STATE = {
@@ -19,49 +16,42 @@ _DESK = frozenset({"id", "name", "material", "state", "pages_archived", "note"})
 _BATCH = frozenset({"number", "desk", "state", "pages_total", "pages_scanned", "pages_blurred", "note"})
 _BATCH |= {"created", "started", "ended"}
 
-_T = TypeVar("_T")
 
-
-def connector(desk: JsonObject) -> ConnectorFact:
-    word = _demand(desk, "state", text)
+def connector(desk: object) -> ConnectorFact:
+    read = Reader(desk)
+    word = read.demand("state", text)
     return ConnectorFact(
-        external_id=_demand(desk, "id", text),
-        name=_demand(desk, "name", text),
-        source=slug(text(desk.get("material"))),
+        external_id=read.demand("id", identifier),
+        name=read.demand("name", text),
+        source=slug(read("material", text)),
         status=DESK_STATE.get(word, ConnectorStatus.UNKNOWN),
         upstream_status=word,
-        docs_indexed=count(desk.get("pages_archived")),
-        error_message=text(desk.get("note")),
-        details=details("OtherConnectorDetails", {"data": extra(desk, _DESK) or {}}),
+        docs_indexed=read("pages_archived", count),
+        error_message=read("note", text),
+        details=details("OtherConnectorDetails", {"data": extra(read.sent, _DESK) or {}}),
     )
 
 
-def job(batch: JsonObject) -> JobFact:
+def job(batch: object) -> JobFact:
     """Before somebody has counted the pages there is no ``pages_total``, and no percentage."""
-    number, word = _demand(batch, "number", count), _demand(batch, "state", text)
-    scanned, blurred = count(batch.get("pages_scanned")), count(batch.get("pages_blurred"))
+    read = Reader(batch)
+    number, word = read.demand("number", count), read.demand("state", text)
+    scanned, blurred = read("pages_scanned", count), read("pages_blurred", count)
     status = BATCH_STATE.get(word, JobStatus.UNKNOWN)
-    created = _demand(batch, "created", instant)
+    created = read.demand("created", instant)
     return JobFact(
         external_id=str(number),
-        connector=_demand(batch, "desk", text),
+        connector=read.demand("desk", identifier),
         status=JobStatus.SUCCEEDED_WITH_ERRORS if blurred and status is JobStatus.SUCCEEDED else status,
         upstream_status=word,
         counts=CountsFact(indexed=scanned, failed=blurred),
         processed=scanned,
-        total=count(batch.get("pages_total")),
+        total=read("pages_total", count),
         created_at=created,
-        started_at=instant(batch.get("started")),
-        completed_at=instant(batch.get("ended")),
-        error_message=text(batch.get("note")),
+        started_at=read("started", instant),
+        completed_at=read("ended", instant),
+        error_message=read("note", text),
         order_at=created,
         sequence=number,
-        details=details("OtherJobDetails", {"data": extra(batch, _BATCH) or {}}),
+        details=details("OtherJobDetails", {"data": extra(read.sent, _BATCH) or {}}),
     )
-
-
-def _demand(entry: JsonObject, key: str, reader: Callable[[object], _T | None]) -> _T:
-    value = reader(entry.get(key))
-    if value is None or value == "":
-        raise SourceMismatch(f"{key} is missing")
-    return value

@@ -7,7 +7,8 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-from sources.base import SourceMismatch, instant
+from sources.base import SourceMismatch
+from sources.reading import instant
 from tests.e2e.fields.exceptions import EXCEPTIONS
 
 
