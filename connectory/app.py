@@ -12,7 +12,6 @@ from connectory import graphiql, guard, masking
 from connectory.answer import answer, refuse
 from connectory.engine import Engine
 from connectory.execution import Execution
-from connectory.extensions import NamedOperation
 from connectory.graphql_view import GraphQLView
 from connectory.live.connections import Connections
 from connectory.live.live import Live
@@ -48,7 +47,7 @@ def build_app(store: Store, engine: Engine, server: ServerSettings, *, schema: S
     app[STORE] = store
     app[METRICS] = metrics
     app.router.add_get("/", _front)
-    _add_graphql(app, schema or build_schema([NamedOperation]), store, engine, server)
+    _add_graphql(app, schema or build_schema(), store, engine, server)
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz)
     app.router.add_get("/metrics", _metrics)

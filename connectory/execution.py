@@ -1,20 +1,16 @@
 """Queries and mutations: one execution each, in a context of its own, whichever way they arrived."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from strawberry import Schema
 from strawberry.types import ExecutionResult
-from strawberry.types.graphql import OperationType
 
 from connectory import masking
 from connectory.metrics import Outcome
-from connectory.operation import Operation
+from connectory.prepared import Prepared
 from resolvers.context import Context
-
-QUERIES = frozenset({OperationType.QUERY})
-QUERIES_AND_MUTATIONS = frozenset({OperationType.QUERY, OperationType.MUTATION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +29,8 @@ class Execution:
         self.schema = schema
         self._open_context = open_context
 
-    async def run(self, operation: Operation, allowed: Collection[OperationType] = QUERIES_AND_MUTATIONS) -> Executed:
-        """Raises Strawberry's InvalidOperationTypeError for a kind that is not allowed, and
-        CannotGetOperationTypeError when it is unclear which operation of the document is meant."""
+    async def run(self, prepared: Prepared) -> Executed:
+        operation = prepared.operation
         context = self._open_context()
         try:
             result = await self.schema.execute(
@@ -43,7 +38,6 @@ class Execution:
                 variable_values=operation.variables,
                 context_value=context,
                 operation_name=operation.name,
-                allowed_operation_types=allowed,
                 operation_extensions=operation.extensions,
             )
         finally:

@@ -7,18 +7,16 @@ cancelled when its client goes away.
 
 from aiohttp import hdrs, web
 from graphql import OperationType
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
-from strawberry.types.graphql import OperationType as Kind
 
-from connectory import graphiql, masking
+from connectory import graphiql
 from connectory.answer import JSON, answer, encode, refuse
-from connectory.execution import QUERIES, QUERIES_AND_MUTATIONS, Executed, Execution
-from connectory.live.prepared import Prepared, Refused, prepare
+from connectory.execution import Executed, Execution
 from connectory.live.socket import Sockets
 from connectory.live.sse import Streams, answer_once
-from connectory.metrics import Measured, Metrics, Outcome
+from connectory.metrics import Metrics, Outcome
 from connectory.negotiation import EVENT_STREAM, GRAPHQL, choose, takes_events, wants_page
-from connectory.operation import BadRequest, Operation, read
+from connectory.operation import BadRequest, read
+from connectory.prepared import Prepared, Refused, prepare
 
 _ALLOWED = "GET, HEAD, POST, OPTIONS"
 _READING = (hdrs.METH_GET, hdrs.METH_HEAD)
@@ -38,7 +36,7 @@ class GraphQLView:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.method == hdrs.METH_OPTIONS:
             return web.Response(status=204, headers={hdrs.ALLOW: _ALLOWED})
-        accept = request.headers.get(hdrs.ACCEPT)
+        accept = ", ".join(request.headers.getall(hdrs.ACCEPT, ()))
         if request.method in _READING and "query" not in request.query and wants_page(accept):
             page = graphiql.response()
             page.headers[hdrs.VARY] = "Accept"
@@ -47,26 +45,30 @@ class GraphQLView:
         try:
             if _opens_socket(request):
                 return await self._sockets.serve(request)
-            answered = await self._answer(request, content_type)
+            takes_stream = takes_events(accept) and request.method != hdrs.METH_HEAD
+            answered = await self._answer(request, content_type, takes_stream)
             if isinstance(answered, Prepared):
                 return await self._streams.serve(request, answered)
         except BadRequest as error:
             return _refuse(error, content_type or JSON)
         return answered
 
-    async def _answer(self, request: web.Request, content_type: str | None) -> web.StreamResponse | Prepared:
+    async def _answer(
+        self, request: web.Request, content_type: str | None, takes_stream: bool
+    ) -> web.StreamResponse | Prepared:
         """The answer; a subscription that is valid and wants a stream, instead. Raises BadRequest."""
-        takes_stream = takes_events(request.headers.get(hdrs.ACCEPT)) and request.method != hdrs.METH_HEAD
         with self._metrics.operation() as measured:
             try:
                 _check(request, content_type, takes_stream)
-                operation = await read(request)
-                if takes_stream:
-                    prepared = prepare(self._execution.schema, operation)
-                    if prepared.type is OperationType.SUBSCRIPTION:
-                        measured.outcome = None
-                        return prepared
-                return await self._execute(request, operation, content_type, measured)
+                prepared = prepare(self._execution.schema, await read(request))
+                _check_type(request, prepared.type, takes_stream)
+                if prepared.type is OperationType.SUBSCRIPTION:
+                    measured.outcome = None
+                    return prepared
+                executed = await self._execution.run(prepared)
+                response = _answered(executed, content_type)
+                measured.outcome = executed.outcome
+                return response
             except Refused as refused:
                 measured.outcome = Outcome.REJECTED
                 status = 200 if content_type == JSON else 400
@@ -74,34 +76,6 @@ class GraphQLView:
             except (BadRequest, web.HTTPClientError):
                 measured.outcome = Outcome.REJECTED
                 raise
-            except Exception:
-                measured.outcome = Outcome.INTERNAL
-                raise
-
-    async def _execute(
-        self, request: web.Request, operation: Operation, content_type: str | None, measured: Measured
-    ) -> web.StreamResponse:
-        allowed = QUERIES if request.method in _READING else QUERIES_AND_MUTATIONS
-        try:
-            executed = await self._execution.run(operation, allowed)
-        except InvalidOperationTypeError as error:
-            if error.operation_type == Kind.MUTATION:
-                raise BadRequest("A mutation has to be sent by POST.", status=405, allow=hdrs.METH_POST) from None
-            raise BadRequest(
-                f"A subscription is answered as {EVENT_STREAM}, if the Accept header names it, or on a WebSocket.",
-                status=406,
-            ) from None
-        except CannotGetOperationTypeError as error:
-            raise BadRequest(_unclear(error), code=masking.BAD_USER_INPUT, in_document=True) from None
-        measured.outcome = executed.outcome
-        if content_type is None and executed.was_executed:
-            return await answer_once(request, encode(executed.body))
-        return answer(
-            executed.body,
-            status=_status(executed, content_type),
-            content_type=content_type or GRAPHQL,
-            headers=_HEADERS,
-        )
 
 
 def _opens_socket(request: web.Request) -> bool:
@@ -117,6 +91,27 @@ def _check(request: web.Request, content_type: str | None, takes_stream: bool) -
         )
 
 
+def _check_type(request: web.Request, type: OperationType, takes_stream: bool) -> None:
+    if type is OperationType.MUTATION and request.method in _READING:
+        raise BadRequest("A mutation has to be sent by POST.", status=405, allow=hdrs.METH_POST)
+    if type is OperationType.SUBSCRIPTION and not takes_stream:
+        raise BadRequest(
+            f"A subscription is answered as {EVENT_STREAM}, if the Accept header names it, or on a WebSocket.",
+            status=406,
+        )
+
+
+def _answered(executed: Executed, content_type: str | None) -> web.Response:
+    if content_type is None and executed.was_executed:
+        return answer_once(encode(executed.body))
+    return answer(
+        executed.body,
+        status=_status(executed, content_type),
+        content_type=content_type or GRAPHQL,
+        headers=_HEADERS,
+    )
+
+
 def _status(executed: Executed, content_type: str | None) -> int:
     if executed.was_executed:
         return 200
@@ -125,15 +120,8 @@ def _status(executed: Executed, content_type: str | None) -> int:
     return 200 if content_type == JSON else 400
 
 
-def _unclear(error: CannotGetOperationTypeError) -> str:
-    if error.operation_name is not None:
-        return f'The document has no operation named "{error.operation_name}".'
-    return "operationName has to name one operation of the document."
-
-
 def _refuse(error: BadRequest, content_type: str) -> web.Response:
-    status = 200 if error.in_document and content_type == JSON else error.status
     headers = dict(_HEADERS)
     if error.allow:
         headers[hdrs.ALLOW] = error.allow
-    return refuse(status, error.code, str(error), content_type=content_type, headers=headers)
+    return refuse(error.status, error.code, str(error), content_type=content_type, headers=headers)

@@ -69,10 +69,14 @@ class Metrics:
 
     @contextmanager
     def operation(self) -> Iterator["Measured"]:
-        """Count and time one operation by the outcome that its block sets."""
+        """Count and time one operation by the outcome that its block sets, or by the exception that ends it."""
         measured, start = Measured(), perf_counter()
         try:
             yield measured
+        except Exception:
+            if measured.outcome is Outcome.CANCELED:
+                measured.outcome = Outcome.INTERNAL
+            raise
         finally:
             if measured.outcome is not None:
                 self.count(measured.outcome)

@@ -1,14 +1,18 @@
 """What a client asks for, read from an HTTP request as GraphQL over HTTP describes it, or from a message."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from aiohttp import hdrs, web
+from multidict import MultiMapping
 
 from connectory.answer import JSON
 
+#: What the web server decodes before it hands us a body; anything else would arrive as it was sent.
+_ENCODINGS = frozenset({"identity", "gzip", "deflate", "br", "zstd"})
 #: What an operation's parameters have to be, and how that is said.
 _SHAPES: Mapping[str, tuple[type, str]] = {
     "query": (str, "text"),
@@ -16,8 +20,6 @@ _SHAPES: Mapping[str, tuple[type, str]] = {
     "variables": (dict, "an object or null"),
     "extensions": (dict, "an object or null"),
 }
-
-
 _CODES = {
     405: "METHOD_NOT_ALLOWED",
     406: "NOT_ACCEPTABLE",
@@ -28,26 +30,15 @@ _CODES = {
 
 
 class BadRequest(Exception):
-    """The request cannot be carried out as it is. The message is for its sender.
-
-    ``allow`` names the methods that a 405 has to name. ``in_document`` marks a well-formed request whose document is at
-    fault: those are answered with 200 where the answer is ``application/json``.
+    """The request cannot be carried out as it is. The message is for its sender; ``allow`` names the methods that a 405
+    has to name.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int = 400,
-        code: str | None = None,
-        allow: str | None = None,
-        in_document: bool = False,
-    ) -> None:
+    def __init__(self, message: str, *, status: int = 400, allow: str | None = None) -> None:
         super().__init__(message)
         self.status = status
-        self.code = code or _CODES.get(status, "BAD_REQUEST")
+        self.code = _CODES.get(status, "BAD_REQUEST")
         self.allow = allow
-        self.in_document = in_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +68,9 @@ async def _body(request: web.Request) -> Any:
         )
     if (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
         raise BadRequest("The body has to be UTF-8.", status=415)
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
+    if encoding not in _ENCODINGS:
+        raise BadRequest(f"The body may be encoded as gzip or deflate, not as {encoding}.", status=415)
     try:
         text = (await request.read()).decode("utf-8")
     except UnicodeDecodeError:
@@ -86,8 +80,11 @@ async def _body(request: web.Request) -> Any:
     return decode(text, "The body")
 
 
-def _query(query: Mapping[str, str]) -> dict[str, Any]:
+def _query(query: MultiMapping[str]) -> dict[str, Any]:
     """The parameters in a URL: ``variables`` and ``extensions`` are JSON text there."""
+    for key in _SHAPES:
+        if len(query.getall(key, ())) > 1:
+            raise BadRequest(f"The parameter {key} is given twice.")
     found: dict[str, Any] = {key: query[key] for key in ("query", "operationName") if key in query}
     for key in ("variables", "extensions"):
         if query.get(key):
@@ -96,12 +93,16 @@ def _query(query: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
+class _Unfit(ValueError):
+    """Python would take it."""
+
+
 def decode(text: str, what: str) -> Any:
     """``text`` as JSON; ``what`` names it in the refusal. Raises BadRequest."""
     try:
-        found = json.loads(text, parse_constant=_refuse_constant)
+        found = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
-        reason = f": {error}" if isinstance(error, json.JSONDecodeError) else ""
+        reason = f": {error}" if isinstance(error, json.JSONDecodeError | _Unfit) else ""
         raise BadRequest(f"{what} is not valid JSON{reason}.") from None
     if "\\u" in text:
         _check_unicode(found)
@@ -109,7 +110,24 @@ def decode(text: str, what: str) -> Any:
 
 
 def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
+    raise _Unfit(f"{constant} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    if math.isinf(number := float(text)):
+        raise _Unfit(f"{text[:20]} is too large")
+    return number
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a key that stands twice, whoever has read the request before us may have seen the other value."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _Unfit("a key stands twice in one object")
+    return found
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unambiguous)
 
 
 def _check_unicode(found: Any) -> None:

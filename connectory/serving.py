@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.log import server_logger
 
 #: Seconds that open requests have to finish once we are asked to stop.
 _LAST_REQUESTS = 1.0
@@ -47,6 +49,11 @@ class AccessLogger(AbstractAccessLogger):
                 "ms": round(time * 1000, 1),
             },
         )
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """False for what is not HTTP: it is its sender's mistake, answered with 400 and not to be repeated in our log."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -93,6 +100,7 @@ async def serving(app: web.Application, host: str, port: int, *, access_log: boo
     what the application's start raises."""
     sockets = listen(host, port)
     taken = sockets[0].getsockname()[1]
+    server_logger.addFilter(_is_ours)
     runner = web.AppRunner(
         app,
         handle_signals=False,

@@ -77,6 +77,8 @@ class LogFeed(Feed, ABC):
 
     #: whether a slow reader is given the newest item alone, rather than all of them later
     coalesces: ClassVar[bool]
+    #: without a cursor it begins with what comes from now on, rather than with the present state
+    begins_now: ClassVar[bool]
     #: where it begins: what the client has seen already
     cursor: str | None
 
@@ -102,6 +104,7 @@ class EventFeed(LogFeed):
     """Rows of the log that ``filter`` lets through."""
 
     coalesces = False
+    begins_now = True
 
     filter: EventCriteria | None
     cursor: str | None = None
@@ -136,6 +139,7 @@ class JobFeed(LogFeed):
     """One job until it has ended."""
 
     coalesces = True
+    begins_now = False
 
     job_id: str
     cursor: str | None = None

@@ -1,48 +1,71 @@
 """Parsed and checked documents are kept: small operations spend most of their time there."""
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from graphql import GraphQLError
-from strawberry.extensions import MaxTokensLimiter, ParserCache, ValidationCache
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse, specified_rules
+from strawberry.extensions import SchemaExtension
+from strawberry.schema.schema import validate_document
 
-KEPT = 500
-#: Longer documents are parsed each time, so that nobody fills the memory with them.
-LONGEST = 20_000
-#: Tokens of a document; some 60 kB of them.
+#: Tokens of a document; some 60 kB of them. One that would take seconds to check is not read to its end.
 MOST_TOKENS = 15_000
 
 
-class DocumentCache(ParserCache):
-    """Strawberry's ParserCache; a syntax error is left to the parser proper, which reports it on every transport."""
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a client has sent, and what is wrong with it; no ``node`` when it is not GraphQL."""
 
-    def __init__(self) -> None:
-        super().__init__(maxsize=KEPT)
+    node: DocumentNode | None
+    errors: Sequence[GraphQLError]
+
+
+class Documents:
+    """The documents used last, as many as have ``most`` characters together, and one at least.
+
+    Characters, since a parsed document takes some 200 bytes for each of them, and its length is its sender's choice.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: OrderedDict[tuple[GraphQLSchema, str], Document] = OrderedDict()
+        self._characters = 0
+
+    def read(self, schema: GraphQLSchema, query: str) -> Document:
+        """Parse and check a document, or remember what came of it."""
+        key = schema, query
+        document = self._kept.get(key)
+        if document is None:
+            document = self._kept[key] = _read(schema, query)
+            self._characters += len(query)
+            while self._characters > self._most and len(self._kept) > 1:
+                (_, forgotten), _ = self._kept.popitem(last=False)
+                self._characters -= len(forgotten)
+        else:
+            self._kept.move_to_end(key)
+        return document
+
+
+def _read(schema: GraphQLSchema, query: str) -> Document:
+    try:
+        node = parse(query, max_tokens=MOST_TOKENS)
+    except GraphQLError as error:
+        return Document(None, [error])
+    return Document(node, validate_document(schema, node, specified_rules))
+
+
+#: What is executed has been read shortly before: one memory for all.
+read = Documents(most=250_000).read
+
+
+class KeptDocuments(SchemaExtension):
+    """Spares Strawberry the reading of what has been read; a syntax error is left to its parser, which reports it."""
 
     def on_parse(self) -> Iterator[None]:
         context = self.execution_context
-        if context.query and len(context.query) <= LONGEST:
-            with suppress(GraphQLError):
-                context.graphql_document = self.cached_parse_document(context.query, **context.parse_options)
+        context.parse_options["max_tokens"] = MOST_TOKENS
+        if context.query:
+            document = read(context.schema._schema, context.query)
+            context.graphql_document = document.node
+            context.pre_execution_errors = list(document.errors)
         yield
-
-
-class VerdictCache(ValidationCache):
-    """Strawberry's ValidationCache, for documents that are kept."""
-
-    def __init__(self) -> None:
-        super().__init__(maxsize=KEPT)
-
-    def on_validate(self) -> Iterator[None]:
-        query = self.execution_context.query
-        if query and len(query) <= LONGEST:
-            yield from super().on_validate()
-        else:
-            yield
-
-
-class TokenLimit(MaxTokensLimiter):
-    """Strawberry's MaxTokensLimiter: a document that would take seconds to check is not read to its end."""
-
-    def __init__(self) -> None:
-        super().__init__(max_token_count=MOST_TOKENS)

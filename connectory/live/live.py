@@ -13,11 +13,12 @@ from strawberry import Schema
 
 from connectory.live.broadcast import Broadcast, LogBroadcast, StateBroadcast, Surroundings
 from connectory.live.moment import Moments
-from connectory.live.prepared import Prepared, Refused
 from connectory.live.rendering import Kitchen, Rendering, render_with, taken_variables
 from connectory.live.sink import Sink
 from connectory.live.subscriber import Subscriber
+from connectory.prepared import Prepared, Refused
 from connectory.store import Store
+from connectory.store.log import log_cursor
 from connectory.store.snapshot import open_snapshot
 from connectory.store.tail import Batch, Tail
 from resolvers.context import Context, Viewer
@@ -78,6 +79,7 @@ class Live:
 
         ``last_event_id`` takes the place of the field's ``after``. Raises Refused.
         """
+        now = self._tail.position  # before anything is waited for, so that nothing after the asking is missed
         variables, name = prepared.operation.variables or {}, prepared.cursor_variable
         given = None if name is None else variables.get(name)
         key = _key(prepared, taken_variables(prepared), self._kitchen.open_context().viewer)
@@ -87,6 +89,8 @@ class Live:
         if isinstance(feed := rendering.feed, LogFeed):
             # one that does not stand in a variable is everybody's
             cursor = _checked(feed, last_event_id or (feed.cursor if name is None else given))
+            if cursor is None and feed.begins_now and now:
+                cursor = log_cursor(now)
         return (self._broadcasts.get(key) or self._begin(key, rendering)).join(sink, cursor)
 
     async def close(self) -> None:

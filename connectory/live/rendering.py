@@ -15,14 +15,14 @@ from strawberry import Schema
 from connectory import masking
 from connectory.answer import encode
 from connectory.live.moment import Moments
-from connectory.live.prepared import Prepared, Refused
+from connectory.prepared import Prepared, Refused
 from resolvers.context import Context, Viewer
 from resolvers.feeds import Feed
-from schema.documents import LONGEST
 
 #: Executions that run beside each other: what they want of their common snapshot at once is one statement.
 _AT_ONCE = 200
-#: Characters of JSON; a filter of a thousand ids fits.
+#: Characters of a subscription's document, and of its variables as JSON; a filter of a thousand ids fits.
+_LONGEST_DOCUMENT = 20_000
 _LONGEST_VARIABLES = 256 * 1024
 
 
@@ -91,8 +91,8 @@ class Rendering:
 
 def taken_variables(prepared: Prepared) -> dict[str, Any]:
     """Those that the operation declares. Raises Refused when they, or the document, are too long to be kept."""
-    if len(prepared.operation.query) > LONGEST:
-        raise _too_long(f"The document of a subscription may have at most {LONGEST:,} characters.")
+    if len(prepared.operation.query) > _LONGEST_DOCUMENT:
+        raise _too_long(f"The document of a subscription may have at most {_LONGEST_DOCUMENT:,} characters.")
     given = prepared.operation.variables or {}
     taken = {name: value for name, value in given.items() if name in prepared.variables}
     if len(json.dumps(taken)) > _LONGEST_VARIABLES:

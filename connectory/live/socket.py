@@ -7,7 +7,8 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 
-from aiohttp import WebSocketError, WSMessage, WSMsgType, web
+from aiohttp import WebSocketError, WSMessage, WSMsgType, hdrs, web
+from aiohttp.abc import AbstractStreamWriter
 
 from connectory.answer import encode
 from connectory.execution import Execution
@@ -27,6 +28,7 @@ from connectory.live.protocol import (
 from connectory.live.sink import TooSlow
 from connectory.live.socket_operation import SocketOperation
 from connectory.metrics import Metrics
+from connectory.operation import BadRequest
 from connectory.settings import ServerSettings
 
 #: Seconds that a client has to introduce itself.
@@ -60,7 +62,7 @@ class Sockets:
         self._message_limit = server.socket_message_bytes + 1
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
-        """Carry a connection to its end. Raises BadRequest when its client has too many."""
+        """Carry a connection to its end. Raises BadRequest for a client that has too many, or speaks something else."""
         self._connections.enter(request.remote)
         self.traffic.connections += 1
         # sending never waits within aiohttp: back-pressure is ours
@@ -70,7 +72,7 @@ class Sockets:
         )  # fmt: skip
         connection = None
         try:
-            writer = await socket.prepare(request)
+            writer = await _shake_hands(socket, request)
             socket.headers.clear()  # sent; a connection lives for hours
             connection = SocketConnection(self, socket, request.remote, Flow(request, writer))
             self._connections.open.add(connection)
@@ -82,6 +84,18 @@ class Sockets:
             self.traffic.connections -= 1
             self._connections.leave(request.remote)
         return socket
+
+
+async def _shake_hands(socket: web.WebSocketResponse, request: web.Request) -> AbstractStreamWriter:
+    """Raises BadRequest."""
+    # aiohttp would go on without a subprotocol, and log that; browsers would not go on
+    offered = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "").split(",")
+    if PROTOCOL not in (name.strip() for name in offered):
+        raise BadRequest(f"The subprotocol of a WebSocket has to be {PROTOCOL}.")
+    try:
+        return await socket.prepare(request)
+    except web.HTTPBadRequest as error:
+        raise BadRequest(f"This is not how a WebSocket is opened: {error.text}.") from None
 
 
 class SocketConnection:
@@ -103,8 +117,6 @@ class SocketConnection:
     async def converse(self) -> None:
         """Read until there is nothing more to read."""
         try:
-            if self._socket.ws_protocol != PROTOCOL:
-                raise Farewell(Code.BAD_SUBPROTOCOL, f"The subprotocol has to be {PROTOCOL}.")
             async with asyncio.timeout(INIT_WITHIN):
                 while not self._is_acknowledged and (frame := await self._socket.receive()).type not in _ENDS:
                     await self._take(frame)

@@ -9,11 +9,11 @@ from graphql import OperationType
 
 from connectory import masking
 from connectory.answer import encode
-from connectory.live.prepared import Refused, prepare
 from connectory.live.sink import TooSlow
 from connectory.live.subscriber import Subscriber
 from connectory.metrics import Outcome
 from connectory.operation import Operation
+from connectory.prepared import Prepared, Refused, prepare
 
 if TYPE_CHECKING:
     from connectory.live.socket import SocketConnection
@@ -39,24 +39,27 @@ class SocketOperation:
         shared = self._connection.shared
         try:
             prepared = prepare(shared.execution.schema, operation)
-        except Refused as refused:
-            shared.metrics.count(Outcome.REJECTED)
-            await self._fail(refused.body()["errors"])
-            return
-        try:
             if prepared.type is OperationType.SUBSCRIPTION:
                 self._held = await shared.live.subscribe(prepared, self)
             else:
-                await self._answer(operation)
+                await self._answer(prepared)
         except Refused as refused:
-            await self._tell(refused.body())
+            await self._refuse(refused)
         except Exception as error:
             await self._tell({"errors": [masking.internal(error, path="subscription")]})
 
-    async def _answer(self, operation: Operation) -> None:
+    async def _refuse(self, refused: Refused) -> None:
+        """A document at fault is told as an error of the protocol, what fails later as a result."""
+        if refused.before_execution:
+            self._connection.shared.metrics.count(Outcome.REJECTED)
+            await self._fail(refused.body()["errors"])
+        else:
+            await self._tell(refused.body())
+
+    async def _answer(self, prepared: Prepared) -> None:
         shared = self._connection.shared
         with shared.metrics.operation() as measured:
-            executed = await shared.execution.run(operation)
+            executed = await shared.execution.run(prepared)
             measured.outcome = executed.outcome
         with contextlib.suppress(TooSlow):
             await self.drained()

@@ -16,11 +16,11 @@ from connectory.answer import encode
 from connectory.live.connections import Connections
 from connectory.live.flow import Flow, set_tcp_option
 from connectory.live.live import Live
-from connectory.live.prepared import Prepared, Refused
 from connectory.live.sink import TooSlow
 from connectory.live.subscriber import Subscriber
 from connectory.metrics import Traffic
 from connectory.negotiation import EVENT_STREAM
+from connectory.prepared import Prepared, Refused
 
 #: Seconds of silence, at most: proxies end what looks idle.
 COMMENT_EVERY = 12.0
@@ -68,12 +68,9 @@ class Streams:
         return response
 
 
-async def answer_once(request: web.Request, body: bytes) -> web.StreamResponse:
+def answer_once(body: bytes) -> web.Response:
     """The result of a query or a mutation, for a client that takes nothing but events."""
-    response = web.StreamResponse(headers=_HEADERS)
-    await response.prepare(request)
-    await response.write(_next(body, "") + _COMPLETE)
-    return response
+    return web.Response(body=_next(body, "") + _COMPLETE, headers=_HEADERS)
 
 
 class Stream:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from graphql import GraphQLError
 
 from connectory.answer import encode
-from connectory.live.prepared import Refused
 from connectory.live.sink import Sink, TooSlow
+from connectory.prepared import Refused
 from resolvers.feeds import Item
 
 if TYPE_CHECKING:

@@ -1,101 +1,34 @@
-"""GraphQL over HTTP, the masking of errors, and the paths for people and for machines."""
+"""GraphQL over HTTP, and the masking of errors."""
 
 import asyncio
+import gzip
 import io
 import json
 import logging
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import strawberry
-from graphql import GraphQLError
+from multidict import CIMultiDict
 from yarl import URL
 
 from connectory.app import BODY_LIMIT
-from connectory.extensions import NamedOperation
 from connectory.masking import log as masking_log
-from connectory.serving import listen
-from connectory.store import Store, StoreUnreachable
-from resolvers.errors import BadUserInput
+from resolvers.context import Context
 from tests.api.gateway import Client, served
+from tests.api.stand_in import PATIENT, STAND_IN, Query, begun
+from tests.live.client import SocketClient
 from tests.wait import until
 
 GRAPHQL = "application/graphql-response+json"
 JSON = "application/json"
 
 
-class Slow:
-    """What became of an operation that never ends by itself."""
-
-    def __init__(self) -> None:
-        self.started = asyncio.Event()
-        self.cancelled = asyncio.Event()
-
-
-SLOW: list[Slow] = []
-
-
-@strawberry.type
-class Query:
-    """Stands in for the schema where a test needs a resolver that misbehaves."""
-
-    @strawberry.field
-    def hello(self) -> str:
-        return "world"
-
-    @strawberry.field
-    def echo(self, number: int) -> int:
-        return number
-
-    @strawberry.field
-    def unexpected(self) -> str | None:
-        raise RuntimeError("the password is swordfish")
-
-    @strawberry.field
-    def must_not_be_null(self) -> str:
-        return None  # type: ignore[return-value]
-
-    @strawberry.field
-    def refused(self) -> str | None:
-        raise BadUserInput("first: between 1 and 1,000")
-
-    @strawberry.field
-    def on_purpose(self) -> str | None:
-        raise GraphQLError("Not today.", extensions={"code": "CLOSED", "until": "tomorrow"})
-
-    @strawberry.field
-    async def slow(self) -> str | None:
-        slow = Slow()
-        SLOW.append(slow)
-        slow.started.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            slow.cancelled.set()
-            raise
-        return None
-
-
-@strawberry.type
-class Mutation:
-    @strawberry.mutation
-    def touch(self) -> bool:
-        return True
-
-
-@strawberry.type
-class Subscription:
-    @strawberry.subscription
-    async def ticks(self) -> AsyncIterator[int]:
-        yield 1
-
-
-STAND_IN = strawberry.Schema(Query, Mutation, Subscription, extensions=[NamedOperation])
-
-
 @pytest.fixture
 async def client(sqlite_url: str) -> AsyncIterator[Client]:
+    PATIENT.clear()
     async with served(sqlite_url, STAND_IN) as found:
         yield found
 
@@ -139,6 +72,12 @@ async def test_the_media_type_is_negotiated(client: Client, accept: str | None, 
         assert await response.json(content_type=None) == {"data": {"hello": "world"}}
 
 
+async def test_an_accept_header_may_come_in_several_lines(client: Client) -> None:
+    lines = CIMultiDict([("Accept", "text/html"), ("Accept", GRAPHQL)])
+    async with client.session.get(f"{client.url}/graphql?query={{hello}}", headers=lines) as response:
+        assert (response.status, response.content_type) == (200, GRAPHQL)
+
+
 @pytest.mark.parametrize("accept", ["text/event-stream;q=0", "text/html", f"{JSON};q=0", "image/*"])
 async def test_what_we_cannot_answer_is_406(client: Client, accept: str) -> None:
     status, body = await client.ask("{hello}", accept)
@@ -153,7 +92,7 @@ QUERIES: list[tuple[str, dict[str, Any], int, int, str | None]] = [
     ("query($n: Int!) { echo(number: $n) }", {"variables": {}}, 400, 200, "BAD_USER_INPUT"),
     ("query A { hello } query B { hello }", {}, 400, 200, "BAD_USER_INPUT"),
     ("query A { hello }", {"operationName": "B"}, 400, 200, "BAD_USER_INPUT"),
-    ("fragment F on Query { hello }", {}, 400, 200, "BAD_USER_INPUT"),
+    ("fragment F on Query { hello }", {}, 400, 200, "GRAPHQL_VALIDATION_FAILED"),
     ("query A { hello } query B { hello }", {"operationName": "B"}, 200, 200, None),
     ("mutation { touch }", {}, 200, 200, None),
     ("subscription { ticks }", {}, 406, 406, "NOT_ACCEPTABLE"),
@@ -195,7 +134,16 @@ BODIES: list[tuple[bytes, dict[str, str], int]] = [
     (b'{"query": "{hello}", "variables": {"a": ' + b"9" * 5000 + b"}}", {}, 400),
     (b'{"query": "{hello}", "variables": {"a": ' + b"[" * 100_000 + b"}}", {}, 400),
     ('{"query": "{hello}"}'.encode("utf-16"), {}, 400),
+    (b'{"query": "{hello}", "variables": {"a": 1e999}}', {}, 400),
+    (b'{"query": "{hello}", "query": "mutation { touch }"}', {}, 400),
+    (b'{"query": "{hello}", "variables": {"a": 1, "b": {"c": 1, "c": 2}}}', {}, 400),
+    (b'\xef\xbb\xbf{"query": "{hello}"}', {}, 400),
     (b'{"query": "{hello}"}', {"Content-Encoding": "gzip"}, 400),
+    (gzip.compress(b'{"query": "{hello}"}'), {"Content-Encoding": "gzip"}, 200),
+    (gzip.compress(b'{"query": "{hello}"}')[:-12], {"Content-Encoding": "gzip"}, 400),
+    (gzip.compress(b'{"query": "' + b" " * BODY_LIMIT + b'"}'), {"Content-Encoding": "gzip"}, 413),
+    (b'{"query": "{hello}"}', {"Content-Encoding": "rot13"}, 415),
+    (b'{"query": "{hello}"}', {"Content-Encoding": "identity"}, 200),
     (b'{"query": "{hello}", "variables": null, "operationName": null, "extensions": null}', {}, 200),
     (b'{"query": "{hello}", "operationName": "", "more": 1}', {}, 200),
     (b'{"query": "{hello}"}', {"Content-Type": "application/json; charset=UTF-8"}, 200),
@@ -260,6 +208,12 @@ async def test_bad_parameters_by_get(client: Client, parameters: dict[str, str])
     assert (status, code(body)) == (400, "BAD_REQUEST")
 
 
+async def test_a_parameter_stands_once(client: Client) -> None:
+    for more in ("query=mutation{touch}", "variables={}&variables={}"):
+        async with client.session.get(f"{client.url}/graphql?query={{hello}}&{more}") as response:
+            assert (response.status, code(await response.json())) == (400, "BAD_REQUEST")
+
+
 async def test_a_query_that_is_not_utf8_is_400(client: Client) -> None:
     url = URL(f"{client.url}/graphql?query=%7Bhello%FF%7D", encoded=True)
     async with client.session.get(url, headers={"Accept": GRAPHQL}) as response:
@@ -275,6 +229,50 @@ async def test_mutations_never_by_get(client: Client) -> None:
 async def test_head_answers_without_a_body(client: Client) -> None:
     async with client.session.head(f"{client.url}/graphql?query={{hello}}") as response:
         assert (response.status, await response.read()) == (200, b"")
+
+
+# ---- connections
+
+
+async def exchange(client: Client, sent: bytes) -> bytes:
+    """What comes back until the other side ends the connection."""
+    host, port = client.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(sent)
+    found = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    return found
+
+
+async def test_requests_on_one_connection_are_answered_in_turn(client: Client) -> None:
+    start, bad = (
+        "/graphql HTTP/1.1\r\nHost: localhost\r\n",
+        "Content-Type: application/json\r\nContent-Length: 1\r\n\r\n{",
+    )
+    found = await exchange(
+        client,
+        f"POST {start}{bad}GET /graphql?query={{hello}} HTTP/1.1\r\nHost: localhost\r\n\r\nPUT {start}\r\n"
+        f"HEAD {start}Connection: close\r\n\r\n".encode(),
+    )
+    assert re.findall(rb"HTTP/1.1 (\d+)", found) == [b"400", b"200", b"405", b"400"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+        b"Content-Type: application/json\r\n\r\nswordfish",
+        b"GET /graphql?query=" + b"swordfish" * 2000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /graphql?query={swordfish} HTTP/1.1\r\n\r\n",
+    ],
+    ids=["chunk", "length", "host"],
+)
+async def test_what_is_no_http_is_no_error_of_ours(
+    client: Client, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert b" 400 " in (await exchange(client, sent)).splitlines()[0]
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert "swordfish" not in caplog.text
 
 
 # ---- errors
@@ -320,114 +318,28 @@ async def test_an_extension_that_breaks_is_masked(sqlite_url: str) -> None:
         assert "swordfish" not in json.dumps(body)
 
 
+async def test_an_operation_whose_end_fails_is_masked_and_counted(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def close(self: Context) -> None:
+        raise RuntimeError("the password is swordfish")
+
+    monkeypatch.setattr(Context, "close", close)
+    status, body = await client.ask("{hello}")
+    assert (status, code(body), client.counted("internal")) == (500, "INTERNAL_SERVER_ERROR", 1)
+    async with await SocketClient.connect(client.session, client.url) as socket:
+        result = await (await socket.subscribe("{hello}")).next()
+    assert (code(result), client.counted("internal")) == ("INTERNAL_SERVER_ERROR", 2)
+
+
 async def test_a_client_that_leaves_cancels_its_operation(client: Client) -> None:
-    SLOW.clear()
     asking = asyncio.ensure_future(client.ask("{ slow }"))
-
-    async def started() -> bool:
-        return bool(SLOW) and SLOW[0].started.is_set()
-
-    await until(started)
+    await begun(1)
     asking.cancel()
     await asyncio.wait([asking])
-    await asyncio.wait_for(SLOW[0].cancelled.wait(), 10)
+    await asyncio.wait_for(PATIENT[0].was_cancelled.wait(), 10)
 
     async def counted() -> bool:
         return client.counted("canceled") == 1
 
     await until(counted)
-
-
-# ---- the other paths
-
-
-async def test_people_get_graphiql(client: Client) -> None:
-    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
-    async with client.session.get(f"{client.url}/", headers=browser) as response:
-        assert str(response.url) == f"{client.url}/graphql"
-        assert response.content_type == "text/html"
-        assert "graphiql" in (await response.text()).lower()
-        assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
-    async with client.session.get(f"{client.url}/graphql") as response:
-        assert (response.status, response.content_type) == (400, JSON)
-
-
-async def test_health_and_readiness(client: Client) -> None:
-    for path in ("/healthz", "/readyz"):
-        async with client.session.get(client.url + path) as response:
-            assert (response.status, await response.json()) == (200, {"status": "ok"})
-
-
-async def test_not_ready_says_why(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def problems(self: Store) -> list[str]:
-        return ["the store is behind"]
-
-    monkeypatch.setattr(Store, "problems", problems)
-    async with served(sqlite_url, STAND_IN) as client, client.session.get(f"{client.url}/readyz") as response:
-        assert response.status == 503
-        assert await response.json() == {"status": "unavailable", "reasons": ["the store is behind"]}
-
-
-async def test_metrics_count_operations(client: Client) -> None:
-    await client.ask("{hello}")
-    async with client.session.get(f"{client.url}/metrics") as response:
-        text = await response.text()
-        assert response.headers["Content-Type"].startswith("text/plain; version=")
-    assert 'connectory_graphql_operations_total{outcome="ok"} 1.0' in text
-    assert 'connectory_graphql_operation_seconds_count{outcome="ok"} 1.0' in text
-    assert "connectory_build_info{version=" in text
-
-
-async def test_two_applications_count_for_themselves(client: Client, tmp_path: Any) -> None:
-    async with served(f"sqlite:///{tmp_path / 'other.db'}", STAND_IN) as other:
-        await other.ask("{hello}")
-        assert (client.counted("ok"), other.counted("ok")) == (0, 1)
-
-
-@pytest.mark.parametrize("path", ["/nothing", "/graphql/", "/healthz"])
-async def test_every_answer_forbids_sniffing_and_hides_the_version(client: Client, path: str) -> None:
-    async with client.session.get(client.url + path) as response:
-        assert response.headers["X-Content-Type-Options"] == "nosniff"
-        assert response.headers["Server"] == "Connectory"
-        assert response.content_type == JSON
-
-
-async def test_the_access_log_tells_the_path_and_no_query(client: Client, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="connectory.access"):
-        async with client.session.get(f"{client.url}/graphql?query={{hello}}", headers={"Authorization": "x"}):
-            pass
-
-        async def logged() -> list[logging.LogRecord]:
-            return [record for record in caplog.records if record.name == "connectory.access"]
-
-        (record,) = await until(logged)
-    assert record.getMessage() == "GET /graphql 200"
-    assert (record.action, record.method, record.path, record.status) == (  # type: ignore[attr-defined]
-        "http.request", "GET", "/graphql", 200,
-    )  # fmt: skip
-
-
-async def test_the_real_schema_is_served_over_an_empty_store(sqlite_url: str) -> None:
-    async with served(sqlite_url) as client:
-        status, body = await client.ask("{ systems { name } viewer { name role } }")
-    assert (status, body) == (200, {"data": {"systems": [], "viewer": {"name": "local", "role": "OPERATOR"}}})
-
-
-async def test_others_than_loopback_may_only_read(sqlite_url: str) -> None:
-    async with served(sqlite_url, host="0.0.0.0", allow_anonymous=True) as client:
-        _, body = await client.ask("{ viewer { name role } }")
-    assert body == {"data": {"viewer": {"name": "anonymous", "role": "VIEWER"}}}
-
-
-async def test_a_store_that_cannot_be_opened_keeps_the_application_from_starting(tmp_path: Any) -> None:
-    with pytest.raises(StoreUnreachable, match="does not exist"):
-        async with served(f"sqlite:///{tmp_path / 'no' / 'such.db'}"):
-            raise AssertionError("it started")
-
-
-async def test_localhost_gets_one_port_for_all_its_addresses() -> None:
-    sockets = listen("localhost", 0)
-    ports = {bound.getsockname()[1] for bound in sockets}
-    for bound in sockets:
-        bound.close()
-    assert len(ports) == 1

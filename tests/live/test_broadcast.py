@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from connectory.bus import Bus
+from connectory.live.broadcast import LogBroadcast
 from connectory.live.live import Live
-from connectory.live.prepared import Refused, prepare
 from connectory.live.rendering import Rendering
+from connectory.live.subscriber import Subscriber
 from connectory.model import JobStatus, Role
 from connectory.operation import Operation
+from connectory.prepared import Refused, prepare
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, global_id
 from connectory.store.log import log_cursor
@@ -205,10 +207,13 @@ async def test_who_shares(ground: Ground) -> None:
     twice = EVENTS.replace("processed", "job { errors(after: $after) { totalCount } }")
     await ground.follow(twice)
     await ground.follow(twice, after=start)
-    assert ground.live.broadcasts == 7
+    apart = twice.replace("errors(after: $after)", "errors(after: $ # of all places\n after)")
+    await ground.follow(apart)
+    await ground.follow(apart, after=start)
+    assert ground.live.broadcasts == 9
     ground.viewer = Viewer("somebody else", Role.VIEWER)
     await ground.follow(EVENTS)
-    assert ground.live.broadcasts == 8
+    assert ground.live.broadcasts == 10
 
 
 async def test_each_begins_where_it_wants(ground: Ground) -> None:
@@ -224,6 +229,23 @@ async def test_each_begins_where_it_wants(ground: Ground) -> None:
         await reader.has(head + 2 - first)
         assert reader.said("events", "cursor") == [log_cursor(n) for n in range(first, head + 2)]
         assert reader.cursors == reader.said("events", "cursor")
+
+
+async def test_what_comes_right_after_the_asking_is_not_missed(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the opening takes: "from now on" is when it was asked."""
+    head, gate, original = await ground.head(), asyncio.Event(), LogBroadcast._bring_up
+
+    async def late(self: LogBroadcast, subscriber: Subscriber, cursor: str | None) -> None:
+        await gate.wait()
+        await original(self, subscriber, cursor)
+
+    monkeypatch.setattr(LogBroadcast, "_bring_up", late)
+    reader = await ground.follow(EVENTS)
+    await ground.move(3)
+    assert await ground.head() == head + 3
+    gate.set()
+    await reader.has(3)
+    assert reader.cursors == [log_cursor(head + n) for n in (1, 2, 3)]
 
 
 async def test_who_is_ahead_of_the_tail_is_told_nothing_twice(ground: Ground) -> None:

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import delete
 
 from connectory.live.broadcast import StateBroadcast
-from connectory.live.prepared import Refused, prepare
 from connectory.live.rendering import Rendering
 from connectory.model import JobStatus
 from connectory.operation import Operation
+from connectory.prepared import Refused, prepare
 from connectory.store import Store
 from connectory.store.log import log_cursor
 from connectory.store.snapshot import Snapshot, open_snapshot

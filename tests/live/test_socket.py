@@ -2,72 +2,20 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
-import strawberry
 
-from connectory.extensions import NamedOperation
 from connectory.live import socket
 from connectory.model import JobStatus
 from tests.api.gateway import Client, served
+from tests.api.stand_in import PATIENT, STAND_IN, begun
 from tests.live.client import Complete, Lost, Refused, SocketClient, SocketStream, item, rest
 from tests.live.running import EVENTS, PROGRESS, job_id, running
 from tests.wait import until
-
-
-class Patience:
-    """An operation that never ends by itself."""
-
-    def __init__(self) -> None:
-        self.began = asyncio.Event()
-        self.was_cancelled = asyncio.Event()
-
-
-PATIENT: list[Patience] = []
-
-
-@strawberry.type
-class Query:
-    @strawberry.field
-    def hello(self) -> str:
-        return "world"
-
-    @strawberry.field
-    def echo(self, number: int) -> int:
-        return number
-
-    @strawberry.field
-    def sent_along(self, info: strawberry.Info) -> str:
-        return json.dumps(info.input_extensions)
-
-    @strawberry.field
-    def unexpected(self) -> str | None:
-        raise RuntimeError("the password is swordfish")
-
-    @strawberry.field
-    async def slow(self) -> str | None:
-        patience = Patience()
-        PATIENT.append(patience)
-        patience.began.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            patience.was_cancelled.set()
-            raise
-        return None
-
-
-@strawberry.type
-class Mutation:
-    @strawberry.mutation
-    def touch(self) -> bool:
-        return True
-
-
-STAND_IN = strawberry.Schema(Query, Mutation, extensions=[NamedOperation])
 
 
 @pytest.fixture
@@ -101,15 +49,6 @@ async def lost(client: SocketClient) -> tuple[int | None, str]:
         return error.code, error.reason
 
 
-async def begun(count: int) -> None:
-    """Return once so many patient operations run."""
-
-    async def look() -> bool:
-        return len(PATIENT) == count
-
-    await until(look)
-
-
 # ---- the protocol
 
 SUBSCRIBE = {"id": "1", "type": "subscribe", "payload": {"query": "{hello}"}}
@@ -118,6 +57,8 @@ BROKEN: list[tuple[Any, int, str]] = [
     ("{", 4400, "not valid JSON"),
     ("[" * 100_000, 4400, "not valid JSON"),
     ('{"type": "ping", "payload": {"a": NaN}}', 4400, "not valid JSON"),
+    ('{"type": "ping", "payload": {"a": 1e999}}', 4400, "too large"),
+    ('{"type": "connection_init", "type": "ping"}', 4400, "twice"),
     (b'{"type": "ping"}', 4400, "text"),
     ([], 4400, "JSON object"),
     (None, 4400, "JSON object"),
@@ -173,11 +114,34 @@ async def test_an_id_in_use_cannot_be_taken_and_a_used_one_can(client: SocketCli
     await asyncio.wait_for(PATIENT[0].was_cancelled.wait(), 10)
 
 
-@pytest.mark.parametrize("protocols", [(), ("graphql-ws",), ("soap",)])
-async def test_other_subprotocols_are_not_spoken(gateway: Client, protocols: tuple[str, ...]) -> None:
-    client = await SocketClient.connect(gateway.session, gateway.url, init=False, protocols=protocols)
-    code, reason = await lost(client)
-    assert (code, "graphql-transport-ws" in reason) == (4406, True)
+HANDSHAKE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Protocol": "graphql-transport-ws",
+}
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "said"),
+    [
+        ("Sec-WebSocket-Protocol", "", "graphql-transport-ws"),
+        ("Sec-WebSocket-Protocol", "graphql-ws", "graphql-transport-ws"),
+        ("Sec-WebSocket-Protocol", "soap, graphql-transport-ws2", "graphql-transport-ws"),
+        ("Sec-WebSocket-Version", "12", "version"),
+        ("Sec-WebSocket-Key", "?", "Handshake"),
+        ("Connection", "keep-alive", "CONNECTION"),
+    ],
+)
+async def test_what_is_no_websocket_of_ours_is_refused_before_the_upgrade(
+    gateway: Client, header: str, value: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with gateway.session.get(f"{gateway.url}/graphql", headers=HANDSHAKE | {header: value}) as response:
+        body = await response.json()
+    assert (response.status, said in body["errors"][0]["message"]) == (400, True), body
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert gateway.metric("connectory_live_connections", transport="websocket") == 0
 
 
 async def test_our_subprotocol_is_found_among_others(gateway: Client) -> None:

@@ -1,23 +1,20 @@
-"""A document made ready for execution: parsed and checked once for all who send it, and one operation of it chosen."""
+"""What is asked for, ready for execution, whichever way it arrived: its document is parsed and checked once for all who
+send it, and one operation of it chosen.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from graphql import (
     DocumentNode,
     FieldNode,
     GraphQLError,
-    GraphQLSchema,
     NonNullTypeNode,
     OperationDefinitionNode,
     OperationType,
+    TokenKind,
     VariableNode,
-    Visitor,
-    parse,
-    validate,
-    visit,
 )
 from strawberry import Schema
 from strawberry.types import ExecutionResult
@@ -25,7 +22,7 @@ from strawberry.types.execution import PreExecutionError
 
 from connectory import masking
 from connectory.operation import Operation
-from schema.documents import KEPT, LONGEST, MOST_TOKENS
+from schema import documents
 
 
 class Refused(Exception):
@@ -34,11 +31,11 @@ class Refused(Exception):
     def __init__(self, errors: Sequence[GraphQLError], *, before_execution: bool) -> None:
         super().__init__(errors[0].message)
         self._errors = list(errors)
-        self._before_execution = before_execution
+        self.before_execution = before_execution
 
     def body(self) -> dict[str, Any]:
         """What the client is told; anything unexpected is masked and logged."""
-        shape = PreExecutionError if self._before_execution else ExecutionResult
+        shape = PreExecutionError if self.before_execution else ExecutionResult
         return {"errors": masking.present(shape(data=None, errors=self._errors))}
 
 
@@ -57,38 +54,17 @@ class Prepared:
 
 def prepare(schema: Schema, operation: Operation) -> Prepared:
     """Raises Refused."""
-    read = _read_and_keep if len(operation.query) <= LONGEST else _read
-    found = read(schema._schema, operation.query, operation.name)
-    if not isinstance(found, _Read):
-        raise Refused(found, before_execution=True)
-    definition = found.definition
-    names = frozenset(defined.variable.name.value for defined in definition.variable_definitions or ())
-    return Prepared(operation, found.document, definition.operation, found.cursor_variable, names)
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    document: DocumentNode
-    definition: OperationDefinitionNode
-    cursor_variable: str | None
-
-
-def _read(schema: GraphQLSchema, query: str, name: str | None) -> _Read | Sequence[GraphQLError]:
-    try:
-        document = parse(query, max_tokens=MOST_TOKENS)
-        errors = validate(schema, document)
-        if errors:
-            return errors
-        definition = _chosen(document, name)
-    except GraphQLError as error:
-        return [error]
-    return _Read(document, definition, _cursor_variable(document, definition))
-
-
-_read_and_keep = lru_cache(maxsize=KEPT)(_read)
+    document = documents.read(schema._schema, operation.query)
+    if document.node is None or document.errors:
+        raise Refused(document.errors, before_execution=True)
+    chosen = _chosen(document.node, operation.name)
+    names = frozenset(defined.variable.name.value for defined in chosen.variable_definitions or ())
+    cursor = _cursor_variable(document.node, chosen) if chosen.operation is OperationType.SUBSCRIPTION else None
+    return Prepared(operation, document.node, chosen.operation, cursor, names)
 
 
 def _chosen(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
+    """Of several operations the client has to name one (GraphQL §6.1). Raises Refused."""
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     if name is not None:
         found = [node for node in operations if node.name is not None and node.name.value == name]
@@ -97,33 +73,33 @@ def _chosen(document: DocumentNode, name: str | None) -> OperationDefinitionNode
         found = operations if len(operations) == 1 else []
         said = "operationName has to name one operation of the document."
     if not found:
-        raise GraphQLError(said, extensions={"code": masking.BAD_USER_INPUT})
+        error = GraphQLError(said, extensions={"code": masking.BAD_USER_INPUT})
+        raise Refused([error], before_execution=True)
     return found[0]
 
 
-class _Uses(Visitor):
-    """Counts the uses of each variable."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: dict[str, int] = {}
-
-    def enter_variable(self, node: VariableNode, *_: Any) -> None:
-        self.counts[node.name.value] = self.counts.get(node.name.value, 0) + 1
-
-
-def _cursor_variable(document: DocumentNode, definition: OperationDefinitionNode) -> str | None:
-    root = definition.selection_set.selections[0]
+def _cursor_variable(document: DocumentNode, subscription: OperationDefinitionNode) -> str | None:
+    root = subscription.selection_set.selections[0]
     if not isinstance(root, FieldNode):
         return None
     given = next((argument.value for argument in root.arguments or () if argument.name.value == "after"), None)
     if not isinstance(given, VariableNode):
         return None
-    uses = _Uses()
-    visit(document, uses)
     name = given.name.value
-    defined = next(each for each in definition.variable_definitions or () if each.variable.name.value == name)
+    defined = next(each for each in subscription.variable_definitions or () if each.variable.name.value == name)
     if defined.default_value is not None or isinstance(defined.type, NonNullTypeNode):
         return None  # leaving it out means something else than null
     # its definition is one use, the argument the other
-    return name if uses.counts[name] == 2 else None
+    return name if _uses(document, name) == 2 else None
+
+
+def _uses(document: DocumentNode, variable: str) -> int:
+    """How often the variable stands in the document."""
+    uses, follows_dollar = 0, False
+    token = document.loc and document.loc.start_token
+    while token:
+        if token.kind is not TokenKind.COMMENT:
+            uses += follows_dollar and token.value == variable
+            follows_dollar = token.kind is TokenKind.DOLLAR
+        token = token.next
+    return uses

@@ -1,0 +1,90 @@
+"""A schema that stands in for ours where a test needs a resolver that misbehaves or never ends."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import strawberry
+from graphql import GraphQLError
+
+from resolvers.errors import BadUserInput
+from tests.wait import until
+
+
+class Patience:
+    """An operation that never ends by itself."""
+
+    def __init__(self) -> None:
+        self.was_cancelled = asyncio.Event()
+
+
+#: Those that began since the test did; a fixture clears it.
+PATIENT: list[Patience] = []
+
+
+async def begun(count: int) -> None:
+    """Return once so many patient operations run."""
+
+    async def look() -> bool:
+        return len(PATIENT) == count
+
+    await until(look)
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def hello(self) -> str:
+        return "world"
+
+    @strawberry.field
+    def echo(self, number: int) -> int:
+        return number
+
+    @strawberry.field
+    def sent_along(self, info: strawberry.Info) -> str:
+        return json.dumps(info.input_extensions)
+
+    @strawberry.field
+    def unexpected(self) -> str | None:
+        raise RuntimeError("the password is swordfish")
+
+    @strawberry.field
+    def must_not_be_null(self) -> str:
+        return None  # type: ignore[return-value]
+
+    @strawberry.field
+    def refused(self) -> str | None:
+        raise BadUserInput("first: between 1 and 1,000")
+
+    @strawberry.field
+    def on_purpose(self) -> str | None:
+        raise GraphQLError("Not today.", extensions={"code": "CLOSED", "until": "tomorrow"})
+
+    @strawberry.field
+    async def slow(self) -> str | None:
+        patience = Patience()
+        PATIENT.append(patience)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            patience.was_cancelled.set()
+            raise
+        return None
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    def touch(self) -> bool:
+        return True
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription
+    async def ticks(self) -> AsyncIterator[int]:
+        yield 1
+
+
+STAND_IN = strawberry.Schema(Query, Mutation, Subscription)
