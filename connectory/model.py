@@ -36,7 +36,7 @@ class SystemHealth(DescribedEnum):
 
     UP = "The last poll was complete."
     DEGRADED = "The last poll was partly unreadable, is rate limited, or failed once after a success."
-    DOWN = "Two polls in a row failed, or the first one ever did."
+    DOWN = "Two polls in a row failed, or the first one ever did, and none was answered since."
     AUTH_FAILED = "The system refuses our credentials."
     UNKNOWN = "Not polled yet."
 

@@ -107,8 +107,8 @@ def backoff(failures: int, pace: Pace, chance: Random) -> float:
 def _failed_health(before: SystemState, problem: Problem, failures: int) -> SystemHealth:
     if problem.code is SystemErrorCode.AUTH_FAILED:
         return SystemHealth.AUTH_FAILED
-    if problem.code is SystemErrorCode.RATE_LIMITED:
-        return SystemHealth.DEGRADED
+    if problem.code is SystemErrorCode.RATE_LIMITED:  # an outage ends with an answer, not with another refusal
+        return before.health if before.health in DOWN else SystemHealth.DEGRADED
     if failures >= 2 or before.observed_at is None:
         return SystemHealth.DOWN
     return SystemHealth.DEGRADED

@@ -56,7 +56,10 @@ def after(*outcomes: Any) -> SystemState:
         (["complete", LIMITED], DEGRADED),
         (["complete", LIMITED, LIMITED, LIMITED], DEGRADED),
         ([LIMITED], DEGRADED),
-        ([REFUSED, REFUSED, LIMITED], DEGRADED),  # it answers again, though not as we wish
+        (["complete", REFUSED, REFUSED, LIMITED], DOWN),  # it answers, and tells nothing
+        ([REFUSED, LIMITED, "partial"], DEGRADED),
+        (["complete", REJECTED, LIMITED], AUTH_FAILED),
+        (["complete", REFUSED, LIMITED], DEGRADED),
         (["complete", LIMITED, REFUSED], DOWN),
     ],
 )

@@ -183,6 +183,21 @@ async def test_a_system_that_is_down_is_one_notice_whatever_its_connectors_show(
     assert [row["kind"] for row in await notices(store)] == [NoticeKind.SYSTEM_DOWN, NoticeKind.JOB_FAILED]
 
 
+@pytest.mark.parametrize("code", [SystemErrorCode.UNREACHABLE, SystemErrorCode.AUTH_FAILED])
+async def test_a_refusal_within_an_outage_is_no_recovery(sqlite_store: Store, code: SystemErrorCode) -> None:
+    on = await scene(sqlite_store)
+    look = on.notifier().look
+    await on.poll([connector()])
+    await look()
+    for _ in range(4):
+        for said in (code, code, SystemErrorCode.RATE_LIMITED):
+            await on.fail(said)
+            await look()
+    await on.poll([connector()])
+    await look()
+    assert await told(sqlite_store) == [("pager", "RAISED"), ("pager", "RECOVERED")]
+
+
 async def test_what_was_open_before_an_outage_goes_on_after_it(store: Store) -> None:
     on = await scene(store, receiver(**{"for": 0}))
     look = on.notifier().look
