@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select, text
 
 from connectory.engine.health import connector_health
-from connectory.engine.past import ESTIMATES
+from connectory.engine.open_jobs import ESTIMATES
 from connectory.model import ConnectorStatus, EventKind, JobStatus, SystemHealth
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, external_id, global_id
@@ -24,7 +24,8 @@ Row = dict[str, Any]
 _BOOKKEEPING = frozenset(
     {
         "observed_at", "missed_polls", "history_read", "fingerprint", "examine_due", "removed_at", "created_order",
-        "status_since", "blocks_since", "worker_moved_at", "longest_quiet", "waiting_since", "health", *ESTIMATES,
+        "status_since", "blocks_since", "worker_moved_at", "longest_quiet", "moved_at", "waiting_since", "health",
+        *ESTIMATES,
     }
 )  # fmt: skip
 #: Columns of a connector that follow from its jobs, where its kind leaves them to these.

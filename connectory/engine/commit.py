@@ -88,6 +88,7 @@ class Commit:
     async def poll(self, observation: Observation, before: SystemState, after: SystemState) -> int | None:
         """Store a poll that read the list. Returns the log's new position, None when the log has not grown."""
         facts = {fact.external_id: fact for fact in observation.connectors}
+        self._past.see_answer(before, self._now)
         async with self._store.write() as connection:
             await self._write_system(connection, before, after)
             rows = self._changed_rows(facts, observation.owed)
@@ -101,7 +102,6 @@ class Commit:
             self._system_event(before, after)
             position = await self._append(connection)
         self._remember(facts, observation, absent, lost)
-        self._past.see_answer(before, self._now)
         return position
 
     async def look(self, observation: Observation, state: SystemState) -> int | None:

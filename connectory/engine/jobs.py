@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.engine.backlog import waiting_since
 from connectory.engine.changes import Row, job_event, job_row
+from connectory.engine.course import begun, followed
 from connectory.engine.order import Sequenced, microseconds
 from connectory.engine.pace import SystemState
 from connectory.engine.past import Past
@@ -32,7 +32,6 @@ _NEW_JOB: Row = {
     "expected_seconds": None,
     "expected_processed": None,
     "expected_runs": None,
-    "longest_quiet": None,
 }
 
 
@@ -79,7 +78,7 @@ class JobWriter:
         for row, _ in fresh:
             row["observed_at"] = None if row["is_open"] else self._now
             row["examine_due"] = row["id"] in wanted
-            row |= _NEW_JOB | {"waiting_since": waiting_since(None, row, self._now)}
+            row |= _NEW_JOB | begun(row, self._now)
             inserts.append(row)
             self._log(job_event(None, row, self._now))
         changed_errors = await replace_job_errors(connection, errors)
@@ -120,11 +119,10 @@ class JobWriter:
         after |= {
             "rate_per_second": self._memory.rate(after, self._now),
             "counted_at": self._now,
-            "waiting_since": waiting_since(before, after, self._now),
+            **followed(before, after, self._now, self._memory.gaps),
         }
         if before["is_open"] and not after["is_open"]:
             self.closed.add(after["id"])
-            after["longest_quiet"] = self._memory.quiet(after, self._now)
 
     async def miss(self, connection: AsyncConnection, told: Set[str], state: SystemState) -> None:
         """Open jobs that a poll should have told of and did not: from now on they were last seen at the poll before."""

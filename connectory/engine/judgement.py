@@ -22,7 +22,8 @@ from connectory.engine.held import Key, condition_row, key_of, worst
 from connectory.engine.judging.expectation import expect
 from connectory.engine.judging.judge import judge
 from connectory.engine.judging.views import Finding
-from connectory.engine.past import ESTIMATES, Past, run_of
+from connectory.engine.open_jobs import ESTIMATES
+from connectory.engine.past import Past, run_of
 from connectory.model import RUNNING, Known, Observation
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, SYSTEM, global_id

@@ -1,29 +1,30 @@
 """What is remembered of a system to judge by: how its open jobs and its connectors moved before our eyes, how its past
 runs went, and which conditions hold."""
 
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.engine.backlog import backlog
 from connectory.engine.held import Held
 from connectory.engine.judging.rate import rate_per_second
-from connectory.engine.judging.views import ConnectorView, Finding, JobView, Run, Sample, SystemView
+from connectory.engine.judging.views import ConnectorView, Gap, Run, Sample, SystemView
+from connectory.engine.open_jobs import COLUMNS, OpenJob
 from connectory.engine.pace import SystemState
-from connectory.model import RUNNING, ConditionCode, ConnectorFact, ConnectorStatus, JobStatus, JobType
+from connectory.engine.seen import Watched
+from connectory.model import RUNNING, ConnectorFact, JobType
 from connectory.store.identity import external_id
 from connectory.store.past import (
-    TRACES,
+    OUTAGES_KEPT,
     LastSeen,
     Trace,
     job_traces,
-    last_outage,
     last_seen,
     open_jobs,
+    past_outages,
     stored_conditions,
 )
 from connectory.store.records import DOWN
@@ -31,198 +32,6 @@ from connectory.store.writes import Row
 
 #: Characters of an error message that are remembered.
 _LONGEST_MESSAGE = 300
-#: A job's counters; its stages count as one.
-_COUNTERS = (
-    "processed", "indexed", "added", "updated", "deleted", "unchanged", "failed", "access_denied", "filter_denied",
-    "robots_denied", "not_found", "counted_total", "volume_bytes", "stages",
-)  # fmt: skip
-#: Columns that the engine works out of what it remembers.
-ESTIMATES = ("rate_per_second", "counted_at", "expected_seconds", "expected_processed", "expected_runs")
-_COLUMNS = (
-    "id", "external_id", "connector_id", "status", "type", "created_at", "started_at", "last_seen_at",
-    "expected_total", "waiting_since", *_COUNTERS, *ESTIMATES,
-)  # fmt: skip
-#: Evidence that says when we saw the job, or something of it: it is at least as old.
-_SEEN = ("firstSeenAt", "lastMovedAt", "lastSignAt")
-#: What the log says of a counter that moved.
-_MOVES = frozenset({"progress", "counts"})
-
-
-#: What a connector's fact tells as it stands, and its totals of errors.
-_SAID = ("name", "status", "mode", "source", "schedule_seconds", "is_unscheduled")
-_ERRORS = ("parse_errors", "transport_errors")
-
-
-class Counter(deque[Sample]):
-    """A number as we saw it change: the newest changes, oldest first."""
-
-    def __init__(self) -> None:
-        super().__init__(maxlen=TRACES)
-
-    def see(self, value: int | None, at: datetime) -> None:
-        if value is not None and (not self or self[-1].processed != value):
-            self.append(Sample(at, value))
-
-
-class OpenJob:
-    """An open job as we watched it."""
-
-    def __init__(self, row: Mapping[str, Any], first_seen_at: datetime) -> None:
-        self.row: Row = {name: row[name] for name in _COLUMNS}
-        self.first_seen_at = first_seen_at
-        self.status_since: datetime | None = None
-        self.heartbeat_at: datetime | None = None
-        self.moved_at: datetime | None = None
-        self.samples = Counter()
-        #: seconds of the longest pause between two movements so far, and when it moved last or began to run
-        self._quiet: float | None = None
-        self._still_since: datetime | None = None
-        self._sample(first_seen_at)
-
-    def see(self, row: Mapping[str, Any], now: datetime) -> None:
-        """What is told of it now."""
-        before, self.row = self.row, {name: row[name] for name in _COLUMNS}
-        if before["status"] is not row["status"]:
-            self.status_since, self._still_since = now, now
-        if before["last_seen_at"] != row["last_seen_at"]:
-            self.heartbeat_at = now
-        if any(before[name] != row[name] for name in _COUNTERS):
-            self.moved_at = now
-        self._sample(now)
-
-    def trace(self, line: Trace) -> None:
-        """What the log says of it, in order."""
-        fields = set((line.changed_fields or "").split(","))
-        if line.previous_status is not None and line.previous_status != line.status:
-            self.status_since = self._still_since = line.at
-        if "lastSeenAt" in fields:
-            self.heartbeat_at = line.at
-        if fields & _MOVES:
-            self.moved_at = line.at
-        if line.status != JobStatus.PENDING.value:
-            self._see_count(line.processed, line.at)
-
-    def resume(self, row: Row, at: datetime) -> None:
-        """What the store has of it, last written at that moment."""
-        self.row = row
-        self._sample(at)
-
-    def uphold(self, held: Iterable[Finding]) -> None:
-        """What holds of it tells what the log does not: how long we have seen it, and what has not moved since."""
-        holding = {finding.code: finding for finding in held}
-        seen = [finding.evidence.get(name) for finding in holding.values() for name in _SEEN]
-        first = min([datetime.fromisoformat(str(each)) for each in seen if each], default=self.first_seen_at)
-        if first < self.first_seen_at:
-            if ConditionCode.HEARTBEAT_LOST not in holding:
-                self.heartbeat_at = self.heartbeat_at or self.first_seen_at
-            self.first_seen_at = first
-
-    def quiet_until(self, now: datetime) -> float | None:
-        """Seconds of the longest pause between two movements until now; None while none was seen."""
-        if not self.samples or self._still_since is None:
-            return None
-        return max(self._quiet or 0.0, (now - self._still_since).total_seconds())
-
-    def _sample(self, now: datetime) -> None:
-        if self.row["status"] is not JobStatus.PENDING:  # a wait for a worker is no pause
-            self._see_count(self.row["processed"], now)
-
-    def _see_count(self, value: int | None, at: datetime) -> None:
-        if value is None or (self.samples and self.samples[-1].processed == value):
-            return
-        if self._still_since is not None:
-            self._quiet = max(self._quiet or 0.0, (at - self._still_since).total_seconds())
-        self._still_since = at
-        self.samples.see(value, at)
-
-    @property
-    def view(self) -> JobView:
-        row = self.row
-        return JobView(
-            id=row["id"],
-            external_id=row["external_id"],
-            connector_id=row["connector_id"],
-            status=row["status"],
-            type=row["type"],
-            created_at=row["created_at"],
-            first_seen_at=self.first_seen_at,
-            status_since=self.status_since,
-            started_at=row["started_at"],
-            last_seen_at=row["last_seen_at"],
-            heartbeat_at=self.heartbeat_at,
-            moved_at=self.moved_at,
-            processed=row["processed"],
-            total=row["expected_total"],
-            failed=row["failed"],
-            backlog=backlog(row),
-            waiting_since=row["waiting_since"],
-            samples=tuple(self.samples),
-        )
-
-
-@dataclass(slots=True)
-class Watched:
-    """A connector as we watched it."""
-
-    external_id: str
-    fingerprint: str | None = None
-    #: what ConnectorView takes as it stands
-    said: dict[str, Any] = field(default_factory=dict)
-    #: as it was seen last, by an earlier process too; None: never
-    status: ConnectorStatus | None = None
-    status_since: datetime | None = None
-    worker_seen_at: datetime | None = None
-    worker_moved_at: datetime | None = None
-    blocks_since: datetime | None = None
-    #: totals, by name
-    errors: dict[str, Counter] = field(default_factory=dict)
-    #: newest first; None until they are read
-    runs: Sequence[Run] | None = None
-    jobs: set[str] = field(default_factory=set)
-    #: None: something is new since
-    judged_at: datetime | None = None
-
-    @property
-    def is_awake(self) -> bool:
-        """Whether anything is going on or new; what holds of one at rest is ended by what is new only."""
-        return self.judged_at is None or bool(self.jobs or self.blocks_since or self.errors)
-
-    def resume(self, seen: LastSeen, at: datetime) -> None:
-        """What the store has of it, last seen at that moment."""
-        self.status, self.status_since, self.blocks_since = seen.status, seen.status_since, seen.blocks_since
-        self.worker_seen_at, self.worker_moved_at = seen.worker_seen_at, seen.worker_moved_at
-        self._count(seen, at)
-
-    def see(self, fact: ConnectorFact, now: datetime) -> None:
-        if self.fingerprint == fact.fingerprint:
-            return
-        self.judged_at = None
-        before = self.said
-        self.said = {name: getattr(fact, name) for name in _SAID}
-        if self.status not in (None, fact.status):
-            self.status_since = now
-        self.status = fact.status
-        if (before or self.worker_seen_at is not None) and self.worker_seen_at != fact.worker_seen_at:
-            self.worker_moved_at = now
-        self.worker_seen_at = fact.worker_seen_at
-        self.blocks_since = (self.blocks_since or now) if fact.blocks_checkpoint else None
-        self._count(fact, now)
-        self.fingerprint = fact.fingerprint
-
-    @property
-    def kept(self) -> Row:
-        """What of this outlives the process, as columns of its row."""
-        return {
-            "blocks_since": self.blocks_since,
-            "worker_seen_at": self.worker_seen_at,
-            "worker_moved_at": self.worker_moved_at,
-            **{name: self.errors[name][-1].processed if name in self.errors else None for name in _ERRORS},
-        }
-
-    def _count(self, told: ConnectorFact | LastSeen, at: datetime) -> None:
-        for name in _ERRORS:
-            if (total := getattr(told, name)) is not None:
-                self.errors.setdefault(name, Counter()).see(total, at)
 
 
 class Past:
@@ -232,22 +41,26 @@ class Past:
         self.held = Held()
         self.jobs: dict[str, OpenJob] = {}
         self.connectors: dict[str, Watched] = {}
+        #: connector → its open jobs, whether or not that connector is known: it may come, and it may come back
+        self._jobs_of: defaultdict[str, set[str]] = defaultdict(set)
         #: connectors whose runs should be read before others'
         self.stirred: set[str] = set()
         #: what was recalled of connectors that have not been told since
         self._recalled: dict[str, tuple[datetime, LastSeen]] = {}
         self._watched_since: datetime | None = None
-        #: the end and the beginning of the last outage
-        self._answers_since: datetime | None = None
-        self._silent_since: datetime | None = None
+        self._has_answered = False
+        self._last_outage: Gap | None = None
+        #: when nobody watched, oldest first
+        self.gaps: deque[Gap] = deque(maxlen=OUTAGES_KEPT)
 
     async def recall(self, connection: AsyncConnection, system_id: str, now: datetime) -> None:
         """Read back what earlier polls saw, whichever process made them."""
         self.held = Held(await stored_conditions(connection, system_id))
         self._recalled = await last_seen(connection, system_id)
         self._watched_since = now
-        self._silent_since, self._answers_since = await last_outage(connection, system_id) or (None, None)
-        rows = {row["id"]: row for row in await open_jobs(connection, system_id, _COLUMNS)}
+        self.gaps.extend(Gap(begin, end) for begin, end in await past_outages(connection, system_id))
+        self._last_outage = self.gaps[-1] if self.gaps else None
+        rows = {row["id"]: row for row in await open_jobs(connection, system_id, COLUMNS)}
         traces: dict[str, list[Trace]] = {}
         for line in await job_traces(connection, list(rows)):
             traces.setdefault(line.job_id, []).append(line)
@@ -264,14 +77,18 @@ class Past:
     def see_answer(self, before: SystemState, now: datetime) -> None:
         """The list was read, and the system's state was this before."""
         if before.health in DOWN or before.consecutive_failures > 1:
-            self._silent_since, self._answers_since = before.down_since or before.observed_at, now
+            self._last_outage = Gap(before.down_since or before.observed_at or now, now)
+        if before.observed_at is not None and (before.consecutive_failures or not self._has_answered):
+            self._note_gap(before.observed_at, now)
+        self._has_answered = True
 
     def seen_of(self, system: SystemView) -> SystemView:
         """The system, and since when it can be seen."""
+        last = self._last_outage
         return replace(
             system,
-            answers_since=self._answers_since,
-            silent_since=self._silent_since,
+            answers_since=last.end if last else None,
+            silent_since=last.begin if last else None,
             watched_since=self._watched_since,
         )
 
@@ -283,15 +100,16 @@ class Past:
     def see_jobs(self, rows: Iterable[Row], now: datetime, *, past: bool = False) -> None:
         """Jobs that were written; ``past``: as a part of the history."""
         for row in rows:
-            id, job = row["id"], self.jobs.get(row["id"])
+            job = self._take(row["id"])
             if not row["is_open"]:
-                self.jobs.pop(id, None)
                 if row["connector_id"] is not None:
-                    self._stir(row["connector_id"], id, urgent=not past)
-            elif job is None:
-                self._add(OpenJob(row, now))
+                    self._stir(row["connector_id"], urgent=not past)
+                continue
+            if job is None:
+                job = OpenJob(row, now)
             else:
                 job.see(row, now)
+            self._add(job)
 
     def forget_connectors(self, ids: Set[str]) -> None:
         for id in ids:
@@ -302,7 +120,7 @@ class Past:
     def connector(self, id: str) -> Watched:
         found = self.connectors.get(id)
         if found is None:
-            found = Watched(external_id(id))
+            found = Watched(external_id(id), self._jobs_of[id])
             if (recalled := self._recalled.pop(id, None)) is not None:
                 at, seen = recalled
                 found.resume(seen, at)
@@ -315,12 +133,7 @@ class Past:
         if job is None or row["status"] not in RUNNING:
             return None
         come = [] if row["processed"] is None else [Sample(now, row["processed"])]
-        return rate_per_second([*job.samples, *come], now)
-
-    def quiet(self, row: Row, now: datetime) -> float | None:
-        """The longest pause of a job that ends now with this row; None where it was not watched."""
-        job = self.jobs.get(row["id"])
-        return None if job is None or job.row["status"] not in RUNNING else job.quiet_until(now)
+        return rate_per_second([*job.samples, *come], now, self.gaps)
 
     def view(self, id: str) -> ConnectorView:
         """A connector that was told and whose runs are read."""
@@ -345,16 +158,31 @@ class Past:
             last_started_at=max(starts, default=None),
         )
 
-    def _add(self, job: OpenJob) -> None:
-        self.jobs[job.row["id"]] = job
-        if job.row["connector_id"] is not None:
-            self.connector(job.row["connector_id"]).jobs.add(job.row["id"])
+    def _note_gap(self, begin: datetime, end: datetime) -> None:
+        if self.gaps and self.gaps[-1].begin >= begin:
+            self.gaps.pop()  # the answer that ended it was not stored
+        self.gaps.append(Gap(max(begin, self.gaps[-1].end) if self.gaps else begin, end))
 
-    def _stir(self, connector_id: str, job: str, *, urgent: bool) -> None:
+    def _add(self, job: OpenJob) -> None:
+        id, connector = job.row["id"], job.row["connector_id"]
+        self.jobs[id] = job
+        if connector is not None:
+            self.connector(connector)
+            self._jobs_of[connector].add(id)
+
+    def _take(self, id: str) -> OpenJob | None:
+        """Take out a job; what is told of it next may name another connector."""
+        job = self.jobs.pop(id, None)
+        if job is not None and (connector := job.row["connector_id"]) is not None:
+            self._jobs_of[connector].discard(id)
+            if connector in self.connectors:
+                self.connectors[connector].judged_at = None
+        return job
+
+    def _stir(self, connector_id: str, *, urgent: bool) -> None:
         """One of its runs is over: what was read of its runs is out of date."""
         watched = self.connectors.get(connector_id)
         if watched is not None:
-            watched.jobs.discard(job)
             watched.runs = watched.judged_at = None
             if urgent:
                 self.stirred.add(connector_id)

@@ -16,6 +16,8 @@ from connectory.store.writes import Row, batches
 RUNS = 20
 #: Lines of the log that are read of an open job.
 TRACES = 200
+#: Past outages that are looked at, per system.
+OUTAGES_KEPT = 100
 #: Jobs whose lines are read by one statement; SQLite takes some 500 parts.
 _TRACED_AT_ONCE = 100
 #: Connectors whose runs are read by one statement; what else there is to do goes on in between.
@@ -86,12 +88,12 @@ async def last_seen(connection: AsyncConnection, system_id: str) -> dict[str, tu
     return {id: (at, LastSeen(*seen)) for id, at, *seen in await connection.execute(known)}
 
 
-async def last_outage(connection: AsyncConnection, system_id: str) -> tuple[datetime, datetime] | None:
-    """When the newest outage that is over began and ended."""
+async def past_outages(connection: AsyncConnection, system_id: str) -> list[tuple[datetime, datetime]]:
+    """When the newest outages that are over began and ended, oldest first."""
     o = OUTAGES.c
-    newest = select(o.started_at, o.ended_at).where(o.system_id == system_id).order_by(o.id.desc()).limit(1)
-    row = (await connection.execute(newest)).one_or_none()
-    return None if row is None or row.ended_at is None else (row.started_at, row.ended_at)
+    over = select(o.started_at, o.ended_at).where(o.system_id == system_id, o.ended_at.is_not(None))
+    newest = await connection.execute(over.order_by(o.id.desc()).limit(OUTAGES_KEPT))
+    return [(begin, end) for begin, end in newest][::-1]
 
 
 async def past_runs(connection: AsyncConnection, connector_ids: Sequence[str]) -> dict[str, list[Any]]:

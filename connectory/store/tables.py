@@ -224,8 +224,10 @@ class JobRow(SQLModel, table=True):
     expected_seconds: float | None = None
     expected_processed: int | None = _long()
     expected_runs: int | None = None
-    #: the longest time, in seconds, that it ran without a counter moving, once it has ended before our eyes
+    #: the longest time, in seconds, that we watched it run without a counter moving
     longest_quiet: float | None = None
+    #: when we saw a counter move or its status turn, or saw it first; null: it had ended then
+    moved_at: datetime | None = _instant()
     #: of a stream: since when we see it hold records that it has not processed; null: it holds none
     waiting_since: datetime | None = _instant()
 

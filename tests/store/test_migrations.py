@@ -61,6 +61,7 @@ async def test_upgrading_again_changes_nothing(store: Store) -> None:
 
 _SINCE_0006 = [
     ("jobs", "waiting_since"),
+    ("jobs", "moved_at"),
     ("connectors", "worker_seen_at"),
     ("connectors", "worker_moved_at"),
     ("connectors", "parse_errors"),
@@ -93,6 +94,8 @@ async def test_streams_that_were_open_before_0006_begin_to_wait_with_it(store: S
     since = {row["external_id"]: row["waiting_since"] for row in await rows(store, JOBS)}
     assert begin <= since.pop("waits") <= datetime.now(UTC)
     assert since == {"stuck": None, "idle": None, "ended": None}
+    moved = {row["external_id"]: row["moved_at"] for row in await rows(store, JOBS)}
+    assert moved == {"stuck": at(15), "waits": stage.now, "idle": stage.now, "ended": None}
 
 
 _UPGRADE = """

@@ -1,10 +1,9 @@
-"""When a counter moved, and how long it stood still between."""
+"""When a counter moved, and how long somebody watched it."""
 
-from collections.abc import Sequence
-from datetime import datetime
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
-from connectory.engine.judging.views import Sample
+from connectory.engine.judging.views import Gap, Sample
 
 
 def moves(samples: Sequence[Sample]) -> list[Sample]:
@@ -22,13 +21,8 @@ def last_move(samples: Sequence[Sample]) -> datetime | None:
     return seen[-1].at if len(seen) > 1 else None
 
 
-def longest_quiet(samples: Sequence[Sample], begin: datetime, end: datetime) -> float | None:
-    """Seconds of the longest stretch between ``begin`` and ``end`` in which the counter stood still.
-
-    The wait for the first movement and the one after the last count as well. None without samples. A clock that was set
-    back makes a stretch shorter, never negative.
-    """
-    if not samples:
-        return None
-    times = [begin, *(sample.at for sample in moves(samples)), end]
-    return max(0.0, *((later - earlier).total_seconds() for earlier, later in pairwise(times)))
+def watched(begin: datetime, end: datetime, gaps: Iterable[Gap]) -> float:
+    """Seconds between the two that lie in no gap; never negative, though a clock may be set back."""
+    nothing = timedelta(0)
+    unseen = sum((max(nothing, min(end, gap.end) - max(begin, gap.begin)) for gap in gaps), nothing)
+    return max(0.0, (end - begin - unseen).total_seconds())

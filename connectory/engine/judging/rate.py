@@ -1,12 +1,13 @@
 """How fast a job's counter grows."""
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
 from connectory.engine.judging.quiet import moves
-from connectory.engine.judging.views import Sample
+from connectory.engine.judging.views import Gap, Sample
 
 #: Seconds that are looked back at least and at most: an hour ago is no rate of now.
 _SHORTEST, _LONGEST = 300.0, 1800.0
@@ -16,12 +17,12 @@ _STEPS = 4
 _RECENT = 9
 
 
-def rate_per_second(samples: Sequence[Sample], now: datetime) -> float | None:
+def rate_per_second(samples: Sequence[Sample], now: datetime, gaps: Iterable[Gap] = ()) -> float | None:
     """Documents or records a second over the last five minutes; over four steps, up to half an hour, of a slow counter.
 
     A standstill counts: from its beginning the rate sinks, and it is 0 once the window holds nothing else. Never
     negative: a counter that fell was set back and begins anew there. None with fewer than two samples, and while they
-    span no time.
+    span no time. What it did in a gap counts as done evenly.
     """
     stretch = _since_reset(samples)
     if len(stretch) < 2:
@@ -30,8 +31,20 @@ def rate_per_second(samples: Sequence[Sample], now: datetime) -> float | None:
     seconds = (now - start).total_seconds()
     if seconds <= 0:
         return None
-    before = [sample.processed for sample in stretch if sample.at <= start]
-    return (stretch[-1].processed - before[-1]) / seconds
+    return (stretch[-1].processed - _value_at(start, stretch, gaps)) / seconds
+
+
+def _value_at(moment: datetime, samples: Sequence[Sample], gaps: Iterable[Gap]) -> float:
+    """Of a counter that is not younger than that."""
+    place = bisect_right(samples, moment, key=lambda sample: sample.at)
+    before = samples[place - 1]
+    if place == len(samples):
+        return before.processed
+    after = samples[place]
+    begin = max((gap.begin for gap in gaps if gap.begin < after.at <= gap.end), default=after.at)
+    if moment <= begin:
+        return before.processed
+    return before.processed + (after.processed - before.processed) * ((moment - begin) / (after.at - begin))
 
 
 def _window(samples: Sequence[Sample]) -> float:

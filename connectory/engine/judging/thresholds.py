@@ -11,7 +11,6 @@ from datetime import datetime
 from itertools import pairwise
 from statistics import median
 
-from connectory.engine.judging.quiet import last_move, longest_quiet
 from connectory.engine.judging.typical import typical
 from connectory.engine.judging.views import ConnectorView, JobView, Run, SystemView
 from connectory.model import SUCCEEDED, JobTrigger, JobType
@@ -85,10 +84,7 @@ def quiet_after(job: JobView, connector: ConnectorView, system: SystemView, thre
         for run in connector.runs
         if run.longest_quiet is not None and run.status in SUCCEEDED and run.type is job.type
     )
-    # the present stretch is what is judged, not what it is judged by
-    moved = last_move(job.samples)
-    own = None if moved is None else longest_quiet(job.samples, job.samples[0].at, moved)
-    return max(least, _PAST * max(past or 0.0, own or 0.0))
+    return max(least, _PAST * max(past or 0.0, job.longest_quiet or 0.0))
 
 
 def silent_after(limit: float, system: SystemView) -> float:

@@ -31,6 +31,15 @@ class Sample:
     processed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time in which nobody watched a system: it did not answer, or we did not run. No two overlap."""
+
+    begin: datetime
+    #: when it answered again
+    end: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """A past job, ended."""
@@ -47,7 +56,7 @@ class Run:
     #: documents that failed
     failed: int | None = None
     error_message: str | None = None
-    #: seconds, see ``quiet.longest_quiet``; None where its samples are not known
+    #: seconds for which we watched it run and nothing moved, the longest such time; None where it was not watched
     longest_quiet: float | None = None
 
 
@@ -70,8 +79,10 @@ class JobView:
     last_seen_at: datetime | None = None
     #: when we saw that heartbeat move; None: it has not since we saw the job first
     heartbeat_at: datetime | None = None
-    #: when we saw any of its counters or stages move; None: none has since we saw the job first
+    #: when we saw any of its counters or stages move or its status turn, or when we saw it first; None: not known
     moved_at: datetime | None = None
+    #: as ``Run.longest_quiet``, of the pauses that are over
+    longest_quiet: float | None = None
     processed: int | None = None
     #: the expected total, where the upstream tells one
     total: int | None = None

@@ -68,7 +68,7 @@ def pauses(*seconds: float, status: JobStatus = OK) -> list[Any]:
             id="one accident in ten runs is no rule",
         ),
         pytest.param(
-            connector(job(processed=50, samples=samples((0, 0), (20, 5), (820, 40), (840, 50)))),
+            connector(job(processed=50, longest_quiet=800, samples=samples((0, 0), (840, 50)))),
             840 + 1599,
             set(),
             id="it paused as long before",

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from connectory.engine.judging.rate import rate_per_second
+from connectory.engine.judging.views import Gap
 from tests.engine.judging.views import samples
 from tests.facts import at
 
@@ -44,3 +45,20 @@ def test_a_slow_counter_that_stands_still_comes_to_nothing_in_half_an_hour() -> 
     rates = [rate_per_second(BURSTS, at(3200 + second)) for second in range(0, 1801, 60)]
     assert rates == sorted(rates, key=lambda rate: -(rate or 0.0))
     assert rates[-1] == 0.0
+
+
+#: 2 a second, unseen from 600 to 4200; and one that rested meanwhile and moved only 60 seconds after.
+THROUGH, RESTED = (*STEADY, *samples((4200, 8400), (4215, 8430))), (*STEADY, *samples((4260, 1260)))
+
+
+@pytest.mark.parametrize(
+    ("counted", "seconds", "expected"),
+    [
+        pytest.param(THROUGH[:-1], 4200, 2.0, id="at the end of the gap"),
+        pytest.param(THROUGH, 4215, 2.0, id="soon after it"),
+        pytest.param(THROUGH, 4500, 0.1, id="what came in the gap is out of the window"),
+        pytest.param(RESTED, 4260, 0.2, id="what came after the gap did not come in it"),
+    ],
+)
+def test_what_a_counter_did_unseen_it_did_evenly(counted: Any, seconds: float, expected: float) -> None:
+    assert rate_per_second(counted, at(seconds), [Gap(at(600), at(4200))]) == pytest.approx(expected)

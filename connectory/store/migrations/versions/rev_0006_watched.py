@@ -22,6 +22,7 @@ def upgrade() -> None:
     op.add_column("connectors", sa.Column("parse_errors", sa.BigInteger(), nullable=True))
     op.add_column("connectors", sa.Column("transport_errors", sa.BigInteger(), nullable=True))
     op.add_column("jobs", sa.Column("waiting_since", INSTANT, nullable=True))
+    op.add_column("jobs", sa.Column("moved_at", INSTANT, nullable=True))
     jobs = sa.table(
         "jobs",
         sa.column("id", NAME),
@@ -30,9 +31,23 @@ def upgrade() -> None:
         sa.column("counted_total"),
         sa.column("processed"),
         sa.column("waiting_since", INSTANT),
+        sa.column("moved_at", INSTANT),
+    )
+    events = sa.table(
+        "events",
+        sa.column("at", INSTANT),
+        sa.column("job_id", NAME),
+        sa.column("status"),
+        sa.column("previous_status"),
+        sa.column("changed_fields"),
     )
     conditions = sa.table("conditions", sa.column("subject_id", NAME), sa.column("code"))
     # What stands still has been told of; of the others it is known from now on.
     told = sa.select(conditions.c.subject_id).where(conditions.c.code == NO_PROGRESS)
     waits = sa.and_(jobs.c.is_open, jobs.c.type == STREAM, jobs.c.counted_total > jobs.c.processed)
     op.execute(jobs.update().where(waits, jobs.c.id.not_in(told)).values(waiting_since=datetime.now(UTC)))
+    # Of all that is open the log tells when it moved, as far as it goes back.
+    fields, turned = events.c.changed_fields, events.c.status.is_distinct_from(events.c.previous_status)
+    moves = sa.or_(turned, fields.contains("progress"), fields.contains("counts"))
+    last = sa.select(sa.func.max(events.c.at)).where(events.c.job_id == jobs.c.id, moves).scalar_subquery()
+    op.execute(jobs.update().where(jobs.c.is_open).values(moved_at=last))
