@@ -72,6 +72,8 @@ class Held:
                 del self._of[finding.connector_id]
 
     def _put(self, finding: Finding) -> None:
+        if (before := self._findings.get(key_of(finding))) is not None:
+            self.drop([before])  # its job may be another connector's now
         self._findings[key_of(finding)] = finding
         self._of[finding.connector_id].add(key_of(finding))
 
