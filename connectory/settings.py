@@ -143,6 +143,14 @@ class RetentionSettings(_Table):
     jobs_per_connector: int = Field(
         1_000, ge=0, description="how many ended jobs of a connector are kept, each about 2,000 bytes; 0 sets no limit"
     )
+    outages_per_system: int = Field(
+        10_000, ge=0, description="how many outages of a system are kept, each about 200 bytes; 0 sets no limit"
+    )
+    notices: int = Field(
+        20_000,
+        ge=0,
+        description="how many notices are kept that are over, each about 2,000 bytes for a receiver; 0 sets no limit",
+    )
 
 
 class ConditionsSettings(_Table):

@@ -84,6 +84,9 @@ class Context:
         self._snapshot: Snapshot | None = None
         self._opening: asyncio.Task[Snapshot] | None = None
         self._loaders = Loaders()
+        #: buckets of history that the operation has asked for so far, and whose turn it is to make them
+        self.buckets = 0
+        self.turn = asyncio.Lock()
 
     async def snapshot(self) -> Snapshot:
         """The operation's one view of the store, taken when it is first needed.

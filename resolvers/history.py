@@ -3,8 +3,10 @@
 import asyncio
 import json
 from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import func, select
@@ -13,15 +15,18 @@ from connectory.model import SystemErrorCode
 from connectory.store import history as past
 from connectory.store.history import Span
 from connectory.store.records import ConnectorRecord, CountsRecord, JobRecord, SystemRecord
+from connectory.store.snapshot import Snapshot
 from connectory.store.tables import OUTAGES
 from resolvers.context import Context
 from resolvers.errors import BadUserInput
-from resolvers.lists import ROOT
 from resolvers.paging import Edge, PageArguments, PageInfo, decode_cursor, encode_cursor, is_long, not_ours
-from resolvers.timeline import HistoryBucketRecord, Past, timeline
+from resolvers.timeline import HistoryBucketRecord, Past, Watch, moment, timeline, watched
 from resolvers.vocabulary import HistoryBucketSize
 
-MOST_BUCKETS = 1_000
+#: Of one field, and of all fields of an operation together.
+MOST_BUCKETS, MOST_IN_ALL = 1_000, 10_000
+#: Buckets that are made and shown without a pause: some milliseconds.
+_AT_ONCE = 50
 _DEFAULT_LENGTH = timedelta(days=7)
 _STEPS = {
     HistoryBucketSize.MINUTE: timedelta(minutes=1),
@@ -36,27 +41,34 @@ _STEPS = {
 
 async def connector_history(
     ctx: Context, connector: ConnectorRecord, begin: datetime | None, end: datetime | None, size: HistoryBucketSize
-) -> list[HistoryBucketRecord]:
-    """Buckets from ``begin`` to ``end``, by default the last seven days. Raises BadUserInput."""
+) -> AsyncIterator[HistoryBucketRecord]:
+    """Buckets from ``begin`` to ``end``, by default the last seven days, made as they are read. Raises BadUserInput."""
     snapshot = await ctx.snapshot()
     span = _span(begin, end, size, snapshot.now)
-    states, jobs, bounds, outages, log_begin = await asyncio.gather(
-        _grouped(ctx, "states", span, past.states, connector.id),
-        _grouped(ctx, "ended jobs", span, past.ended_jobs, connector.id),
-        _grouped(ctx, "job bounds", span, lambda ids, _: past.job_bounds(ids), connector.id),
-        _grouped(ctx, "outages", span, past.outages_within, connector.system_id),
-        _log_begin(ctx),
-    )
-    floors = {is_floor: order for _, order, is_floor in bounds}
-    kept = Past(
-        states=states,
-        jobs=[(bucket, status, count) for _, bucket, status, count in jobs],
-        oldest_job=floors.get(0),
-        job_floor=floors.get(1),
-        outages=[(began, ended) for _, began, ended in outages],
-        log_begin=log_begin,
-    )
-    return timeline(connector, kept, span, snapshot.now)
+    ctx.buckets += span.count
+    if ctx.buckets > MOST_IN_ALL:
+        raise BadUserInput(
+            f"All histories of an operation may have {MOST_IN_ALL:,} buckets together; ask for fewer connectors at "
+            "once, for less time, or for longer buckets."
+        )
+
+    async def pasts(keys: list[Any]) -> list[Past]:
+        return await _pasts(snapshot, span, keys)
+
+    kept: Past = await ctx.loader(("history", span), pasts).load((connector.id, connector.system_id))
+    return _slowly(ctx, timeline(connector, kept, span, snapshot.now))
+
+
+async def _slowly(ctx: Context, buckets: Iterator[HistoryBucketRecord]) -> AsyncIterator[HistoryBucketRecord]:
+    """A few at a time, and one field of the operation after the other: whatever else there is to do goes on between."""
+    while True:
+        async with ctx.turn:
+            await asyncio.sleep(0)
+            some = list(islice(buckets, _AT_ONCE))
+            for bucket in some:  # GraphQL shows each before it asks for the next
+                yield bucket
+        if len(some) < _AT_ONCE:
+            return
 
 
 def _span(begin: datetime | None, end: datetime | None, size: HistoryBucketSize, now: datetime) -> Span:
@@ -72,29 +84,49 @@ def _span(begin: datetime | None, end: datetime | None, size: HistoryBucketSize,
     return span
 
 
-async def _grouped(ctx: Context, name: str, span: Span, statement: Any, key: str) -> list[Any]:
-    """The rows of ``statement`` whose first column is ``key``."""
-    snapshot = await ctx.snapshot()
+async def _pasts(snapshot: Snapshot, span: Span, keys: Sequence[tuple[str, str]]) -> list[Past]:
+    """What is kept of these connectors, each with its system (global ids)."""
+    ids = [id for id, _ in keys]
+    states = await _grouped(snapshot, past.states(ids, span))
+    jobs = await _grouped(snapshot, past.ended_jobs(ids, span))
+    oldest = await _grouped(snapshot, past.oldest_jobs(ids))
+    floors = await _grouped(snapshot, past.floors(ids))
+    watches = await _watches(snapshot, span, sorted({system for _, system in keys}))
+    first = await snapshot.fetch(past.log_begin())
+    log_begin = first[0].at if first else None
+    return [
+        Past(
+            states=states[id],
+            jobs=[(bucket, status, count) for _, bucket, status, count in jobs[id]],
+            oldest_job_at=next((moment(order) for _, order in oldest[id]), None),
+            removed_until=next((ended or moment(order) for _, order, ended in floors[id]), None),
+            watch=watches[system],
+            log_begin=log_begin,
+        )
+        for id, system in keys
+    ]
 
-    async def rows(keys: list[Any]) -> list[list[Any]]:
-        found = defaultdict(list)
-        for row in await snapshot.fetch(statement(keys, span)):
-            found[row[0]].append(row)
-        return [found[each] for each in keys]
 
-    grouped: list[Any] = await ctx.loader(("history", name, span), rows).load(key)
-    return grouped
+async def _grouped(snapshot: Snapshot, statement: Any) -> Mapping[str, Sequence[Any]]:
+    """The rows of ``statement`` by their first column."""
+    found = defaultdict(list)
+    for row in await snapshot.fetch(statement):
+        found[row[0]].append(row)
+    return found
 
 
-async def _log_begin(ctx: Context) -> datetime | None:
-    snapshot = await ctx.snapshot()
-
-    async def read(keys: list[Any]) -> list[datetime | None]:
-        found = await snapshot.fetch(past.log_begin())
-        return [found[0].at if found else None for _ in keys]
-
-    begin: datetime | None = await ctx.loader(("history", "log begin"), read).load(ROOT)
-    return begin
+async def _watches(snapshot: Snapshot, span: Span, system_ids: Sequence[str]) -> Mapping[str, Watch]:
+    rows = await _grouped(snapshot, past.interruptions(system_ids, span))
+    found = {}
+    for id in system_ids:
+        system, told = snapshot.systems[id], [(row.started_at, row.ended_at or snapshot.now, row) for row in rows[id]]
+        outages, unwatched = (
+            [each[:2] for each in told if bool(each[2].was_asked) is asked] for asked in (True, False)
+        )
+        if system.next_poll_at is not None and snapshot.now > system.fresh_until(system.next_poll_at):
+            unwatched.append((system.next_poll_at, snapshot.now))  # nobody watches it now
+        found[id] = watched(span, outages, unwatched)
+    return found
 
 
 # ---- jobs
@@ -110,7 +142,13 @@ class JobStretchRecord:
 
 async def earlier_stretches(ctx: Context, job: JobRecord) -> list[JobStretchRecord]:
     """Oldest first."""
-    rows = await _grouped(ctx, "stretches", ROOT, lambda ids, _: past.stretches(ids), job.id)  # type: ignore[arg-type]
+    snapshot = await ctx.snapshot()
+
+    async def stretches(ids: list[Any]) -> list[Sequence[Any]]:
+        found = await _grouped(snapshot, past.stretches(ids))
+        return [found[id] for id in ids]
+
+    rows: Sequence[Any] = await ctx.loader("stretches", stretches).load(job.id)
     names = CountsRecord.__dataclass_fields__
     return [
         JobStretchRecord(

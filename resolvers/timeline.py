@@ -1,6 +1,7 @@
 """A connector's past in buckets, folded from what the log and the jobs tell. Pure."""
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -36,6 +37,21 @@ class State:
     docs_indexed: int | None
 
 
+Interval = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How a system was asked, bucket by bucket."""
+
+    #: seconds for which it was asked and did not answer
+    down: Sequence[float]
+    #: buckets in all of which nobody asked it
+    unwatched: Set[int]
+    #: bucket at whose begin nobody asked it → when somebody did again
+    resumed: Mapping[int, datetime]
+
+
 @dataclass(frozen=True, slots=True)
 class Past:
     """What the store keeps of one connector's past."""
@@ -44,39 +60,81 @@ class Past:
     states: Sequence[Any]
     #: (bucket, status, jobs)
     jobs: Sequence[tuple[int, JobStatus, int]]
-    #: created_order of the oldest job that is kept; of the newest that was removed
-    oldest_job: int | None
-    job_floor: int | None
-    #: (began, ended) of its system's outages
-    outages: Sequence[tuple[datetime, datetime | None]]
+    #: where the oldest job stands that is kept; the latest end of those that were removed
+    oldest_job_at: datetime | None
+    removed_until: datetime | None
+    #: of its system
+    watch: Watch
     #: time of the oldest row of the log; None when it is empty
     log_begin: datetime | None
 
 
-def timeline(connector: ConnectorRecord, past: Past, span: Span, now: datetime) -> list[HistoryBucketRecord]:
+def watched(span: Span, outages: Iterable[Interval], unwatched: Sequence[Interval]) -> Watch:
+    """Each in the order of time, and none overlaps another of its own."""
+    down, without, resumed = [0.0] * span.count, set(), {}
+    for bucket, began, ended in _pieces(span, _cut(outages, unwatched)):
+        down[bucket] += (ended - began).total_seconds()
+    for bucket, began, ended in _pieces(span, unwatched):
+        begin, end = span.bounds(bucket)
+        if (began, ended) == (begin, end):
+            without.add(bucket)
+        elif began == begin:
+            resumed[bucket] = ended
+    return Watch(down, without, resumed)
+
+
+def _cut(intervals: Iterable[Interval], holes: Sequence[Interval]) -> Iterator[Interval]:
+    """What is left of the intervals."""
+    ends = [end for _, end in holes]
+    for begin, ended in intervals:
+        began = begin
+        for hole in holes[bisect_right(ends, begin) :]:
+            if hole[0] >= ended:
+                break
+            if hole[0] > began:
+                yield began, hole[0]
+            began = hole[1]
+        if began < ended:
+            yield began, ended
+
+
+def _pieces(span: Span, intervals: Iterable[Interval]) -> Iterator[tuple[int, datetime, datetime]]:
+    """The intervals as far as they lie in the span, cut where its buckets end."""
+    for begin, end in intervals:
+        began, ended = max(begin, span.begin), min(end, span.end)
+        while began < ended:
+            bucket = span.place(began)
+            cut = min(ended, span.bounds(bucket)[1])
+            yield bucket, began, cut
+            began = cut
+
+
+def timeline(connector: ConnectorRecord, past: Past, span: Span, now: datetime) -> Iterator[HistoryBucketRecord]:
     """The buckets of ``span``, oldest first. What nothing is known of is None."""
     known_from, state = _before(connector, past, now)
-    jobs_from = _jobs_from(past, known_from)
+    jobs_from = min(known_from, past.oldest_job_at or known_from)
     last = {row.bucket: row for row in past.states if row.from_last == 1}
     if (earlier := last.get(-1)) is not None:
         state = _after(earlier)
     jobs = _tallies(past.jobs)
-    found = []
     for place in range(span.count):
-        record = HistoryBucketRecord(*span.bounds(place))
-        if record.to > known_from:
-            row = last.get(place)
-            badness = [] if state is None else [BADNESS[state.health]]
-            if row is not None:
-                badness, state = [*badness, row.worst], _after(row)
+        record, row = HistoryBucketRecord(*span.bounds(place)), last.get(place)
+        is_watched, resumed = place not in past.watch.unwatched, past.watch.resumed.get(place)
+        # while nobody watched, it need not have stayed as it was
+        holds = resumed is None or row is None or row.first_at > resumed
+        badness = [BADNESS[state.health]] if state is not None and holds else []
+        if row is not None:
+            badness, state = [*badness, row.worst], _after(row)
+        if record.to > known_from and is_watched:
             if state is not None:
                 record.status, record.health, record.docs_indexed = state.status, state.health, state.docs_indexed
             record.worst_health = _BY_BADNESS[max(badness)] if badness else None
-            record.system_down_seconds = _down(past.outages, record, now)
-        if record.to > jobs_from:
-            record.jobs_succeeded, record.jobs_failed, record.jobs_other = jobs.get(place, (0, 0, 0))
-        found.append(record)
-    return found
+            record.system_down_seconds = past.watch.down[place]
+        if record.from_ > past.removed_until if past.removed_until else record.to > jobs_from:
+            # of what nobody watched, what was told later is known
+            tally = jobs.get(place, (0, 0, 0) if is_watched else (None, None, None))
+            record.jobs_succeeded, record.jobs_failed, record.jobs_other = tally
+        yield record
 
 
 def _before(connector: ConnectorRecord, past: Past, now: datetime) -> tuple[datetime, State | None]:
@@ -100,13 +158,9 @@ def _after(row: Any) -> State | None:
     return State(ConnectorStatus(row.status), ConnectorHealth(row.health), row.processed)
 
 
-def _jobs_from(past: Past, known_from: datetime) -> datetime:
-    """From when on all jobs are kept."""
-    if past.job_floor is not None:
-        return _EPOCH + timedelta(microseconds=past.job_floor)
-    if past.oldest_job is None:
-        return known_from
-    return min(known_from, _EPOCH + timedelta(microseconds=past.oldest_job))
+def moment(order: int) -> datetime:
+    """A job's place, ``created_order``, as a time."""
+    return _EPOCH + timedelta(microseconds=order)
 
 
 def _tallies(jobs: Sequence[tuple[int, JobStatus, int]]) -> Mapping[int, tuple[int, int, int]]:
@@ -122,9 +176,3 @@ def _tallies(jobs: Sequence[tuple[int, JobStatus, int]]) -> Mapping[int, tuple[i
             other += count
         found[bucket] = (succeeded, failed, other)
     return found
-
-
-def _down(outages: Sequence[tuple[datetime, datetime | None]], record: HistoryBucketRecord, now: datetime) -> float:
-    """Seconds of the bucket that outages cover."""
-    overlaps = (min(ended or now, record.to) - max(began, record.from_) for began, ended in outages)
-    return sum(max(0.0, overlap.total_seconds()) for overlap in overlaps)

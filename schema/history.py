@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from connectory.model import ConnectorHealth, ConnectorStatus, SystemErrorCode
-from resolvers.history import MOST_BUCKETS
+from resolvers.history import MOST_BUCKETS, MOST_IN_ALL
 from resolvers.vocabulary import HistoryBucketSize
 from schema.lists import CountedPage
 from schema.scalars import Long
@@ -27,38 +27,47 @@ HistoryTo = Annotated[
 ]
 HistoryBucketArgument = Annotated[
     HistoryBucketSize,
-    strawberry.argument(description=f"How long a bucket is; at most {MOST_BUCKETS:,} of them are given."),
+    strawberry.argument(
+        description=(
+            f"How long a bucket is; at most {MOST_BUCKETS:,} of them are given, and {MOST_IN_ALL:,} in all histories "
+            "of an operation together."
+        )
+    ),
 ]
 
 
 @strawberry.type(
     description=(
         "A connector during a stretch of time. Null where nothing is known of that time: before the connector was "
-        "first seen, while it was gone, and beyond what retention keeps."
+        "first seen, while it was gone, where no gateway watched its system in all of it, and beyond what retention "
+        "keeps. While its system does not answer, or has asked to wait, the last known values hold."
     )
 )
 class ConnectorHistoryBucket:
     #: 'from' is a keyword of Python
     from_: datetime = strawberry.field(name="from", description="Where it begins.")
     to: datetime = strawberry.field(description="Where it ends; that moment belongs to the next one.")
-    status: ConnectorStatus | None = strawberry.field(description="The connector's status at the end of the bucket.")
-    health: ConnectorHealth | None = strawberry.field(description="Its health at the end of the bucket.")
+    status: ConnectorStatus | None = strawberry.field(
+        description="The connector's status at the end of the bucket, or when it was last watched within."
+    )
+    health: ConnectorHealth | None = strawberry.field(description="Its health at that moment.")
     worst_health: ConnectorHealth | None = strawberry.field(
         description="Its worst health within: FAILING before DEGRADED before UNKNOWN before HEALTHY."
     )
     docs_indexed: Long | None = strawberry.field(
-        description="Its documents in the index at the end of the bucket; null when not reported, too."
+        description="Its documents in the index at that moment; null when not reported, too."
     )
     jobs_succeeded: int | None = strawberry.field(
         description=(
             "How many jobs that move content ended well within, those with some failed documents included. Where no "
-            "end is told, a job counts when it was last seen."
+            "end is told, a job counts when it was last seen. Of what nobody watched, at least so many: those that "
+            "were told later; null when none was."
         )
     )
     jobs_failed: int | None = strawberry.field(description="How many ended by an error.")
     jobs_other: int | None = strawberry.field(description="How many ended otherwise: canceled or interrupted.")
     system_down_seconds: float | None = strawberry.field(
-        description="Seconds within for which its system did not answer: the last known values hold meanwhile."
+        description="Seconds within for which its system was asked and did not answer."
     )
 
 

@@ -50,6 +50,8 @@ def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
         "events": 1_000_000,
         "jobs_days": 400,
         "jobs_per_connector": 1_000,
+        "outages_per_system": 10_000,
+        "notices": 20_000,
     }
     assert config.systems == ()
 

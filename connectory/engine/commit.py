@@ -11,7 +11,7 @@ from connectory.engine.changes import Row, connector_event, connector_row, job_e
 from connectory.engine.held import key_of, worst
 from connectory.engine.jobs import JobWriter
 from connectory.engine.judging.views import Finding
-from connectory.engine.outages import note_outage
+from connectory.engine.outages import note_outage, note_unwatched
 from connectory.engine.pace import SystemState, transition
 from connectory.engine.past import Past
 from connectory.model import (
@@ -162,6 +162,7 @@ class Commit:
         if not await update_system(connection, self._id, asdict(after), last_poll_at=before.last_poll_at):
             raise Overtaken
         await note_outage(connection, self._id, before, after, self._now)
+        await note_unwatched(connection, self._id, before, after, self._now)
 
     # ---- connectors
 

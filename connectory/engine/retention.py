@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.settings import RetentionSettings
 from connectory.store import Store
-from connectory.store.retention import Limits, Portion, job_floors, portions, remove
+from connectory.store.portions import Limits, Portion, remove
+from connectory.store.retention import job_floors, portions
 from connectory.store.transactions import whole
 
 _log = logging.getLogger(__name__)
@@ -108,6 +109,8 @@ class Retention:
             events=settings.events,
             jobs_from=since(settings.jobs_days),
             jobs_per_connector=settings.jobs_per_connector,
+            outages_per_system=settings.outages_per_system,
+            notices=settings.notices,
         )
 
 

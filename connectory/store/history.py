@@ -12,7 +12,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from connectory.model import ENDED, ConnectorHealth, EventKind, JobType
 from connectory.store.columns import Instant
 from connectory.store.retention import job_end
-from connectory.store.tables import EVENTS, JOB_FLOORS, JOB_STRETCHES, JOBS, OUTAGES
+from connectory.store.tables import EVENTS, JOB_FLOORS, JOB_STRETCHES, JOBS, OUTAGES, UNWATCHED
 
 #: How bad a health is, from the best to the worst.
 BADNESS = {
@@ -38,6 +38,10 @@ class Span:
     def bounds(self, bucket: int) -> tuple[datetime, datetime]:
         start = self.begin + bucket * self.step
         return start, min(start + self.step, self.end)
+
+    def place(self, instant: datetime) -> int:
+        """The bucket of an instant; the first one ahead of the span, the last one behind it."""
+        return min(max((instant - self.begin) // self.step, 0), self.count - 1)
 
     def bucket_of(self, instant: Any) -> Any:
         """The bucket of an instant within the span, as SQL; -1 ahead of it, ``count`` behind it."""
@@ -67,8 +71,8 @@ def _on_postgresql(element: _milliseconds, compiler: Any, **more: Any) -> str:
 def states(connector_ids: Sequence[str], span: Span) -> Select[Any]:
     """Of each connector's own rows of the log the last one per bucket and the very first one, oldest first.
 
-    ``worst``: the greatest badness told within the bucket; ``added`` and ``removed``: the newest positions so far at
-    which it came and went.
+    ``worst``: the greatest badness told within the bucket; ``first_at``: the time of its first row; ``added`` and
+    ``removed``: the newest positions so far at which it came and went.
     """
     e = EVENTS.c
     own = (
@@ -92,6 +96,7 @@ def states(connector_ids: Sequence[str], span: Span) -> Select[Any]:
         func.row_number().over(partition_by=(of, own.bucket), order_by=own.position.desc()).label("from_last"),
         func.row_number().over(partition_by=of, order_by=own.position).label("from_first"),
         func.max(badness).over(partition_by=(of, own.bucket)).label("worst"),
+        func.min(own.at).over(partition_by=(of, own.bucket)).label("first_at"),
         newest(EventKind.CONNECTOR_ADDED).label("added"),
         newest(EventKind.CONNECTOR_REMOVED).label("removed"),
     ).subquery()
@@ -114,15 +119,21 @@ def ended_jobs(connector_ids: Sequence[str], span: Span) -> Select[Any]:
     return select(*columns, func.count().label("jobs")).group_by(*columns)
 
 
-def job_bounds(connector_ids: Sequence[str]) -> Any:
-    """The place of each connector's oldest job, and the floor up to which its jobs were removed where they were:
-    connector_id, created_order, is_floor."""
-    oldest = select(JOBS.c.connector_id, func.min(JOBS.c.created_order).label("created_order"), literal(0))
-    floors = select(JOB_FLOORS.c.connector_id, JOB_FLOORS.c.created_order, literal(1))
-    return union_all(
-        oldest.where(JOBS.c.connector_id.in_(connector_ids)).group_by(JOBS.c.connector_id),
-        floors.where(JOB_FLOORS.c.connector_id.in_(connector_ids)),
+def oldest_jobs(connector_ids: Sequence[str]) -> Select[Any]:
+    """The place of each connector's oldest job: connector_id, created_order."""
+    j = JOBS.c
+    return (
+        select(j.connector_id, func.min(j.created_order))
+        .where(j.connector_id.in_(connector_ids))
+        .group_by(j.connector_id)
     )
+
+
+def floors(connector_ids: Sequence[str]) -> Select[Any]:
+    """Of connectors whose jobs were removed the place of the newest and the latest end of those: connector_id,
+    created_order, ended_at."""
+    f = JOB_FLOORS.c
+    return select(f.connector_id, f.created_order, f.ended_at).where(f.connector_id.in_(connector_ids))
 
 
 def log_begin() -> Select[Any]:
@@ -130,10 +141,17 @@ def log_begin() -> Select[Any]:
     return select(EVENTS.c.at).order_by(EVENTS.c.position).limit(1)
 
 
-def outages_within(system_ids: Sequence[str], span: Span) -> Select[Any]:
-    o = OUTAGES.c
-    touches = and_(o.started_at < span.end, or_(o.ended_at.is_(None), o.ended_at > span.begin))
-    return select(o.system_id, o.started_at, o.ended_at).where(o.system_id.in_(system_ids), touches)
+def interruptions(system_ids: Sequence[str], span: Span) -> Any:
+    """When systems did not answer, and when nobody asked them: system_id, started_at, ended_at, was_asked; in the order
+    of time."""
+
+    def of(table: Any, was_asked: int) -> Select[Any]:
+        t = table.c
+        touches = and_(t.started_at < span.end, or_(t.ended_at.is_(None), t.ended_at > span.begin))
+        columns = (t.system_id, t.started_at, t.ended_at, literal(was_asked).label("was_asked"))
+        return select(*columns).where(t.system_id.in_(system_ids), touches)
+
+    return union_all(of(OUTAGES, 1), of(UNWATCHED, 0)).order_by("started_at")
 
 
 def stretches(job_ids: Sequence[str]) -> Select[Any]:

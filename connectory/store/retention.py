@@ -3,28 +3,28 @@
 Nothing here decides when. A limit of None or 0 is none.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Executable, and_, bindparam, delete, func, or_, select, true
+from sqlalchemy import and_, bindparam, case, delete, func, or_, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.store.database import Store
+from connectory.store.portions import Limits, Portion, Stride, intervals, notices
 from connectory.store.tables import (
     CONDITIONS,
     CONNECTORS,
-    DELIVERIES,
     EVENTS,
     JOB_ERRORS,
     JOB_FLOORS,
     JOB_STRETCHES,
     JOBS,
     LOG_HEAD,
-    NOTICES,
     OUTAGES,
+    UNWATCHED,
 )
 from connectory.store.writes import batches, newest_jobs
 
@@ -37,19 +37,6 @@ _PARTS = (JOB_ERRORS, JOB_STRETCHES)
 job_end = func.coalesce(JOBS.c.completed_at, JOBS.c.last_seen_at, JOBS.c.observed_at)
 
 
-#: How many rows of a table one transaction may remove; asked anew for every portion.
-Stride = Callable[[str], int]
-
-
-@dataclass(frozen=True)
-class Portion:
-    """Rows to be removed in one transaction. The statements check once more what may have changed meanwhile."""
-
-    table: str
-    rows: int
-    statements: Sequence[tuple[Executable, Any]]
-
-
 @dataclass(frozen=True, slots=True)
 class Doomed:
     """A job that may go."""
@@ -58,20 +45,7 @@ class Doomed:
     connector_id: str | None
     created_order: int
     system_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What is kept at least; all else may go."""
-
-    #: events from here on
-    events_from: datetime | None = None
-    #: so many rows of the log
-    events: int = 0
-    #: jobs, outages and notices that ended from here on, and connectors that were removed from here on
-    jobs_from: datetime | None = None
-    #: so many jobs of each connector
-    jobs_per_connector: int = 0
+    ended_at: datetime | None
 
 
 async def portions(store: Store, limits: Limits, stride: Stride) -> AsyncIterator[Portion]:
@@ -86,14 +60,11 @@ async def portions(store: Store, limits: Limits, stride: Stride) -> AsyncIterato
             yield portion
         async for portion in _connectors(store, limits.jobs_from, stride):
             yield portion
-        for of_the_past in (_outages, _notices):
-            async for portion in of_the_past(store, limits.jobs_from, stride):
-                yield portion
-
-
-async def remove(connection: AsyncConnection, portion: Portion) -> None:
-    for statement, parameters in portion.statements:
-        await connection.execute(statement, parameters)
+    for table in (OUTAGES, UNWATCHED):
+        async for portion in intervals(store, table, limits, stride):
+            yield portion
+    async for portion in notices(store, limits, stride):
+        yield portion
 
 
 # ---- the log
@@ -120,6 +91,8 @@ async def _events(store: Store, limits: Limits, stride: Stride) -> AsyncIterator
 
 # ---- jobs
 
+_DOOMED = select(JOBS.c.id, JOBS.c.connector_id, JOBS.c.created_order, JOBS.c.system_id, job_end)
+
 
 async def _crowded(store: Store, most: int) -> AsyncIterator[list[Doomed]]:
     """Jobs of connectors that have more than ``most`` ended ones, behind the newest so many."""
@@ -129,9 +102,7 @@ async def _crowded(store: Store, most: int) -> AsyncIterator[list[Doomed]]:
         counts = select(j.connector_id).where(ended).group_by(j.connector_id).having(func.count() > most)
         crowded = [row.connector_id for row in await connection.execute(counts)]
     for connector_id in crowded:
-        of = select(j.id, j.connector_id, j.created_order, j.system_id).where(
-            j.connector_id == connector_id, j.is_open.is_(False)
-        )
+        of = _DOOMED.where(j.connector_id == connector_id, j.is_open.is_(False))
         newest_first = of.order_by(j.created_order.desc(), j.id.desc()).offset(most)
         async with store.read() as connection:
             surplus = [Doomed(*row) for row in await connection.execute(newest_first)]
@@ -146,9 +117,7 @@ async def _aged(store: Store, before: datetime) -> AsyncIterator[list[Doomed]]:
     beyond: Any = true()
     while True:
         old = and_(j.is_open.is_(False), job_end < before, j.created_order < _microseconds(before), beyond)
-        statement = (
-            select(j.id, j.connector_id, j.created_order, j.system_id).where(old).order_by(j.created_order, j.id)
-        )
+        statement = _DOOMED.where(old).order_by(j.created_order, j.id)
         async with store.read() as connection:
             found = [Doomed(*row) for row in await connection.execute(statement.limit(_CHUNK))]
             doomed = await _without_needed(connection, found)
@@ -217,23 +186,25 @@ def _parameters(key: Sequence[Any], rows: Sequence[Any]) -> list[dict[str, Any]]
 def _whole_jobs(store: Store, jobs: Sequence[Doomed]) -> Portion:
     """A job that was resumed meanwhile stays."""
     gone = delete(JOBS).where(JOBS.c.id.in_([each.id for each in jobs]), JOBS.c.is_open.is_(False))
-    floors: dict[str, int] = {}
+    floors: dict[str, dict[str, Any]] = {}
     for each in jobs:
         subject = each.connector_id or each.system_id  # a job without a connector is its system's
-        floors[subject] = max(each.created_order, floors.get(subject, each.created_order))
-    statements: list[tuple[Executable, Any]] = [(gone, None)]
-    if floors:
-        insert = (sqlite.insert if store.is_sqlite else postgresql.insert)(JOB_FLOORS)
-        higher = insert.excluded.created_order > JOB_FLOORS.c.created_order
-        moved = insert.on_conflict_do_update(
-            index_elements=["connector_id"], set_={"created_order": insert.excluded.created_order}, where=higher
-        )
-        rows = [{"connector_id": id, "created_order": order} for id, order in sorted(floors.items())]
-        statements.append((moved, rows))
-    return Portion("jobs", len(jobs), statements)
+        floor = floors.setdefault(subject, {"created_order": each.created_order, "ended_at": None})
+        floor["created_order"] = max(each.created_order, floor["created_order"])
+        floor["ended_at"] = max(filter(None, (each.ended_at, floor["ended_at"])), default=None)
+    insert = (sqlite.insert if store.is_sqlite else postgresql.insert)(JOB_FLOORS)
+
+    def greater(name: str) -> Any:
+        new, old = insert.excluded[name], JOB_FLOORS.c[name]
+        return case((new > old, new), else_=func.coalesce(old, new))
+
+    raised = {name: greater(name) for name in ("created_order", "ended_at")}
+    moved = insert.on_conflict_do_update(index_elements=["connector_id"], set_=raised)
+    rows = [{"connector_id": id, **floor} for id, floor in sorted(floors.items())]
+    return Portion("jobs", len(jobs), [(gone, None), (moved, rows)])
 
 
-# ---- connectors, outages and notices
+# ---- connectors
 
 
 async def _connectors(store: Store, before: datetime, stride: Stride) -> AsyncIterator[Portion]:
@@ -247,9 +218,7 @@ async def _connectors(store: Store, before: datetime, stride: Stride) -> AsyncIt
             return
 
         async def theirs(ids: Sequence[str] = ids) -> AsyncIterator[list[Doomed]]:
-            statement = (
-                select(j.id, j.connector_id, j.created_order, j.system_id).where(j.connector_id.in_(ids)).limit(_CHUNK)
-            )
+            statement = _DOOMED.where(j.connector_id.in_(ids)).limit(_CHUNK)
             while True:
                 async with store.read() as connection:
                     found = [Doomed(*row) for row in await connection.execute(statement.where(j.is_open.is_(False)))]
@@ -262,30 +231,6 @@ async def _connectors(store: Store, before: datetime, stride: Stride) -> AsyncIt
         theirs_too = [delete(table).where(table.c.connector_id.in_(ids)) for table in (JOB_FLOORS, CONDITIONS)]
         statements = [delete(CONNECTORS).where(c.id.in_(ids), gone), *theirs_too]
         yield Portion("connectors", len(ids), [(statement, None) for statement in statements])
-
-
-async def _outages(store: Store, before: datetime, stride: Stride) -> AsyncIterator[Portion]:
-    o = OUTAGES.c
-    while True:
-        async with store.read() as connection:
-            over = select(o.id).where(o.ended_at < before).order_by(o.id).limit(stride("outages"))
-            ids = [row.id for row in await connection.execute(over)]
-        if not ids:
-            return
-        yield Portion("outages", len(ids), [(delete(OUTAGES).where(o.id.in_(ids)), None)])
-
-
-async def _notices(store: Store, before: datetime, stride: Stride) -> AsyncIterator[Portion]:
-    """Notices that are over, with what was sent of them."""
-    n, d = NOTICES.c, DELIVERIES.c
-    while True:
-        async with store.read() as connection:
-            over = select(n.id).where(n.recovered_at < before).order_by(n.recovered_at, n.id).limit(stride("notices"))
-            ids = [row.id for row in await connection.execute(over)]
-        if not ids:
-            return
-        statements = [delete(DELIVERIES).where(d.notice_id.in_(ids)), delete(NOTICES).where(n.id.in_(ids))]
-        yield Portion("notices", len(ids), [(statement, None) for statement in statements])
 
 
 # ---- what was removed does not come back

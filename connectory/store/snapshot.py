@@ -24,6 +24,8 @@ from connectory.store.tables import CONNECTORS, JOBS, LOG_HEAD, SYSTEMS
 _SYSTEM_COLUMNS = columns(SYSTEMS, SystemRecord, "error_at")
 CONNECTOR_COLUMNS = columns(CONNECTORS, ConnectorRecord, "observed_at")
 JOB_COLUMNS = columns(JOBS, JobRecord, "observed_at")
+#: Rows that are read without a pause.
+_AT_ONCE = 500
 # the last column is the row's own time, for which the system's may stand in
 _CONNECTOR_WIDTH, _JOB_WIDTH = len(CONNECTOR_COLUMNS) - 1, len(JOB_COLUMNS) - 1
 
@@ -54,7 +56,11 @@ class Snapshot:
                 raise asyncio.CancelledError  # the operation is over
             self.statements += 1
             result = await self._connection.execute(statement)
-            return result.fetchall()
+            rows = list(result.fetchmany(_AT_ONCE))
+            while some := result.fetchmany(_AT_ONCE):
+                rows += some
+                await asyncio.sleep(0)  # reading a row takes its time: others go on in between
+            return rows
 
     async def close(self) -> None:
         """Wait for the statement under way and let no other begin: the connection is about to be given back."""

@@ -333,6 +333,18 @@ class OutageRow(SQLModel, table=True):
     message: str = _name()
 
 
+class UnwatchedRow(SQLModel, table=True):
+    """A stretch of time in which a system was due and nobody asked it: no gateway ran, or the machine slept."""
+
+    __tablename__ = "unwatched"
+    __table_args__ = (Index("ix_unwatched_system", "system_id", "id"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    system_id: str = _name()
+    started_at: datetime = _instant(null=False)
+    ended_at: datetime = _instant(null=False)
+
+
 class JobStretchRow(SQLModel, table=True):
     """What a job had done before its upstream resumed it and counted anew."""
 
@@ -358,6 +370,8 @@ class JobFloorRow(SQLModel, table=True):
     connector_id: str = _key()
     #: of the newest job that was removed
     created_order: int = Field(sa_column=Column(Long, nullable=False))
+    #: the latest end of a job that was removed; null where none was told, or none was removed since version 0006
+    ended_at: datetime | None = _instant()
 
 
 class NoticeRow(SQLModel, table=True):
@@ -457,6 +471,7 @@ CONDITIONS = ConditionRow.__table__  # type: ignore[attr-defined]
 EVENTS = EventRow.__table__  # type: ignore[attr-defined]
 LOG_HEAD = LogHeadRow.__table__  # type: ignore[attr-defined]
 OUTAGES = OutageRow.__table__  # type: ignore[attr-defined]
+UNWATCHED = UnwatchedRow.__table__  # type: ignore[attr-defined]
 JOB_STRETCHES = JobStretchRow.__table__  # type: ignore[attr-defined]
 JOB_FLOORS = JobFloorRow.__table__  # type: ignore[attr-defined]
 NOTICES = NoticeRow.__table__  # type: ignore[attr-defined]

@@ -40,6 +40,7 @@ from connectory.store.tables import (
     LOG_HEAD,
     NOTICES,
     OUTAGES,
+    UNWATCHED,
 )
 from tests.api.world import Asker
 from tests.engine.stage import Stage, rows
@@ -47,7 +48,7 @@ from tests.facts import T0, Scripted, at, configured, connector, job
 from tests.wait import until
 
 DAY = 86_400.0
-NOTHING = {"events_days": 0, "events": 0, "jobs_days": 0, "jobs_per_connector": 0}
+NOTHING = dict.fromkeys(RetentionSettings.model_fields, 0)
 
 
 def retention(store: Store, now: datetime = T0, **limits: float) -> Retention:
@@ -205,36 +206,81 @@ async def test_connectors_that_were_removed_long_ago_go_with_their_jobs(store: S
     assert (await stage.connector("b"))["removed_at"] is None, "it may come back as one that was never there"
 
 
+async def add_intervals(store: Store, system: str, *days: tuple[float, float | None]) -> None:
+    """Outages of a system, and times when nobody watched it, from day to day."""
+    async with store.write() as connection:
+        for begin, end in days:
+            values = {"system_id": system, "started_at": at(begin * DAY), "ended_at": end and at(end * DAY)}
+            await connection.execute(insert(OUTAGES).values(**values, code=SystemErrorCode.TIMEOUT, message=""))
+            if end is not None:
+                await connection.execute(insert(UNWATCHED).values(**values))
+
+
+async def held_intervals(store: Store, table: Any) -> list[tuple[str, datetime]]:
+    return [(row["system_id"], row["started_at"]) for row in await rows(store, table)]
+
+
 async def test_outages_are_kept_as_long_as_jobs(store: Store) -> None:
     await Stage.open(store)
-    async with store.write() as connection:
-        for day, end in ((0, 1), (1, 5), (6, None)):
-            values = {"system_id": "s", "started_at": at(day * DAY), "ended_at": end and at(end * DAY)}
-            await connection.execute(insert(OUTAGES).values(**values, code=SystemErrorCode.TIMEOUT, message=""))
+    await add_intervals(store, "s", (0, 1), (1, 5), (6, None))
     await retention(store, at(400 * DAY + 2 * DAY), jobs_days=400).sweep()
-    assert [row["started_at"] for row in await rows(store, OUTAGES)] == [at(DAY), at(6 * DAY)]
+    assert await held_intervals(store, OUTAGES) == [("s", at(DAY)), ("s", at(6 * DAY))]
+    assert await held_intervals(store, UNWATCHED) == [("s", at(DAY))]
+
+
+async def test_of_outages_the_newest_so_many_of_each_system_are_kept(store: Store) -> None:
+    await Stage.open(store)
+    await add_intervals(store, "often", *((n, n + 0.5) for n in range(130)), (130, None))
+    await add_intervals(store, "rarely", (0, 1))
+    removed = {"outages": 128, "unwatched": 128}
+    assert await retention(store, outages_per_system=2).sweep() == removed
+    lasting = [("often", at(n * DAY)) for n in (128, 129)]
+    assert await held_intervals(store, OUTAGES) == [*lasting, ("often", at(130 * DAY)), ("rarely", at(0))]
+    assert await held_intervals(store, UNWATCHED) == [*lasting, ("rarely", at(0))]
+    assert await retention(store, outages_per_system=2).sweep() == {}
+
+
+async def add_notice(store: Store, name: str, day: float, end: float | None, *, is_sent: bool = True) -> None:
+    async with store.write() as connection:
+        said = {"title": "", "message": "", "since": at(day * DAY), "seen_at": at(day * DAY)}
+        await connection.execute(
+            insert(NOTICES).values(
+                id=name, key=name, kind=NoticeKind.SYSTEM_DOWN, severity=ConditionSeverity.CRITICAL, system_id="s",
+                raised_at=at(day * DAY), recovered_at=end and at(end * DAY), **said,
+            )
+        )  # fmt: skip
+        await connection.execute(
+            insert(DELIVERIES).values(
+                id=f"of {name}", notice_id=name, receiver="r", phase=DeliveryPhase.RAISED, sequence=1, payload="{}",
+                created_at=at(0), attempts=1, next_attempt_at=at(0), delivered_at=at(0) if is_sent else None,
+            )
+        )  # fmt: skip
+
+
+async def held_notices(store: Store) -> set[str]:
+    held = {row["id"] for row in await rows(store, NOTICES)}
+    assert {row["notice_id"] for row in await rows(store, DELIVERIES)} == held
+    return held
 
 
 async def test_notices_that_are_over_are_kept_as_long_as_jobs(store: Store) -> None:
     await Stage.open(store)
-    async with store.write() as connection:
-        for name, day, end in (("old", 0, 1), ("recent", 1, 5), ("open", 0, None)):
-            said = {"title": "", "message": "", "since": at(day * DAY), "seen_at": at(day * DAY)}
-            await connection.execute(
-                insert(NOTICES).values(
-                    id=name, key=name, kind=NoticeKind.SYSTEM_DOWN, severity=ConditionSeverity.CRITICAL, system_id="s",
-                    raised_at=at(day * DAY), recovered_at=end and at(end * DAY), **said,
-                )
-            )  # fmt: skip
-            await connection.execute(
-                insert(DELIVERIES).values(
-                    id=f"of {name}", notice_id=name, receiver="r", phase=DeliveryPhase.RAISED, sequence=1, payload="{}",
-                    created_at=at(0), attempts=1, next_attempt_at=at(0), delivered_at=at(0),
-                )
-            )  # fmt: skip
+    await add_notice(store, "old", 0, 1)
+    await add_notice(store, "recent", 1, 5)
+    await add_notice(store, "open", 0, None)
     await retention(store, at(400 * DAY + 2 * DAY), jobs_days=400).sweep()
-    assert {row["id"] for row in await rows(store, NOTICES)} == {"recent", "open"}
-    assert {row["notice_id"] for row in await rows(store, DELIVERIES)} == {"recent", "open"}
+    assert await held_notices(store) == {"recent", "open"}
+
+
+async def test_of_notices_that_are_over_the_newest_so_many_are_kept(store: Store) -> None:
+    await Stage.open(store)
+    await add_notice(store, "open", 0, None)
+    await add_notice(store, "waits", 0, 1, is_sent=False)
+    for n in range(10):
+        await add_notice(store, f"{n}", n, n + 1)
+    assert await retention(store, notices=4).sweep() == {"notices": 7}
+    assert await held_notices(store) == {"open", "waits", "7", "8", "9"}
+    assert await retention(store, notices=4).sweep() == {}
 
 
 # ---- an upstream that forgets

@@ -66,6 +66,7 @@ _SINCE_0006 = [
     ("connectors", "worker_moved_at"),
     ("connectors", "parse_errors"),
     ("connectors", "transport_errors"),
+    ("job_floors", "ended_at"),
 ]
 
 
@@ -88,6 +89,7 @@ async def test_streams_that_were_open_before_0006_begin_to_wait_with_it(store: S
     async with store.write() as connection:
         for table, column in _SINCE_0006:
             await connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
+        await connection.execute(text("DROP TABLE unwatched"))
         await connection.execute(text("UPDATE alembic_version SET version_num = '0005'"))
     begin = datetime.now(UTC)
     await store.upgrade()

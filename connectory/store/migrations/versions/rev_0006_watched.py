@@ -1,4 +1,4 @@
-"""What the engine saw move: kept, for a restart must neither forget nor invent it."""
+"""What the engine saw move, and when it did not watch: kept, for a restart must neither forget nor invent it."""
 
 from datetime import UTC, datetime
 
@@ -23,6 +23,15 @@ def upgrade() -> None:
     op.add_column("connectors", sa.Column("transport_errors", sa.BigInteger(), nullable=True))
     op.add_column("jobs", sa.Column("waiting_since", INSTANT, nullable=True))
     op.add_column("jobs", sa.Column("moved_at", INSTANT, nullable=True))
+    op.create_table(
+        "unwatched",
+        sa.Column("id", sa.Integer(), primary_key=True, nullable=False),
+        sa.Column("system_id", NAME, nullable=False),
+        sa.Column("started_at", INSTANT, nullable=False),
+        sa.Column("ended_at", INSTANT, nullable=False),
+    )
+    op.create_index("ix_unwatched_system", "unwatched", ["system_id", "id"])
+    op.add_column("job_floors", sa.Column("ended_at", INSTANT, nullable=True))
     jobs = sa.table(
         "jobs",
         sa.column("id", NAME),
