@@ -1,6 +1,6 @@
 """How far a job has come and when it will end, worked out when it is read. Pure: the moment is an argument.
 
-Null rather than a guess: an estimate that has run out is null, not 0.
+Null rather than a guess: an estimate that has run out is null, not 0, and so is one that lies too far ahead.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,10 @@ from connectory.model import EtaBasis, JobStatus
 
 #: A job that runs is not done, whatever it has counted.
 _HIGHEST_WHILE_OPEN = 99.0
+#: Seconds that are looked ahead at most: what is further off, a few samples do not tell.
+_LONGEST = 30 * 86_400.0
+#: × how long past runs took: one that takes so much longer is not like them.
+_UNLIKE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +61,25 @@ def estimate(course: Course, now: datetime) -> Estimate:
     """Of a job that runs: from a true total and its rate, else from past runs of its connector and type.
 
     Past runs tell how much there is to do, and with the rate when that is done; as long as nothing was counted, how
-    long it takes. A job that has outlived what they say, or stands still, has no estimate.
+    long it takes. A job that has outlived what they say, or has not moved, has no estimate; nor is there one of more
+    than 30 days, or, by past runs, of ten times what they took.
     """
-    if course.status is not JobStatus.RUNNING:
+    if course.status is not JobStatus.RUNNING or _stands_still(course):
         return NO_ESTIMATE
     rate, processed = course.rate_per_second, course.processed
     target, basis = _target(course)
-    if target is not None and processed is not None and rate is not None and (rate > 0 or processed > 0):
-        return _estimate((target - processed) / rate - _age(course, now), basis) if rate > 0 else NO_ESTIMATE
+    if target is not None and processed is not None and rate is not None:
+        usual = course.expected_seconds if basis is EtaBasis.PAST_RUNS else None
+        return _estimate((target - processed) / rate - _age(course, now), basis, usual)
     if course.expected_seconds is not None and course.started_at is not None:
         elapsed = max(0.0, (now - course.started_at).total_seconds())
         return _estimate(course.expected_seconds - elapsed, EtaBasis.PAST_RUNS)
     return NO_ESTIMATE
+
+
+def _stands_still(course: Course) -> bool:
+    """Whether it counts, and has not moved of late or at all."""
+    return course.processed == 0 if course.rate_per_second is None else course.rate_per_second <= 0
 
 
 def _target(course: Course) -> tuple[int | None, EtaBasis]:
@@ -83,5 +94,6 @@ def _age(course: Course, now: datetime) -> float:
     return 0.0 if course.counted_at is None else max(0.0, (now - course.counted_at).total_seconds())
 
 
-def _estimate(seconds: float, basis: EtaBasis) -> Estimate:
-    return Estimate(seconds, basis) if seconds > 0 else NO_ESTIMATE
+def _estimate(seconds: float, basis: EtaBasis, usual: float | None = None) -> Estimate:
+    longest = _LONGEST if usual is None else min(_LONGEST, _UNLIKE * usual)
+    return Estimate(seconds, basis) if 0 < seconds <= longest else NO_ESTIMATE

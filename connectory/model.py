@@ -195,10 +195,10 @@ class ConditionCode(DescribedEnum):
 
     QUEUED = "Waits for a worker."
     QUEUED_BEHIND = "Waits for another job of its connector."
-    NO_PROGRESS = "Runs, but its counters stand still."
+    NO_PROGRESS = "Runs or is being canceled, but its counters stand still."
     HEARTBEAT_LOST = "Runs, but its worker has gone silent."
     NO_WORKER = "No worker is alive to take it."
-    REPEATED_FAILURES = "Its last runs all failed."
+    REPEATED_FAILURES = "Its last runs failed, those aside that were stopped."
     DOCUMENT_ERRORS = "Documents failed."
     PARSE_ERRORS = "Records could not be parsed."
     TRANSPORT_ERRORS = "The transport reports errors."

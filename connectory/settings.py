@@ -153,20 +153,44 @@ class RetentionSettings(_Table):
     )
 
 
-class ConditionsSettings(_Table):
-    """``[conditions]``: when a condition is raised, unless a connector's own past allows more."""
+#: The largest limits: who sets them does not want to hear of it.
+_YEAR, _MILLION = 31_536_000, 1_000_000
 
-    queued: float = Field(120.0, gt=0, description="seconds that a job may wait: QUEUED, QUEUED_BEHIND, NO_WORKER")
-    no_worker: float = Field(600.0, gt=0, description="seconds that a worker may be silent: NO_WORKER")
-    no_progress: float = Field(900.0, gt=0, description="seconds that the counters may stand still: NO_PROGRESS")
-    heartbeat: float = Field(600.0, gt=0, description="seconds that a running job may be silent: HEARTBEAT_LOST")
-    checkpoint: float = Field(600.0, gt=0, description="seconds that a checkpoint may be held back: BLOCKS_CHECKPOINT")
-    error_window: float = Field(
+
+def _within_a_year(seconds: float) -> float:
+    if seconds > _YEAR:
+        raise ValueError(f"should be {_YEAR} at most, which is a year and as good as never")
+    return seconds
+
+
+def _within_a_million(value: float) -> float:
+    if value > _MILLION:
+        raise ValueError(f"should be {_MILLION} at most, which is as good as never")
+    return value
+
+
+_Seconds = Annotated[float, AfterValidator(_within_a_year)]
+_Times = Annotated[float, AfterValidator(_within_a_million)]
+_Runs = Annotated[int, AfterValidator(_within_a_million)]
+
+
+class ConditionsSettings(_Table):
+    """``[conditions]``: when a condition is raised, unless a connector's own past allows more. A year of seconds, and
+    a million of anything else, switch it off."""
+
+    queued: _Seconds = Field(120.0, gt=0, description="seconds that a job may wait: QUEUED, QUEUED_BEHIND, NO_WORKER")
+    no_worker: _Seconds = Field(600.0, gt=0, description="seconds that a worker may be silent: NO_WORKER")
+    no_progress: _Seconds = Field(900.0, gt=0, description="seconds that the counters may stand still: NO_PROGRESS")
+    heartbeat: _Seconds = Field(600.0, gt=0, description="seconds that a running job may be silent: HEARTBEAT_LOST")
+    checkpoint: _Seconds = Field(
+        600.0, gt=0, description="seconds that a checkpoint may be held back: BLOCKS_CHECKPOINT"
+    )
+    error_window: _Seconds = Field(
         300.0, gt=0, description="seconds within which errors grew: PARSE_ERRORS, TRANSPORT_ERRORS"
     )
-    overdue_least: float = Field(600.0, ge=0, description="seconds that a run may always be late: OVERDUE")
-    overdue_factor: float = Field(2.0, ge=1, description="times the usual distance of its runs, 1 or more: OVERDUE")
-    schedule_factor: float = Field(1.5, ge=1, description="times what its schedule says, 1 or more: OVERDUE")
-    failures: int = Field(2, ge=1, description="failed runs in a row, 1 or more: REPEATED_FAILURES")
-    failures_critical: int = Field(5, ge=1, description="failed runs in a row that make it CRITICAL, 1 or more")
-    critical_factor: float = Field(4.0, ge=1, description="times the limit that makes NO_PROGRESS CRITICAL, 1 or more")
+    overdue_least: _Seconds = Field(600.0, ge=0, description="seconds that a run may always be late: OVERDUE")
+    overdue_factor: _Times = Field(2.0, ge=1, description="times the usual distance of its runs, 1 or more: OVERDUE")
+    schedule_factor: _Times = Field(1.5, ge=1, description="times what its schedule says, 1 or more: OVERDUE")
+    failures: _Runs = Field(2, ge=1, description="failed runs in a row, 1 or more: REPEATED_FAILURES")
+    failures_critical: _Runs = Field(5, ge=1, description="failed runs in a row that make it CRITICAL, 1 or more")
+    critical_factor: _Times = Field(4.0, ge=1, description="times the limit that makes NO_PROGRESS CRITICAL, 1 or more")

@@ -8,8 +8,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,10 +17,11 @@ from connectory.engine.changes import Row, connector_event, job_event
 from connectory.engine.changes import judge as judge_health
 from connectory.engine.commit import Overtaken
 from connectory.engine.configured import ConfiguredSystem
+from connectory.engine.difference import Difference, is_due
 from connectory.engine.held import Key, condition_row, key_of, worst
 from connectory.engine.judging.expectation import expect
 from connectory.engine.judging.judge import judge
-from connectory.engine.judging.views import Finding
+from connectory.engine.judging.views import Finding, SystemView
 from connectory.engine.open_jobs import ESTIMATES
 from connectory.engine.past import Past, run_of
 from connectory.model import RUNNING, Known, Observation
@@ -46,8 +46,8 @@ _SLICE = 100
 _AT_REST = 2000
 #: Connectors whose runs are read after one poll: those that something happened to, and others.
 _STIRRED, _IDLE = 2000, 500
-#: What moves with every poll is written this often at most.
-_REFRESH = timedelta(seconds=60)
+#: Connectors that a line of the log names.
+_SHOWN = 5
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -66,38 +66,14 @@ def told(observation: Observation, known: Known, *, whole: bool) -> set[str]:
     return found - observation.owed
 
 
-@dataclass
-class _Difference:
-    """What a judgement changes."""
-
-    raised: list[Finding] = field(default_factory=list)
-    cleared: list[Finding] = field(default_factory=list)
-    #: the same with another severity or message
-    changed: list[Finding] = field(default_factory=list)
-    #: the same with other evidence, which nobody is told of
-    refreshed: list[Finding] = field(default_factory=list)
-    #: job → its estimates
-    estimates: dict[str, Row] = field(default_factory=dict)
-
-    @property
-    def written(self) -> list[Finding]:
-        return [*self.raised, *self.changed, *self.refreshed]
-
-    @property
-    def noticed(self) -> list[Finding]:
-        """Those that the log tells of."""
-        return [*self.raised, *self.cleared, *self.changed]
-
-    def __bool__(self) -> bool:
-        return bool(self.written or self.cleared or self.estimates)
-
-
 class Judgement:
     """One judgement of one system. Memory follows only after the transaction has been committed."""
 
     def __init__(self, store: Store, system: ConfiguredSystem, past: Past, now: datetime) -> None:
         self._store, self._system, self._past, self._now = store, system, past, now
         self._id = global_id(SYSTEM, system.name)
+        #: connectors that could not be judged, by the reason, and not for the same one before
+        self._unjudged: dict[str, list[tuple[str, Exception]]] = defaultdict(list)
 
     async def run(self, names: Collection[str], polled_at: datetime | None) -> int | None:
         """Judge these connectors (external ids). Returns the log's new position, None when the log has not grown.
@@ -109,10 +85,11 @@ class Judgement:
         ]
         await self._read_runs(ids)
         ids = self._chosen(ids)
-        difference = _Difference()
+        difference = Difference()
         for start in range(0, len(ids), _SLICE):
             self._compare(ids[start : start + _SLICE], difference)
             await asyncio.sleep(0)
+        self._say_unjudged()
         if not difference:
             return None
         position = await self._write(difference, polled_at)
@@ -151,33 +128,32 @@ class Judgement:
 
     # ---- comparing
 
-    def _compare(self, ids: list[str], difference: _Difference) -> None:
-        views, held = [self._past.view(id) for id in ids], self._past.held
+    def _compare(self, ids: list[str], difference: Difference) -> None:
+        """What is odd about a connector keeps nobody from judging the others; what held of it goes on to hold."""
         system = self._past.seen_of(self._system.view)
-        found = judge(system, views, self._system.thresholds, held.findings, self._now)
-        after = {key_of(finding): finding for finding in found}
-        before = {key_of(finding): finding for id in ids for finding in held.of(id)}
-        difference.cleared += [finding for key, finding in before.items() if key not in after]
-        for key, finding in after.items():
-            self._sort(finding, before.get(key), difference)
-        for view in views:
-            self._past.connectors[view.id].judged_at = self._now
-            for job in view.jobs:
-                self._estimate(job.id, difference)
+        for id in ids:
+            watched = self._past.connectors[id]
+            watched.judged_at = self._now
+            try:
+                found, estimates = self._verdict(id, system)
+            except Exception as error:
+                if watched.trouble != repr(error):
+                    watched.trouble = repr(error)
+                    self._unjudged[repr(error)].append((watched.external_id, error))
+                continue
+            difference.compare(id, found, self._past.held, self._now)
+            difference.estimates |= estimates
 
-    def _sort(self, finding: Finding, before: Finding | None, difference: _Difference) -> None:
-        if before is None:
-            difference.raised.append(finding)
-        elif before.severity is not finding.severity:
-            difference.changed.append(finding)
-        elif before != finding and self._is_due(self._past.held.written_at(key_of(finding))):
-            (difference.changed if before.message != finding.message else difference.refreshed).append(finding)
+    def _verdict(self, id: str, system: SystemView) -> tuple[list[Finding], dict[str, Row]]:
+        """What holds of a connector and its open jobs, and the estimates that change."""
+        view = self._past.view(id)
+        found = judge(system, [view], self._system.thresholds, self._past.held.findings, self._now)
+        estimates = ((job.id, self._estimate(job.id)) for job in view.jobs)
+        return found, {job: row for job, row in estimates if row is not None}
 
-    def _is_due(self, written: datetime | None) -> bool:
-        return written is None or self._now - written >= _REFRESH
-
-    def _estimate(self, id: str, difference: _Difference) -> None:
-        """What past runs let expect; and the rate of a job that stands still, which sinks though nothing is told."""
+    def _estimate(self, id: str) -> Row | None:
+        """What past runs let expect; and the rate of a job that stands still, which sinks though nothing is told.
+        None: as before."""
         job = self._past.jobs[id]
         runs = self._past.connectors[job.row["connector_id"]].runs or ()
         expected = expect(runs, job.row["type"])
@@ -188,14 +164,14 @@ class Judgement:
             "rate_per_second": job.row["rate_per_second"],
             "counted_at": job.row["counted_at"],
         }
-        if job.row["status"] in RUNNING and job.row["rate_per_second"] and self._is_due(job.row["counted_at"]):
+        is_running = job.row["status"] in RUNNING and job.row["rate_per_second"]
+        if is_running and is_due(job.row["counted_at"], self._now):
             estimates |= {"rate_per_second": self._past.rate(job.row, self._now), "counted_at": self._now}
-        if any(job.row[name] != estimates[name] for name in ESTIMATES):
-            difference.estimates[id] = estimates
+        return estimates if any(job.row[name] != estimates[name] for name in ESTIMATES) else None
 
     # ---- writing
 
-    async def _write(self, difference: _Difference, polled_at: datetime | None) -> int | None:
+    async def _write(self, difference: Difference, polled_at: datetime | None) -> int | None:
         async with self._store.write() as connection:
             if not await update_system(connection, self._id, {"last_poll_at": polled_at}, last_poll_at=polled_at):
                 raise Overtaken
@@ -209,7 +185,7 @@ class Judgement:
             ]
             return await append_events(connection, events) if events else None
 
-    async def _connectors(self, connection: AsyncConnection, difference: _Difference) -> list[Row]:
+    async def _connectors(self, connection: AsyncConnection, difference: Difference) -> list[Row]:
         """Their health follows; the log's rows of those whose conditions changed."""
         after = self._after(difference)
         stored = await rows_by_id(connection, CONNECTORS, sorted({each.connector_id for each in difference.noticed}))
@@ -223,7 +199,7 @@ class Judgement:
         await update_rows(connection, CONNECTORS, updates)
         return [event for event in events if event is not None]
 
-    def _after(self, difference: _Difference) -> dict[str, dict[Key, Finding]]:
+    def _after(self, difference: Difference) -> dict[str, dict[Key, Finding]]:
         """What holds afterwards of each connector that the log tells of."""
         found: dict[str, dict[Key, Finding]] = defaultdict(dict)
         for id in {finding.connector_id for finding in difference.noticed}:
@@ -234,19 +210,30 @@ class Judgement:
             found[finding.connector_id][key_of(finding)] = finding
         return found
 
-    async def _jobs(self, connection: AsyncConnection, difference: _Difference) -> list[Row]:
+    async def _jobs(self, connection: AsyncConnection, difference: Difference) -> list[Row]:
         concerned = sorted({each.job_id for each in difference.noticed if each.job_id is not None})
         stored = await rows_by_id(connection, JOBS, concerned)
         events = [job_event(row, dict(row), self._now, conditions_changed=True) for row in stored.values()]
         return [event for event in events if event is not None]
 
-    def _remember(self, difference: _Difference) -> None:
+    def _remember(self, difference: Difference) -> None:
         self._past.held.drop(difference.cleared)
         self._past.held.put(difference.written, self._now)
         for id, estimates in difference.estimates.items():
             self._past.jobs[id].row |= estimates
         _say(self._system.name, "raised", difference.raised)
         _say(self._system.name, "cleared", difference.cleared)
+
+    def _say_unjudged(self) -> None:
+        for reason, connectors in self._unjudged.items():
+            names, error = [name for name, _ in connectors], connectors[0][1]
+            shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+            _log.error(
+                f"{self._system.name}: {len(names)} connectors cannot be judged and keep what held of them: "
+                f"{shown}: {reason}",
+                exc_info=error,
+                extra={"action": "judging_failed", "system": self._system.name},
+            )
 
 
 def _say(system: str, what: str, findings: Iterable[Finding]) -> None:

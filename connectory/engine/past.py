@@ -147,6 +147,7 @@ class Past:
             external_id=watched.external_id,
             **watched.said,
             status_since=watched.status_since,
+            first_seen_at=watched.first_seen_at,
             worker_seen_at=watched.worker_seen_at,
             worker_moved_at=watched.worker_moved_at,
             parse_errors=tuple(watched.errors.get("parse_errors", ())),

@@ -37,6 +37,8 @@ class Watched:
     fingerprint: str | None = None
     #: what ConnectorView takes as it stands
     said: dict[str, Any] = field(default_factory=dict)
+    #: when we saw it first, an earlier process too
+    first_seen_at: datetime | None = None
     #: as it was seen last, by an earlier process too; None: never
     status: ConnectorStatus | None = None
     status_since: datetime | None = None
@@ -47,6 +49,8 @@ class Watched:
     errors: dict[str, Counter] = field(default_factory=dict)
     #: newest first; None until they are read
     runs: Sequence[Run] | None = None
+    #: why it could not be judged, as it was logged last
+    trouble: str | None = None
     #: None: something is new since
     judged_at: datetime | None = None
 
@@ -58,6 +62,7 @@ class Watched:
     def resume(self, seen: LastSeen, at: datetime) -> None:
         """What the store has of it, last seen at that moment."""
         self.status, self.status_since, self.blocks_since = seen.status, seen.status_since, seen.blocks_since
+        self.first_seen_at = seen.first_seen_at
         self.worker_seen_at, self.worker_moved_at = seen.worker_seen_at, seen.worker_moved_at
         self._count(seen, at)
 
@@ -65,6 +70,7 @@ class Watched:
         if self.fingerprint == fact.fingerprint:
             return
         self.judged_at = None
+        self.first_seen_at = self.first_seen_at or now
         before = self.said
         self.said = {name: getattr(fact, name) for name in _SAID}
         if self.status not in (None, fact.status):
@@ -81,6 +87,7 @@ class Watched:
     def kept(self) -> Row:
         """What of this outlives the process, as columns of its row."""
         return {
+            "first_seen_at": self.first_seen_at,
             "blocks_since": self.blocks_since,
             "worker_seen_at": self.worker_seen_at,
             "worker_moved_at": self.worker_moved_at,

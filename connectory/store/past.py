@@ -69,6 +69,7 @@ class LastSeen(NamedTuple):
 
     status: ConnectorStatus | None = None
     status_since: datetime | None = None
+    first_seen_at: datetime | None = None
     blocks_since: datetime | None = None
     worker_seen_at: datetime | None = None
     worker_moved_at: datetime | None = None

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Table
 
-from connectory.eta import Course, estimate, percent
+from connectory.eta import NO_ESTIMATE, Course, estimate, percent
 from connectory.model import (
     AccessType,
     Capability,
@@ -257,7 +257,7 @@ class JobRecord:
             expected_processed=self.expected_processed,
             started_at=self.started_at,
         )
-        left = estimate(course, self.now)
+        left = estimate(course, self.now) if self._is_current else NO_ESTIMATE
         return ProgressRecord(
             processed=self.processed,
             total=self.expected_total,
@@ -268,6 +268,11 @@ class JobRecord:
             eta_basis=left.basis,
             past_runs=self.expected_runs,
         )
+
+    @property
+    def _is_current(self) -> bool:
+        """Whether it is seen at present: what nobody sees may stand still."""
+        return self.system.health not in DOWN and self.now <= self.system.fresh_until(self.observed_at)
 
     @property
     def has_ended(self) -> bool:

@@ -141,6 +141,8 @@ class ConnectorRow(SQLModel, table=True):
     history_read: bool = False
     #: when we saw it enter its present status; null: not seen to change
     status_since: datetime | None = _instant()
+    #: when we saw it first
+    first_seen_at: datetime | None = _instant()
     #: since when we see it hold back its pipeline's checkpoint; null: it does not
     blocks_since: datetime | None = _instant()
     #: its worker's sign of life, and when we saw that move; null: not seen to move

@@ -1,14 +1,15 @@
 """Each condition by the example that the documentation shows for it; and the settings behind them."""
 
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
-from connectory.config import build
+from connectory.config import ConfigError, build
 from connectory.engine.judging.thresholds import Thresholds
 from connectory.model import ConditionCode, ConnectorMode, CountsFact, JobFact, JobStatus, JobType
 from connectory.settings import ConditionsSettings
@@ -16,6 +17,7 @@ from connectory.store import Store
 from tests.api.world import Asker, begin
 from tests.engine.stage import Stage
 from tests.facts import at, connector, job
+from tests.notices.scene import Scene
 from tests.paths import ROOT
 
 DOCUMENT = (ROOT / "docs" / "conditions.md").read_text()
@@ -203,12 +205,49 @@ async def test_an_estimate_from_past_runs(store: Store) -> None:
         }
 
 
+@pytest.mark.parametrize("how", ["stale", "down"])
+async def test_what_nobody_sees_has_no_estimate(store: Store, how: str) -> None:
+    stage = await Scene.open(store)
+    assert isinstance(stage, Scene)
+    for processed in (20, 50):
+        await stage.poll([connector()], [running(processed, total=100_000)])
+    query = "{ jobs(first: 1) { nodes { progress { ratePerSecond etaSeconds etaBasis } } } }"
+
+    async def shown() -> Any:
+        return (await Asker(store, stage.now)(query))["jobs"]["nodes"][0]["progress"]
+
+    stage.seconds += 15
+    assert await shown() == {"ratePerSecond": 2.0, "etaSeconds": 49_960.0, "etaBasis": "TOTAL_KNOWN"}
+    if how == "down":
+        await stage.fail()
+        await stage.fail()
+    else:
+        stage.seconds += 76
+    assert await shown() == {"ratePerSecond": 2.0, "etaSeconds": None, "etaBasis": "NONE"}
+
+
 # ---- settings
 
 
 def test_the_settings_are_the_thresholds() -> None:
     assert Thresholds(**ConditionsSettings().model_dump()) == Thresholds()
     assert list(ConditionsSettings.model_fields) == [each.name for each in fields(Thresholds)]
+
+
+def _refused(key: str, value: float) -> str:
+    with pytest.raises(ConfigError) as refused:
+        build({"conditions": {key: value}}, "connectory.toml", environ={})
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("key", list(ConditionsSettings.model_fields))
+def test_a_limit_has_an_end_that_is_as_good_as_never(key: str) -> None:
+    for value in (math.inf, -math.inf, math.nan, -1, 10**9):
+        assert f"conditions.{key}: " in _refused(key, value)
+    most = int(_refused(key, 10**9).partition("should be ")[2].partition(" at most, which is ")[0])
+    assert "as good as never; " in _refused(key, most + 1)
+    config = build({"conditions": {key: most}}, "connectory.toml", environ={})
+    assert Thresholds(**config.conditions.model_dump()) == replace(Thresholds(), **{key: most})
 
 
 def test_the_configuration_sets_them_for_every_system() -> None:

@@ -1,5 +1,6 @@
 """What judging writes: conditions, health, log rows and what to expect; and what it leaves alone."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 
 from connectory.engine import Engine, judgement
 from connectory.engine.commit import Overtaken
+from connectory.engine.judging.judge import judge
 from connectory.engine.judging.thresholds import Thresholds
 from connectory.engine.past import Past
 from connectory.model import ConnectorHealth, ConnectorMode, CountsFact, EventKind, JobStatus, JobType, Observation
@@ -234,6 +236,44 @@ async def test_a_job_behind_another_and_one_without_a_worker(store: Store) -> No
     assert (await stage.connector())["health"] is ConnectorHealth.HEALTHY, "to wait is no concern"
 
 
+async def test_a_sentence_that_changes_is_told_at_once(store: Store) -> None:
+    stage = await Stage.open(store)
+    kind = {"one_job_at_a_time": "connector"}
+    ahead, first, second = (
+        running(),
+        *(job(id, "a", JobStatus.PENDING, order_at=at(int(id)), created_at=at(int(id))) for id in ("2", "3")),
+    )
+    for _ in range(2):
+        await stage.poll([connector()], [ahead, first, second])
+        await stage.judge(kind=kind, queued=10)
+    behind = (await stage.conditions(job_id("3")))["QUEUED_BEHIND"]
+    assert f'"behindJobId": "{job_id("1")}"' in behind["evidence"]
+    beyond = (await stage.events())[-1]["position"]
+    begun = job("2", "a", JobStatus.RUNNING, processed=0, order_at=at(2), created_at=at(2))
+    await stage.poll([connector()], [ended("1", 1), begun, second])
+    await stage.judge(kind=kind, queued=10)
+    after = (await stage.conditions(job_id("3")))["QUEUED_BEHIND"]
+    assert f'"behindJobId": "{job_id("2")}"' in after["evidence"]
+    assert after["since"] == behind["since"]
+    told = {(event["job_id"], event["changed_fields"]) for event in await stage.events(beyond)}
+    assert (job_id("3"), "conditions") in told
+
+
+async def test_evidence_that_moves_with_every_poll_is_told_to_nobody(store: Store) -> None:
+    stage = await Stage.open(store)
+
+    async def poll(total: int) -> tuple[bool, int | None]:
+        waits = running(10, type=JobType.STREAM, counts=CountsFact(total=total))
+        await stage.poll([connector(mode=ConnectorMode.STREAMING)], [waits])
+        position = await stage.judge(no_progress=30, critical_factor=100)
+        found = (await stage.conditions()).get("NO_PROGRESS")
+        return position is not None, None if found is None else json.loads(found["evidence"])["waiting"]
+
+    found = [await poll(20 + n) for n in range(8)]
+    assert [told for told, _ in found] == [False, False, True, False, False, False, False, False]
+    assert [waiting for _, waiting in found] == [None, None, 12, 12, 12, 12, 16, 16], "written once a minute"
+
+
 async def test_a_stream_whose_errors_grow_and_which_holds_a_checkpoint_back(store: Store) -> None:
     stage = await Stage.open(store)
 
@@ -410,6 +450,44 @@ async def test_looks_are_judged_before_the_next_poll(sqlite_store: Store) -> Non
     async with polling(sqlite_store, source, poll_interval=3600.0):
         await until(becomes(sqlite_store, "REPEATED_FAILURES"))
     assert source.polls == 1
+
+
+async def test_one_odd_connector_is_judged_apart(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = await Stage.open(store)
+    names = ("a", "b", "c")
+    jobs = [job(name, name, JobStatus.RUNNING, processed=5, order_at=at(1), started_at=at(1)) for name in names]
+
+    async def poll(failing: dict[str, str]) -> dict[str, set[str]]:
+        def odd(system: Any, views: Any, *rest: Any) -> Any:
+            if views[0].external_id in failing:
+                raise OverflowError(failing[views[0].external_id])
+            return judge(system, views, *rest)
+
+        monkeypatch.setattr(judgement, "judge", odd)
+        await stage.poll([connector(name) for name in names], jobs)
+        await stage.judge(no_progress=20)
+        found: dict[str, set[str]] = {}
+        for row in await rows(store, CONDITIONS):
+            found.setdefault(row["connector_id"], set()).add(row["code"].name)
+        return found
+
+    def said() -> list[str]:
+        return [each.getMessage() for each in caplog.records if getattr(each, "action", "") == "judging_failed"]
+
+    await poll({})
+    await poll({})
+    held = await poll({"a": "x", "b": "x"})
+    c = global_id(CONNECTOR, "scripted", "c")
+    assert held == {c: {"NO_PROGRESS"}}
+    sentence = "scripted: 2 connectors cannot be judged and keep what held of them: a, b: OverflowError('x')"
+    assert said() == [sentence]
+    held = await poll({"a": "x", "b": "x", "c": "x"})
+    assert held == {c: {"NO_PROGRESS"}}
+    await poll({"a": "x", "b": "y", "c": "x"})
+    assert [each.partition("them: ")[2] for each in said()[1:]] == ["c: OverflowError('x')", "b: OverflowError('y')"]
+    assert list((await poll({})).values()) == [{"NO_PROGRESS"}] * 3
 
 
 async def test_a_judgement_that_fails_ends_no_poll(

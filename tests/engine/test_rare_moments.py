@@ -133,6 +133,20 @@ async def test_runs_that_somebody_asked_for_are_no_rhythm(store: Store) -> None:
     assert await stage.conditions() == {}
 
 
+async def test_what_never_ran_is_overdue_though_the_gateway_was_restarted(store: Store) -> None:
+    stage = await Stage.open(store)
+    said = connector(schedule_seconds=3600)
+    for _ in range(3):
+        assert await stage.conditions() == {}
+        await stage.poll([said])
+        await stage.judge()
+        stage.seconds += 1800
+        await stage.restart()
+    await stage.poll([said])
+    await stage.judge()
+    assert (await stage.conditions())["OVERDUE"]["since"] == at(15 + 5400)
+
+
 def _stream(processed: int, total: int) -> JobFact:
     return job(
         "s", "a", JobStatus.RUNNING, type=JobType.STREAM, processed=processed, counts=CountsFact(total=total),

@@ -62,6 +62,7 @@ async def test_upgrading_again_changes_nothing(store: Store) -> None:
 _SINCE_0006 = [
     ("jobs", "waiting_since"),
     ("jobs", "moved_at"),
+    ("connectors", "first_seen_at"),
     ("connectors", "worker_seen_at"),
     ("connectors", "worker_moved_at"),
     ("connectors", "parse_errors"),

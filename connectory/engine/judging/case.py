@@ -31,6 +31,11 @@ class Case:
         answers = self.system.answers_since
         return self.since(moment if answers is None else max(moment, answers))
 
+    def holds_on(self, held: Finding | None, moment: datetime, limit: float) -> bool:
+        """Whether what was found goes on to hold: no clock that is set back ends it and no outage, but a limit that has
+        grown beyond what has passed since ``moment``."""
+        return held is not None and (not has_grown(limit, held) or self.since(moment) >= limit)
+
     def finding(
         self,
         code: ConditionCode,
@@ -57,3 +62,8 @@ class Case:
             message=message,
             evidence=evidence,
         )
+
+
+def has_grown(limit: float, held: Finding) -> bool:
+    """Whether the limit is larger than the one that this went beyond."""
+    return limit > float(str(held.evidence.get("thresholdSeconds", limit)))

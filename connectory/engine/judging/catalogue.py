@@ -34,7 +34,7 @@ MEANINGS: Mapping[ConditionCode, Meaning] = {
     ConditionCode.QUEUED: Meaning(
         severities=(_INFO,),
         raised="a job is PENDING for longer than the limit, or twice as long as its forerunners waited",
-        ended="the job leaves PENDING",
+        ended="the job leaves PENDING, or its forerunners turn out to have waited for longer",
         thresholds=("queued",),
         evidence=_CREATED | _LIMIT,
     ),
@@ -62,13 +62,14 @@ MEANINGS: Mapping[ConditionCode, Meaning] = {
         severities=(_WARNING, _CRITICAL),
         raised="a job is RUNNING and no counter moved for the limit, or for twice the longest pause of its own or of "
         "past runs of its type that succeeded; for a stream: records wait, and none was processed for the limit; "
-        "CRITICAL after four times that",
-        ended="a counter moves, or the job leaves RUNNING",
+        "a job is CANCELING, and has neither ended nor moved for as long; CRITICAL after four times that",
+        ended="a counter moves, the job's status changes, or past runs turn out to have paused for longer",
         thresholds=("no_progress", "critical_factor"),
         evidence={
             "lastMovedAt": "when a counter was last seen to move",
             "processed": "how far it had come",
-            "heartbeat": "alive, or unknown where the upstream tells none",
+            "waiting": "records that wait for a stream; null for other jobs",
+            "heartbeat": "alive where it has moved since the counters did, else unknown",
             "lastSeenAt": "the upstream's last sign of life of the job",
         }
         | _LIMIT,
@@ -102,7 +103,7 @@ MEANINGS: Mapping[ConditionCode, Meaning] = {
     ConditionCode.DOCUMENT_ERRORS: Meaning(
         severities=(_WARNING,),
         raised="the open run, or the newest that ended, has failed documents",
-        ended="a run ends without",
+        ended="a run succeeds without",
         evidence={"failed": "failed documents, null where they are not counted", "jobId": "the run"},
     ),
     ConditionCode.PARSE_ERRORS: Meaning(
@@ -129,8 +130,9 @@ MEANINGS: Mapping[ConditionCode, Meaning] = {
     ConditionCode.OVERDUE: Meaning(
         severities=(_WARNING,),
         raised="an ACTIVE batch connector with nothing open began no run for longer than its schedule says, or else "
-        "than the distances of at least four past starts that nobody asked for",
-        ended="a run begins, or it leaves service",
+        "than the distances of at least four past starts that nobody asked for; one that never ran: since it was first "
+        "seen here",
+        ended="a run begins, it leaves service, or its schedule or its past turns out to allow more",
         thresholds=("overdue_factor", "schedule_factor", "overdue_least"),
         evidence={
             "basis": "SCHEDULE or PAST_RUNS",

@@ -14,9 +14,9 @@ def checkpoint(case: Case) -> Iterator[Finding]:
     if began is None:
         return
     held, limit = case.held(ConditionCode.BLOCKS_CHECKPOINT), case.thresholds.checkpoint
-    if held is None and case.seen_for(began) < limit:
-        return
     since = began if held is None else held.since
+    if not case.holds_on(held, since, limit) and case.seen_for(began) < limit:
+        return
     yield case.finding(
         ConditionCode.BLOCKS_CHECKPOINT,
         ConditionSeverity.WARNING,

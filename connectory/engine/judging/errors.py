@@ -11,7 +11,7 @@ from connectory.engine.judging.wording import counted, iso, spoken
 from connectory.model import ConditionCode, ConditionSeverity, ConnectorMode, ConnectorStatus, JobStatus, JobType
 
 #: Ends that say nothing of the documents unless some failed.
-_SILENT = frozenset({JobStatus.CANCELED, JobStatus.INTERRUPTED, JobStatus.UNKNOWN})
+_SILENT = frozenset({JobStatus.FAILED, JobStatus.CANCELED, JobStatus.INTERRUPTED, JobStatus.UNKNOWN})
 
 
 def document_errors(case: Case) -> Iterator[Finding]:
@@ -40,11 +40,13 @@ def _of_the_last_run(case: Case) -> Iterator[Finding]:
     if last is None or not _has_errors(last):
         return
     many = "Documents" if last.failed is None else counted(last.failed, "documents")
+    ended_at = last.completed_at or last.started_at
+    of = "its last run" if last is ended[0] or ended_at is None else f"its run that ended at {spoken(ended_at)}"
     yield case.finding(
         ConditionCode.DOCUMENT_ERRORS,
         ConditionSeverity.WARNING,
-        last.completed_at or last.started_at or case.now,
-        f"{many} failed in its last run.",
+        ended_at or case.now,
+        f"{many} failed in {of}.",
         {"failed": last.failed, "jobId": last.id},
     )
 

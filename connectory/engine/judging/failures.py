@@ -11,7 +11,8 @@ from connectory.model import SUCCEEDED, ConditionCode, ConditionSeverity, JobSta
 
 def failures(case: Case) -> Iterator[Finding]:
     """REPEATED_FAILURES: a success ends it; canceled and interrupted runs neither count nor end it (onyx.md §6)."""
-    failed, success = _row(_ended(case))
+    ended = _ended(case)
+    failed, success = _row(ended)
     # without a success in sight, what was seen before goes further back than what is still remembered
     held = None if success else case.held(ConditionCode.REPEATED_FAILURES)
     count = _count(failed, held)
@@ -25,11 +26,13 @@ def failures(case: Case) -> Iterator[Finding]:
     critical = count >= case.thresholds.failures_critical
     raised_by = failed[-case.thresholds.failures :][0]
     first = evidence["firstFailedAt"]
+    in_a_row = count == len(failed) and failed == list(ended[:count])
+    said = f"Its last {count} runs failed" if in_a_row else f"Of its runs that came to an end, the last {count} failed"
     yield case.finding(
         ConditionCode.REPEATED_FAILURES,
         ConditionSeverity.CRITICAL if critical else ConditionSeverity.WARNING,
         raised_by.completed_at or raised_by.started_at or case.now,
-        f"Its last {count} runs failed" + ("." if first is None else f", the first at {spoken_iso(str(first))}."),
+        said + ("." if first is None else f", the first at {spoken_iso(str(first))}."),
         evidence,
     )
 

@@ -1,13 +1,14 @@
-"""Jobs that run and get nowhere: counters that stand still, workers that have gone silent.
+"""Jobs that run and get nowhere: counters that stand still, cancelations without end, workers that have gone silent.
 
 All ages are by our clock: from when we saw something move, and from the end of an outage at the earliest. So a clock
-that is off or set back raises nothing, and what was found holds until something moves.
+that is off or set back raises nothing, and what was found holds until something moves or a limit grows beyond it. A
+job that is suspended gets nowhere by intent.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
 
-from connectory.engine.judging.case import Case
+from connectory.engine.judging.case import Case, has_grown
 from connectory.engine.judging.quiet import last_move
 from connectory.engine.judging.thresholds import quiet_after, silent_after
 from connectory.engine.judging.views import Finding, JobView
@@ -17,7 +18,7 @@ from connectory.model import RUNNING, ConditionCode, ConditionSeverity, Connecto
 
 def standstills(case: Case) -> Iterator[Finding]:
     for job in case.connector.jobs:
-        if job.status is JobStatus.RUNNING and _counts(case, job):
+        if job.status is JobStatus.CANCELING or (job.status is JobStatus.RUNNING and _counts(case, job)):
             yield from _no_progress(case, job)
         if job.status in RUNNING and job.last_seen_at is not None:
             yield from _heartbeat_lost(case, job)
@@ -51,23 +52,26 @@ def _no_progress(case: Case, job: JobView) -> Iterator[Finding]:
     held = case.held(ConditionCode.NO_PROGRESS, job)
     if held is not None and moved > held.since:
         held = None
-    if held is None and case.seen_for(moved) < limit:
+    if not case.holds_on(held, moved, limit) and case.seen_for(moved) < limit:
         return
-    was_critical = held is not None and held.severity is ConditionSeverity.CRITICAL
+    was_critical = held is not None and held.severity is ConditionSeverity.CRITICAL and not has_grown(limit, held)
     critical = was_critical or case.seen_for(moved) >= limit * case.thresholds.critical_factor
-    done = "" if job.processed is None else f" after {counted(job.processed, 'documents')}"
-    if job.type is JobType.STREAM:
-        done = f" with {counted(job.backlog or 0, 'records')} waiting" if job.backlog else ""
-    beat = "unknown" if job.last_seen_at is None else "alive"
+    doing = "runs, but its counters have stood still"
+    if job.status is JobStatus.CANCELING:
+        doing = "is being canceled, but has neither ended nor moved"
+    is_stream = _is_stream(case, job)
+    done = "" if job.processed is None or is_stream else f" after {counted(job.processed, 'documents')}"
+    beats = job.last_seen_at is not None and job.heartbeat_at is not None and job.heartbeat_at > moved
     yield case.finding(
         ConditionCode.NO_PROGRESS,
         ConditionSeverity.CRITICAL if critical else ConditionSeverity.WARNING,
         moved,
-        f"Job {job.external_id} runs, but its counters have stood still since {spoken(moved)}{done}.",
+        f"Job {job.external_id} {doing} since {spoken(moved)}{done}.",
         {
             "lastMovedAt": iso(moved),
             "processed": job.processed,
-            "heartbeat": beat,
+            "waiting": job.backlog if is_stream else None,
+            "heartbeat": "alive" if beats else "unknown",
             "lastSeenAt": iso(job.last_seen_at),
             "thresholdSeconds": limit,
         },
@@ -82,7 +86,7 @@ def _heartbeat_lost(case: Case, job: JobView) -> Iterator[Finding]:
     held = case.held(ConditionCode.HEARTBEAT_LOST, job)
     if held is not None and sign > held.since:
         held = None
-    if held is None and case.seen_for(sign) < limit:
+    if not case.holds_on(held, sign, limit) and case.seen_for(sign) < limit:
         return
     assert job.last_seen_at is not None
     yield case.finding(

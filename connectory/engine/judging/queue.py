@@ -1,7 +1,7 @@
 """Jobs that wait: for a worker, for another job, or for a worker that does not live.
 
 How long a job waits is told by our clock, from when we saw it first. Once found, a wait holds until the job's status,
-what is ahead of it or its worker's sign of life says otherwise.
+what is ahead of it, its worker's sign of life or a larger limit says otherwise.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,8 @@ def _waits_since(job: JobView) -> datetime:
 def _queued(case: Case, job: JobView) -> Iterator[Finding]:
     limit = queued_after(case.connector, case.thresholds)
     turn = _turn(case, job)
-    if case.held(ConditionCode.QUEUED, job) is None and case.since(max(_seen_since(job), turn)) < limit:
+    since = max(_seen_since(job), turn)
+    if not case.holds_on(case.held(ConditionCode.QUEUED, job), since, limit) and case.since(since) < limit:
         return
     yield case.finding(
         ConditionCode.QUEUED,
@@ -61,7 +62,8 @@ def _turn(case: Case, job: JobView) -> datetime:
 
 def _queued_behind(case: Case, job: JobView, ahead: JobView) -> Iterator[Finding]:
     limit = case.thresholds.queued
-    if case.held(ConditionCode.QUEUED_BEHIND, job) is None and case.since(_seen_since(job)) < limit:
+    since = _seen_since(job)
+    if not case.holds_on(case.held(ConditionCode.QUEUED_BEHIND, job), since, limit) and case.since(since) < limit:
         return
     doing = "which is running" if ahead.status in RUNNING else "which waits itself"
     yield case.finding(
@@ -85,12 +87,14 @@ def _no_worker(case: Case, job: JobView) -> Iterator[Finding]:
     connector, limit = case.connector, silent_after(case.thresholds.no_worker, case.system)
     sign = connector.worker_moved_at or connector.worker_seen_at
     held = case.held(ConditionCode.NO_WORKER, job)
+    seen = _worker_seen(case) or sign
+    silent = seen is None or case.seen_for(seen) >= limit
     still = held is not None and held.evidence.get("workerSeenAt") == iso(connector.worker_seen_at)
-    silent = sign is None or case.seen_for(_worker_seen(case) or sign) >= limit
+    still = still and (seen is None or case.holds_on(held, seen, limit))
     if not still and not (silent and case.seen_for(_seen_since(job)) >= case.thresholds.queued):
         return
-    seen = connector.worker_seen_at
-    said = "has never given a sign of life" if seen is None else f"has been silent since {spoken(seen)}"
+    told = connector.worker_seen_at
+    said = "has never given a sign of life" if told is None else f"has been silent since {spoken(told)}"
     yield case.finding(
         ConditionCode.NO_WORKER,
         ConditionSeverity.CRITICAL,

@@ -108,6 +108,8 @@ class ConnectorView:
     source: str
     #: when we saw it enter its present status; None: not seen to change
     status_since: datetime | None = None
+    #: when we saw it first
+    first_seen_at: datetime | None = None
     #: the sign of life of the worker that serves it, as the upstream tells it
     worker_seen_at: datetime | None = None
     #: when we saw that sign move; None: not seen to move

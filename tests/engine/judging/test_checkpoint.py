@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from connectory.engine.judging.thresholds import Thresholds
 from tests.engine.judging.views import ZENSEARCH, codes, connector, found, only, since
 from tests.facts import at
 
@@ -17,6 +18,10 @@ def test_a_barrier_that_holds_too_long() -> None:
     # seen anew after a restart, it has not let go
     assert only(connector(blocks_checkpoint_since=900), 901, before=[finding]) == finding
     assert found(connector(), 901, before=[finding]) == []
+    # a longer limit ends it, and is told once it is gone beyond
+    patient = Thresholds(checkpoint=1000)
+    assert codes(blocking, 999, before=[finding], limits=patient) == set()
+    assert only(blocking, 1000, before=[finding], limits=patient).evidence["thresholdSeconds"] == 1000
     # how long it was held back in an outage nobody saw
     after = replace(ZENSEARCH, answers_since=at(500))
     assert (codes(blocking, 1099, system=after), codes(blocking, 1100, system=after)) == (set(), {"BLOCKS_CHECKPOINT"})

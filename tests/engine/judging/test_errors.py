@@ -29,6 +29,7 @@ STREAMING = ConnectorMode.STREAMING
         pytest.param(
             connector(runs=[run("n", JobStatus.CANCELED), run("o", failed=9)]), {"c"}, id="a canceled one says nothing"
         ),
+        pytest.param(connector(runs=[run("n", F), run("o", ERRORS)]), {"c"}, id="nor does one that failed as a whole"),
         pytest.param(connector(runs=[run("n", JobStatus.CANCELED, failed=1)]), {"c"}, id="unless some failed"),
         pytest.param(connector(latest=run(failed=9), mode=STREAMING), set(), id="records of a stream"),
     ],
@@ -43,6 +44,11 @@ def test_it_tells_how_many_and_of_which_run() -> None:
     finding = only(connector(latest=run(failed=1200, completed_at=-60)), 0)
     assert (finding.message, since(finding)) == ("1,200 documents failed in its last run.", -60)
     assert finding.evidence == {"failed": 1200, "jobId": "r"}
+
+
+def test_a_run_that_was_canceled_since_is_not_the_one() -> None:
+    finding = only(connector(runs=[run("n", JobStatus.CANCELED), run("o", failed=9, completed_at=-60)]), 0)
+    assert finding.message == "9 documents failed in its run that ended at 2026-08-20 09:59 UTC."
 
 
 def test_nothing_begins_in_the_future() -> None:

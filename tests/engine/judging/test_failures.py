@@ -47,6 +47,12 @@ def test_it_tells_of_the_first_and_the_last() -> None:
     }
 
 
+@pytest.mark.parametrize("ended", [(F, CANCELED, F, OK), (INTERRUPTED, F, F, OK)], ids=["between", "since"])
+def test_runs_that_were_stopped_are_not_said_to_have_failed(ended: tuple[JobStatus, ...]) -> None:
+    message = only(connector(runs=runs(*ended)), 60).message
+    assert message.startswith("Of its runs that came to an end, the last 2 failed, the first at ")
+
+
 def test_the_next_failure_makes_it_worse_and_moves_nothing_else() -> None:
     before = only(connector(runs=runs(F, F, F, F, OK)), 60)
     worse = only(connector(runs=(run("new", F, completed_at=90), *runs(F, F, F, F, OK))), 90, before=[before])

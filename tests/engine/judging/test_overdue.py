@@ -1,11 +1,13 @@
 """Later than its own rhythm or its schedule says."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from connectory.engine.judging.thresholds import Thresholds
 from connectory.engine.judging.views import ConnectorView, Run
 from connectory.model import ConnectorMode, ConnectorStatus, JobStatus, JobTrigger, JobType
 from tests.engine.judging.views import (
@@ -69,7 +71,15 @@ def ran(past: Sequence[Run], *jobs: Any, **said: Any) -> ConnectorView:
         ),
         pytest.param(ran(WORKDAYS), 2.9 * DAY, False, id="a weekend like those before"),
         pytest.param(ran(WORKDAYS), 4 * DAY, True, id="a Monday without a run"),
-        pytest.param(connector(schedule_seconds=DAY), 9 * DAY, False, id="it never ran, and nobody saw it set up"),
+        pytest.param(connector(schedule_seconds=DAY, first_seen_at=0), 1.4 * DAY, False, id="it was seen a day ago"),
+        pytest.param(connector(schedule_seconds=DAY, first_seen_at=0), 1.5 * DAY, True, id="and has not run since"),
+        pytest.param(
+            connector(schedule_seconds=HOUR, first_seen_at=DAY, last_started_at=0),
+            DAY,
+            True,
+            id="what ran before it was seen counts",
+        ),
+        pytest.param(connector(schedule_seconds=1e300, first_seen_at=0), DAY, False, id="a schedule that means never"),
         pytest.param(connector(schedule_seconds=DAY, status_since=0), 2 * DAY, True, id="it never ran at all"),
         pytest.param(connector(schedule_seconds=DAY, last_started_at=0), 1.4 * DAY, False, id="its schedule holds"),
         pytest.param(connector(schedule_seconds=DAY, last_started_at=0), 1.5 * DAY, True, id="its schedule is broken"),
@@ -113,6 +123,22 @@ def test_the_next_time_begins_anew() -> None:
 def test_another_schedule_is_judged_anew() -> None:
     held = only(connector(schedule_seconds=HOUR, last_started_at=0), 2 * HOUR)
     assert found(connector(schedule_seconds=DAY, last_started_at=0), 2 * HOUR, before=[held]) == []
+
+
+@pytest.mark.parametrize("factor", [3.0, 1e6, math.inf])
+def test_more_patience_ends_it(factor: float) -> None:
+    held = only(ran(HOURLY), 2 * HOUR)
+    assert found(ran(HOURLY), 2 * HOUR, before=[held], limits=Thresholds(overdue_factor=factor)) == []
+    less = only(ran(HOURLY), HOUR, before=[held], limits=Thresholds(overdue_factor=1.5))
+    assert (less.since, less.evidence["overdueSince"]) == (held.since, "2026-08-20T11:29:00Z")
+
+
+def test_of_what_never_ran_it_tells_since_when_we_know() -> None:
+    finding = only(connector(schedule_seconds=DAY, first_seen_at=0), 2 * DAY)
+    assert finding.message == (
+        "No run has begun since it was first seen at 2026-08-20 10:00 UTC; its schedule says every 24 hours."
+    )
+    assert only(connector(schedule_seconds=DAY, first_seen_at=0), 3 * DAY, before=[finding]) == finding
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from connectory.engine.judging.thresholds import Thresholds
 from connectory.engine.judging.views import ConnectorView, SystemView
+from connectory.engine.judging.wording import spoken
 from connectory.model import ConditionSeverity, ConnectorMode, JobStatus, JobType
 from tests.engine.judging.views import (
     ELASTIC,
@@ -177,23 +179,83 @@ def test_it_tells_what_is_known() -> None:
     assert alive.evidence == {
         "lastMovedAt": "2026-08-20T10:01:40Z",
         "processed": 40,
+        "waiting": None,
         "heartbeat": "alive",
         "lastSeenAt": "2026-08-20T10:15:50Z",
         "thresholdSeconds": 900.0,
     }
     assert only(connector(job(**FROZEN)), LIMIT).evidence["heartbeat"] == "unknown"
+    # it beat while the counters moved, and not since
+    silent = only(connector(job(last_seen_at=90, heartbeat_at=95, **FROZEN)), 400, limits=Thresholds(no_progress=300))
+    assert (silent.code.name, silent.evidence["heartbeat"]) == ("NO_PROGRESS", "unknown")
+
+
+def test_how_much_waits_for_a_stream_moves_no_sentence() -> None:
+    few, more = (
+        only(connector(job(backlog=backlog, waiting_since=0, **STREAM), mode=STREAMING), 900) for backlog in (7, 8)
+    )
+    assert few.message == more.message == "Job xj runs, but its counters have stood still since 2026-08-20 10:00 UTC."
+    assert (few.evidence["waiting"], more.evidence["waiting"]) == (7, 8)
+
+
+@pytest.mark.parametrize(
+    ("of", "begins", "done"),
+    [
+        pytest.param(job(status=CANCELING, status_since=500, **FROZEN), 500, " after 40 documents", id="it counts"),
+        pytest.param(job(status=CANCELING), 0, "", id="nothing is counted"),
+        pytest.param(
+            job(status=CANCELING, status_since=500, moved_at=600, processed=3),
+            600,
+            " after 3 documents",
+            id="it moved on for a while",
+        ),
+        pytest.param(job(status=CANCELING, type=JobType.STREAM, status_since=500), 500, "", id="a stream"),
+    ],
+)
+def test_a_job_that_is_canceled_without_end(of: Any, begins: float, done: str) -> None:
+    assert found(connector(of), begins + 899) == []
+    raised = only(connector(of), begins + 900)
+    assert (raised.code.name, since(raised)) == ("NO_PROGRESS", begins)
+    moved = spoken(at(begins))
+    assert raised.message == f"Job xj is being canceled, but has neither ended nor moved since {moved}{done}."
+    assert only(connector(of), begins + 3600, before=[raised]).severity is ConditionSeverity.CRITICAL
+
+
+def test_who_is_asked_to_stop_has_its_time() -> None:
+    held = found(connector(job(**FROZEN)), LIMIT)
+    assert found(connector(job(status=CANCELING, status_since=LIMIT, **FROZEN)), LIMIT, before=held) == []
 
 
 @pytest.mark.parametrize("system", [ELASTIC, ZENSEARCH])
 def test_only_a_movement_ends_it(system: SystemView) -> None:
     of = connector(job(**FROZEN), worker_seen_at=LIMIT)
     raised = found(of, LIMIT, system=system)
-    # a past of longer pauses becomes known, the clock is set back, the samples are read anew
-    patient = connector(job(processed=40), runs=pauses(9000, 9000), worker_seen_at=LIMIT)
-    held = found(patient, 500, system=system, before=raised)
+    # the clock is set back, the samples are read anew
+    held = found(connector(job(processed=40), worker_seen_at=LIMIT), 500, system=system, before=raised)
     assert [(f.code, f.since) for f in held] == [(f.code, f.since) for f in raised]
     moved = job(processed=41, samples=(*FROZEN["samples"], *samples((LIMIT + 15, 41))))
     assert found(connector(moved, worker_seen_at=LIMIT), LIMIT + 15, system=system, before=held) == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "past"),
+    [
+        pytest.param(Thresholds(no_progress=9000, heartbeat=9000), [], id="by the configuration"),
+        pytest.param(Thresholds(heartbeat=9000), pauses(4500, 4500), id="by its past"),
+    ],
+)
+def test_a_limit_that_grows_ends_what_is_within(limits: Thresholds, past: Any) -> None:
+    of, patient = connector(job(**FROZEN)), connector(job(**FROZEN), runs=past)
+    held = only(of, 100 + 4 * 900)
+    assert held.severity is ConditionSeverity.CRITICAL
+    assert found(patient, 100 + 8999, before=[held], limits=limits) == []
+    told = only(patient, 100 + 9000, before=[held], limits=limits)
+    assert (told.since, told.severity) == (held.since, ConditionSeverity.WARNING)
+    assert told.evidence["thresholdSeconds"] == 9000
+    silent = connector(job(last_seen_at=0))
+    lost = only(silent, 600)
+    assert found(silent, 8999, before=[lost], limits=limits) == []
+    assert only(silent, 9000, before=[lost], limits=limits).message.endswith("it should be every 2.5 hours at least.")
 
 
 def test_a_second_standstill_begins_anew() -> None:

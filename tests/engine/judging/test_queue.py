@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from connectory.engine.judging.thresholds import Thresholds
 from connectory.engine.judging.views import ConnectorView
 from connectory.model import ConditionSeverity, JobStatus, JobType
 from tests.engine.judging.views import (
@@ -145,12 +146,34 @@ def test_it_waits_for_the_one_that_runs_before_any_that_waits() -> None:
 
 def test_a_wait_that_was_found_holds_until_the_job_goes_on() -> None:
     raised = found(connector(WAITS, **ALIVE), 130, system=ELASTIC)
-    # the clock is set back, and a longer wait of the past becomes known
-    longer = [run(created_at=-9000, started_at=-1000, completed_at=-900)]
-    held = found(connector(WAITS, runs=longer, **ALIVE), -50, system=ELASTIC, before=raised)
-    assert [(f.code, f.since) for f in held] == [(f.code, f.since) for f in raised]
+    held = found(connector(WAITS, **ALIVE), -50, system=ELASTIC, before=raised)  # the clock is set back
+    assert held == raised
     goes_on = job("w", RUNNING, status_since=140)
     assert found(connector(goes_on, **ALIVE), 140, system=ELASTIC, before=held) == []
+
+
+@pytest.mark.parametrize("of", [connector(WAITS, **ALIVE), connector(WAITS, BUSY, **ALIVE)], ids=["alone", "behind"])
+def test_a_wait_is_told_by_the_limit_of_now(of: ConnectorView) -> None:
+    (held,) = found(of, 130, system=ELASTIC)
+    assert found(of, 190, system=ELASTIC, before=[held], limits=Thresholds(queued=36_000)) == []
+    (told,) = found(of, 190, system=ELASTIC, before=[held], limits=Thresholds(queued=180))
+    assert (told.since, told.evidence["thresholdSeconds"]) == (held.since, 180)
+    (told,) = found(of, -50, system=ELASTIC, before=[held], limits=Thresholds(queued=60))
+    assert told.evidence["thresholdSeconds"] == 60
+
+
+def test_a_past_that_becomes_known_ends_a_wait_that_is_usual() -> None:
+    held = only(connector(WAITS, **ALIVE), 130, system=ELASTIC)
+    longer = connector(WAITS, runs=[run(created_at=-9000, started_at=-1000, completed_at=-900)], **ALIVE)
+    assert found(longer, 190, system=ELASTIC, before=[held]) == []
+    assert "longer than 4.44 hours" in only(longer, 16_000).message
+
+
+def test_no_worker_ends_with_a_longer_limit() -> None:
+    of, patient = connector(WAITS, worker_seen_at=-1000), Thresholds(no_worker=7200)
+    held = only(of, 150, system=ELASTIC)
+    assert codes(of, 160, system=ELASTIC, before=[held]) == {"NO_WORKER"}
+    assert codes(of, 160, system=ELASTIC, before=[held], limits=patient) == {"QUEUED"}
 
 
 def test_no_worker_ends_with_a_sign_of_life() -> None:

@@ -17,6 +17,7 @@ STREAM, NO_PROGRESS = 3, 2
 
 
 def upgrade() -> None:
+    op.add_column("connectors", sa.Column("first_seen_at", INSTANT, nullable=True))
     op.add_column("connectors", sa.Column("worker_seen_at", INSTANT, nullable=True))
     op.add_column("connectors", sa.Column("worker_moved_at", INSTANT, nullable=True))
     op.add_column("connectors", sa.Column("parse_errors", sa.BigInteger(), nullable=True))
@@ -32,6 +33,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_unwatched_system", "unwatched", ["system_id", "id"])
     op.add_column("job_floors", sa.Column("ended_at", INSTANT, nullable=True))
+    # Those that are there are known from now on.
+    connectors = sa.table("connectors", sa.column("first_seen_at", INSTANT))
+    op.execute(connectors.update().values(first_seen_at=datetime.now(UTC)))
     jobs = sa.table(
         "jobs",
         sa.column("id", NAME),
