@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -216,16 +217,22 @@ async def test_a_store_that_fails_is_logged_once_and_nothing_is_skipped(
         raise OSError("the disk is gone")
         yield
 
-    async def tried() -> bool:
-        return attempts >= 3
+    async def tried(times: int) -> bool:
+        return attempts >= times
 
     async with following(Tail(store, bus, poll_interval=0.05)) as listener:
         with monkeypatch.context() as patched:
             patched.setattr(store, "read", fail)
+            await until(partial(tried, 1))  # no read that began before it can see the lines
             bus.wake(await append(store, line("a"), line("a")))
-            await until(tried)
+            await until(partial(tried, attempts + 3))
             assert listener.tail.position == 0
         await listener.come_to(2)
+
+        async def told() -> bool:
+            return "tail_recovered" in actions(caplog)
+
+        await until(told)
     assert listener.positions == [1, 2]
     assert actions(caplog) == ["tail_failed", "tail_recovered"]
 
