@@ -19,9 +19,13 @@ from connectory.engine.watches import Watches
 from connectory.model import ActionFailureCode, ActionRefusal, Known, Observation, Problem, SystemErrorCode
 from connectory.store import Store
 from connectory.store.records import DOWN
+from connectory.store.writing import is_failure, reason
 from sources.base import Source, SourceError
 
 _log = logging.getLogger(__name__)
+
+#: Seconds between looks at the store while somebody waits for a poll.
+_GLANCE = 0.25
 
 Waiter = asyncio.Future[ActionRefusal | None]
 
@@ -43,6 +47,7 @@ class Poller:
         #: what ``refresh`` answers when another process polls the system
         self.elsewhere = _refusal(f"another gateway polls {system.name}; ask that one")
         self._source: Source = system.kind.open(system.settings)
+        self._writing = store.writing
         self._desk = Desk(store, system, bus, clock=clock, chance=chance)
         self._background = Background(self._desk, self._source)
         self._watches, self._chance = watches, chance
@@ -69,9 +74,10 @@ class Poller:
                         f"{self.system.name}: another process has polled it meanwhile; the poll will be made again",
                         extra={"action": "poll_overtaken", "system": self.system.name},
                     )
-                except Exception:
+                except Exception as error:
                     self._desk.forget()
                     self._desk.say_exception("the poll could not be stored; it will be made again", "store_failed")
+                    outcome = _not_stored(self.system.name, reason(error) if is_failure(error) else None)
                 finally:
                     _answer(waiting, outcome)
                 await self._idle(wait)
@@ -88,7 +94,8 @@ class Poller:
     async def refresh(self) -> ActionRefusal | None:
         """Poll now: a back-off and an authentication hold are skipped, a Retry-After never.
 
-        Answers once a poll that began after the call is done or failed: with None, or with why there was none.
+        Answers once a poll that began after the call is done or failed: with None, or with why there was none. It does
+        not wait for a store that somebody else keeps from being written.
         """
         if self._is_closed:
             return STOPPING
@@ -98,7 +105,10 @@ class Poller:
         waiter: Waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         self.stir()
-        return await waiter
+        while not (await asyncio.wait([waiter], timeout=_GLANCE))[0]:
+            if self._writing.is_stuck:
+                return _not_stored(self.system.name, self._writing.problem())
+        return waiter.result()
 
     @property
     def is_here(self) -> bool:
@@ -230,6 +240,11 @@ class Poller:
 
 def _refusal(message: str, seconds: float | None = None) -> ActionRefusal:
     return ActionRefusal(ActionFailureCode.UPSTREAM_UNAVAILABLE, f"{message}.", retry_after_seconds=seconds)
+
+
+def _not_stored(system: str, why: str | None) -> ActionRefusal:
+    said = f"What {system} says cannot be stored" + (f": {why}." if why else ".")
+    return ActionRefusal(ActionFailureCode.STORE_UNAVAILABLE, said)
 
 
 #: what ``refresh`` answers while the gateway ends
