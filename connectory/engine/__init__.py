@@ -18,6 +18,7 @@ from connectory.engine.neighbours import PATIENCE, RENEWAL, Neighbours
 from connectory.engine.poller import STOPPING, Poller
 from connectory.engine.retention import Retention
 from connectory.engine.watches import Watches
+from connectory.metrics import Polls
 from connectory.model import ActionFailureCode, ActionRefusal
 from connectory.settings import RetentionSettings
 from connectory.store import Store
@@ -64,9 +65,12 @@ class Engine:
         self.watches = Watches({system.name for system in systems}, ticks)
         self._store, self._clock = store, clock
         self._systems = systems
+        #: counted for whoever watches over us
+        self.polls = Polls()
         chance = chance or Random()
         self.pollers = {
-            system.name: Poller(store, system, self.bus, self.watches, clock=clock, chance=chance) for system in systems
+            system.name: Poller(store, system, self.bus, self.watches, self.polls, clock=clock, chance=chance)
+            for system in systems
         }
         self._neighbours = Neighbours(
             self.wire, self.watches, self.pollers, name=uuid4().hex, renewal=renewal, patience=patience

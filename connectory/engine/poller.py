@@ -16,6 +16,7 @@ from connectory.engine.judgement import told
 from connectory.engine.pace import after_answer, after_failure
 from connectory.engine.trouble import lies_in_the_facts, problem_of
 from connectory.engine.watches import Watches
+from connectory.metrics import Polls
 from connectory.model import ActionFailureCode, ActionRefusal, Known, Observation, Problem, SystemErrorCode
 from connectory.store import Store
 from connectory.store.records import DOWN
@@ -39,6 +40,7 @@ class Poller:
         system: ConfiguredSystem,
         bus: Bus,
         watches: Watches,
+        polls: Polls,
         *,
         clock: Callable[[], datetime],
         chance: Random,
@@ -47,7 +49,8 @@ class Poller:
         #: what ``refresh`` answers when another process polls the system
         self.elsewhere = _refusal(f"another gateway polls {system.name}; ask that one")
         self._source: Source = system.kind.open(system.settings)
-        self._writing = store.writing
+        self._writing, self._polls = store.writing, polls
+        polls.seconds.labels(system.name)
         self._desk = Desk(store, system, bus, clock=clock, chance=chance)
         self._background = Background(self._desk, self._source)
         self._watches, self._chance = watches, chance
@@ -126,7 +129,8 @@ class Poller:
         known, started = self._desk.known, self._desk.now()
         assert known is not None
         try:
-            observation = await self._source.poll(known)
+            with self._polls.seconds.labels(self.system.name).time():
+                observation = await self._source.poll(known)
         except SourceError as error:
             await self._failed(problem_of(error), started)
         except Exception as error:
@@ -172,6 +176,7 @@ class Poller:
 
     async def _failed(self, problem: Problem, started: datetime) -> None:
         before, now = self._desk.state, self._desk.now()
+        self._polls.failures.labels(self.system.name, problem.code.name).inc()
         self._desk.heed([problem])
         after = after_failure(before, problem, started=started, now=now, pace=self.system.pace, chance=self._chance)
         await self._desk.commit_without_memory(lambda commit: commit.failure(before, after))

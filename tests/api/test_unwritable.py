@@ -14,7 +14,6 @@ from connectory.model import Observation
 from connectory.serving import serving
 from connectory.settings import ServerSettings
 from connectory.store import Store
-from connectory.store.tables import NOTICES
 from tests.api.gateway import Client
 from tests.api.test_actions import refresh
 from tests.api.test_notices import acknowledge, filled
