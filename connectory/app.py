@@ -39,7 +39,7 @@ def build_app(store: Store, engine: Engine, server: ServerSettings, *, schema: S
 
     Starting raises StoreError. ``schema`` is for tests.
     """
-    metrics = Metrics()
+    metrics = Metrics(store, engine.polls)
     app = web.Application(
         middlewares=[_answer_errors, guard.Guard(server).middleware()],
         client_max_size=BODY_LIMIT,
@@ -112,7 +112,7 @@ async def _readyz(request: web.Request) -> web.StreamResponse:
 
 
 async def _metrics(request: web.Request) -> web.StreamResponse:
-    body, content_type = request.app[METRICS].page(request.headers.get(hdrs.ACCEPT))
+    body, content_type = await request.app[METRICS].page(request.headers.get(hdrs.ACCEPT))
     return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
 

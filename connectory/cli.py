@@ -53,8 +53,7 @@ def serve(config: ConfigOption = None, host: HostOption = None, port: PortOption
         loaded = _load(config, _overrides(host, port))
 
         async def main() -> None:
-            async with gateway.gateway(loaded) as url:
-                typer.echo(f"Connectory {__version__} is at {url}/graphql (GraphiQL in a browser). Ctrl-C ends it.")
+            async with gateway.gateway(loaded):
                 await forever()
 
         run(main)

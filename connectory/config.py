@@ -54,6 +54,8 @@ class ConfigError(Exception):
 class Config:
     """A configuration that has passed every check."""
 
+    #: where it was read
+    file: str
     server: ServerSettings
     store: StoreSettings
     engine: EngineSettings
@@ -168,7 +170,7 @@ def build(
     if problems.found or server is None or store is None or engine is None or retention is None or conditions is None:
         raise ConfigError(problems.sentences())
     secrets = frozenset(_secrets(store, [*(settings for _, settings in systems), *receivers]))
-    return Config(server, store, engine, retention, conditions, tuple(systems), tuple(receivers), secrets)
+    return Config(file, server, store, engine, retention, conditions, tuple(systems), tuple(receivers), secrets)
 
 
 def _systems(entries: Any, problems: Problems) -> list[tuple[SourceKind, SystemSettings]]:

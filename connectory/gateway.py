@@ -4,7 +4,10 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from connectory.app import build_app
+from sqlalchemy import make_url
+
+from connectory import __version__
+from connectory.app import METRICS, build_app
 from connectory.config import Config
 from connectory.engine import Engine
 from connectory.notices import Notices, notifying
@@ -20,16 +23,27 @@ async def gateway(config: Config) -> AsyncIterator[str]:
     store = Store(config.store.url)
     engine = Engine(store, config.configured_systems(), retention=config.retention)
     notices = Notices(store, engine.bus, config.receivers)
+    app = build_app(store, engine, config.server)
+    app[METRICS].add_deliveries(notices.deliveries, [each.name for each in config.receivers])
     async with (
-        serving(build_app(store, engine, config.server), config.server.host, config.server.port) as url,
+        serving(app, config.server.host, config.server.port) as url,
         notifying(notices),
     ):
         names = [settings.name for _, settings in config.systems]
         log.info(
-            "Serving %d systems at %s.",
-            len(names),
+            "Connectory %s is at %s/graphql (GraphiQL in a browser).",
+            __version__,
             url,
-            extra={"action": "gateway.start", "url": url, "systems": names},
+            extra={
+                "action": "gateway.start",
+                "version": __version__,
+                "url": url,
+                "config": config.file,
+                "store": make_url(config.store.url).render_as_string(hide_password=True),
+                "systems": names,
+                "receivers": len(config.receivers),
+                "poll_interval": config.engine.poll_interval,
+            },
         )
         if not names:
             log.warning("No system is configured: add [[systems]].", extra={"action": "gateway.no_systems"})

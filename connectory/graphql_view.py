@@ -17,6 +17,7 @@ from connectory.metrics import Metrics, Outcome
 from connectory.negotiation import EVENT_STREAM, GRAPHQL, choose, takes_events, wants_page
 from connectory.operation import BadRequest, read
 from connectory.prepared import Prepared, Refused, prepare
+from connectory.telling import tell
 
 _ALLOWED = "GET, HEAD, POST, OPTIONS"
 _READING = (hdrs.METH_GET, hdrs.METH_HEAD)
@@ -61,6 +62,7 @@ class GraphQLView:
             try:
                 _check(request, content_type, takes_stream)
                 prepared = prepare(self._execution.schema, await read(request))
+                tell(request, operation=prepared.name)
                 _check_type(request, prepared.type, takes_stream)
                 if prepared.type is OperationType.SUBSCRIPTION:
                     measured.outcome = None
@@ -68,13 +70,16 @@ class GraphQLView:
                 executed = await self._execution.run(prepared)
                 response = _answered(executed, content_type)
                 measured.outcome = executed.outcome
+                tell(request, outcome=executed.outcome)
                 return response
             except Refused as refused:
                 measured.outcome = Outcome.REJECTED
+                tell(request, outcome=Outcome.REJECTED)
                 status = 200 if content_type == JSON else 400
                 return answer(refused.body(), status=status, content_type=content_type or GRAPHQL, headers=_HEADERS)
             except (BadRequest, web.HTTPClientError):
                 measured.outcome = Outcome.REJECTED
+                tell(request, outcome=Outcome.REJECTED)
                 raise
 
 

@@ -12,9 +12,8 @@ from aiohttp.typedefs import Handler, Middleware
 
 from connectory.answer import refuse
 from connectory.settings import DEFAULT_PORTS, ServerSettings, origin
+from connectory.telling import PROBES, tell
 
-#: What probes and scrapers ask for, under whatever name they reach us.
-EXEMPT = frozenset({"/healthz", "/readyz", "/metrics"})
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _METHODS = "GET, POST, OPTIONS"
 #: Seconds that a browser may remember the answer to its preflight.
@@ -53,14 +52,16 @@ class Guard:
     def middleware(self) -> Middleware:
         @web.middleware
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if request.path in EXEMPT:
+            if request.path in PROBES:
                 return await handler(request)
             host, sender = request.headers.get(hdrs.HOST), request.headers.get(hdrs.ORIGIN)
             if not self.knows_host(host):
+                tell(request, refused_host=host)
                 return _refuse_host(host)
             if sender is None:
                 return await handler(request)
             if not self.knows_origin(sender, host):
+                tell(request, refused_origin=sender)
                 return _refuse_origin(sender)
             if not self._is_own(sender, host):
                 request[_FOREIGN] = sender
@@ -73,7 +74,7 @@ class Guard:
 
 async def add_cors_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Let an allowed page read the answer; a signal, so that streams and errors carry the headers too."""
-    if request.path in EXEMPT:
+    if request.path in PROBES:
         return
     sender = request.get(_FOREIGN)
     if sender is not None:

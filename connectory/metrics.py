@@ -1,17 +1,32 @@
-"""What Prometheus reads: one registry per application, so that two in one process do not mix."""
+"""What Prometheus reads: one registry per application, so that two in one process do not mix.
 
+Beside what this process counts there is what the store holds, read when it is asked for. All of it is listed in
+``docs/operations.md``.
+"""
+
+import asyncio
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from time import perf_counter
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Info, exposition
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector, exposition
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from connectory import __version__
+from connectory.gauges import families
+from connectory.store import Store
+from connectory.store.figures import Figures, read_figures
+from connectory.store.writing import is_failure, reason
+
+#: Seconds that the store has for its part; a scraper waits for ten, by default.
+_STORE_WITHIN = 2.0
+
+log = logging.getLogger(__name__)
 
 
 class Outcome(StrEnum):
@@ -40,11 +55,52 @@ class Traffic:
     too_slow: int = 0
 
 
-class Metrics:
-    """The gauges and counters of one application."""
+class Polls:
+    """What becomes of one engine's polls; registered by the application that it is part of."""
 
     def __init__(self) -> None:
+        self.seconds = Histogram(
+            "connectory_poll_seconds",
+            "Time that a system took to answer a poll, or to fail it.",
+            ["system"],
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
+            registry=None,
+        )
+        self.failures = Counter(
+            "connectory_poll_failures", "Polls that read nothing, by what failed.", ["system", "code"], registry=None
+        )
+
+
+class Deliveries:
+    """What becomes of one gateway's notices."""
+
+    def __init__(self) -> None:
+        self.ended = Counter(
+            "connectory_deliveries", "Deliveries that came to their end: delivered or dead.", ["receiver", "status"],
+            registry=None,
+        )  # fmt: skip
+        self.failures = Counter(
+            "connectory_delivery_failures", "Attempts that a receiver did not accept.", ["receiver"], registry=None
+        )
+
+    def begin(self, receivers: Iterable[str]) -> None:
+        """A counter that begins at 0 is one whose first step can be seen."""
+        for receiver in receivers:
+            self.failures.labels(receiver)
+            for status in ("delivered", "dead"):
+                self.ended.labels(receiver, status)
+
+
+class Metrics:
+    """The gauges and counters of one application over one store."""
+
+    def __init__(self, store: Store, polls: Polls) -> None:
         self.registry = CollectorRegistry()
+        self._store = store
+        #: what the store held at the last scrape; None: it did not answer
+        self.figures: Figures | None = None
+        #: names of those who are sent notices
+        self.receivers: frozenset[str] = frozenset()
         Info("connectory_build", "The version that runs.", registry=self.registry).info({"version": __version__})
         self.operations = Counter(
             "connectory_graphql_operations", "GraphQL operations by outcome.", ["outcome"], registry=self.registry
@@ -62,6 +118,17 @@ class Metrics:
         #: subscriptions, and distinct ones among them
         self.subscriptions: Callable[[], tuple[int, int]] = lambda: (0, 0)
         self.registry.register(_Live(self))
+        self.registry.register(_Stored(self, store))
+        for counted in (polls.seconds, polls.failures):
+            self.registry.register(counted)
+        ProcessCollector(registry=self.registry)
+
+    def add_deliveries(self, deliveries: Deliveries, receivers: Iterable[str]) -> None:
+        """Count these too."""
+        self.receivers = frozenset(receivers)
+        deliveries.begin(self.receivers)
+        for counted in (deliveries.ended, deliveries.failures):
+            self.registry.register(counted)
 
     def count(self, outcome: Outcome) -> None:
         """Count an operation."""
@@ -82,16 +149,49 @@ class Metrics:
                 self.count(measured.outcome)
                 self.seconds.labels(measured.outcome).observe(perf_counter() - start)
 
-    def page(self, accept: str | None) -> tuple[bytes, str]:
-        """All of it as text, and the content type, in the format that the scraper prefers."""
+    async def page(self, accept: str | None) -> tuple[bytes, str]:
+        """All of it as text, and the content type, in the format that the scraper prefers. Without what the store holds
+        where that does not answer."""
+        self.figures = await self._read()
         encode, content_type = exposition.choose_encoder(accept or "")
         return encode(self.registry), content_type
+
+    async def _read(self) -> Figures | None:
+        try:
+            async with asyncio.timeout(_STORE_WITHIN):
+                return await read_figures(self._store)
+        except Exception as error:
+            if not is_failure(error):
+                raise
+            log.warning(f"the store cannot be counted: {reason(error)}", extra={"action": "metrics_incomplete"})
+            return None
 
 
 class Measured:
     """One operation while it runs; what ends without a word was canceled. None: it is not counted here."""
 
     outcome: Outcome | None = Outcome.CANCELED
+
+
+class _Stored(Collector):
+    """The store, as it was when the page was asked for."""
+
+    def __init__(self, metrics: Metrics, store: Store) -> None:
+        self._metrics, self._writing = metrics, store.writing
+
+    def collect(self) -> Iterable[Metric]:
+        figures = self._metrics.figures
+        yield GaugeMetricFamily("connectory_store_up", "Whether the store could be read.", value=figures is not None)
+        yield CounterMetricFamily(
+            "connectory_store_write_failures", "Transactions that the store has not taken.", self._writing.failures
+        )
+        yield GaugeMetricFamily(
+            "connectory_store_write_waiting_seconds",
+            "How long a transaction has been waiting for the lock of the store.",
+            self._writing.waited,
+        )
+        if figures is not None:
+            yield from families(figures, self._metrics.receivers)
 
 
 class _Live(Collector):

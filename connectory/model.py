@@ -266,6 +266,7 @@ class ActionFailureCode(DescribedEnum):
     UPSTREAM_REJECTED = "The upstream refused it."
     UPSTREAM_UNAVAILABLE = "The upstream cannot be asked now; see retryAfterSeconds."
     NO_EFFECT = "The upstream accepted it, and nothing happened."
+    STORE_UNAVAILABLE = "The store cannot be written now; what was asked for is not done."
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,8 @@ class Prepared:
     operation: Operation
     document: DocumentNode
     type: OperationType
+    #: None where its author gave it none
+    name: str | None
     #: the variable that says nothing but where a subscription begins; None where there is no such one
     cursor_variable: str | None
     #: names of the variables that the operation takes
@@ -60,7 +62,8 @@ def prepare(schema: Schema, operation: Operation) -> Prepared:
     chosen = _chosen(document.node, operation.name)
     names = frozenset(defined.variable.name.value for defined in chosen.variable_definitions or ())
     cursor = _cursor_variable(document.node, chosen) if chosen.operation is OperationType.SUBSCRIPTION else None
-    return Prepared(operation, document.node, chosen.operation, cursor, names)
+    name = None if chosen.name is None else chosen.name.value
+    return Prepared(operation, document.node, chosen.operation, name, cursor, names)
 
 
 def _chosen(document: DocumentNode, name: str | None) -> OperationDefinitionNode:

@@ -15,6 +15,8 @@ from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.log import server_logger
 
+from connectory.telling import PROBES, TOLD
+
 #: Seconds that open requests have to finish once we are asked to stop.
 _LAST_REQUESTS = 1.0
 #: Seconds from the signal until we are gone, whatever hangs.
@@ -31,22 +33,32 @@ class CannotListen(Exception):
 
 
 class AccessLogger(AbstractAccessLogger):
-    """One line per request: method, path, status, bytes and milliseconds; no query, no header, no body."""
+    """One line per request: client, method, path, status, bytes, milliseconds, and what a handler knows (``TOLD``).
+
+    No query, no body, and of the headers what was refused alone. Nothing of probes and scrapes that went well.
+    """
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         path = request.rel_url.raw_path
+        if path in PROBES and response.status < 400:
+            return
+        told = request.get(TOLD, {})
+        outcome = told.get("outcome")
         self.logger.info(
-            "%s %s %d",
+            "%s %s %d%s",
             request.method,
             path,
             response.status,
+            f" {outcome}" if outcome else "",
             extra={
                 "action": "http.request",
+                "client": request.remote,
                 "method": request.method,
                 "path": path,
                 "status": response.status,
                 "bytes": response.body_length,
                 "ms": round(time * 1000, 1),
+                **told,
             },
         )
 

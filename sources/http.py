@@ -159,9 +159,9 @@ class HttpClient:
                 f"{what}: no complete answer within {self._timeout:g} s", code=SystemErrorCode.TIMEOUT
             ) from None
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError) as error:
-            raise SourceUnreachable(f"{what}: TLS refused: {_reason(error)}", code=SystemErrorCode.TLS) from None
+            raise SourceUnreachable(f"{what}: TLS refused: {reason(error)}", code=SystemErrorCode.TLS) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise SourceUnreachable(f"{what}: {_reason(error)}") from None
+            raise SourceUnreachable(f"{what}: {reason(error)}") from None
         try:
             decoded = await decode(raw, each if 200 <= status < 300 else None)
         except ValueError:
@@ -361,7 +361,7 @@ def _said_by_the_system(error: OSError) -> str:
     return os.strerror(error.errno)
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """What went wrong, without URLs that might carry a secret."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return f"the name {error.host} does not resolve"

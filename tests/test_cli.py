@@ -53,7 +53,7 @@ class Running:
     async def says(self, pattern: str) -> re.Match[str]:
         async def look() -> re.Match[str] | None:
             assert self.process.returncode is None, self.err
-            return re.search(pattern, self.out)
+            return re.search(pattern, self.out) or re.search(pattern, self.err)
 
         found = await until(look, within=30)
         assert found is not None

@@ -162,6 +162,15 @@ def test_dependencies_wait_for_more_than_a_start(path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(("path", "name"), SERVICES)
+def test_memory_is_limited(path: Path, name: str) -> None:
+    assert re.fullmatch(r"(\$\{\w+:-)?\d+[mg]\}?", compose(path)["services"][name]["mem_limit"])
+
+
+def test_the_file_of_secrets_is_never_committed() -> None:
+    assert "/docker/.env" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize(("path", "name"), SERVICES)
 def test_ports_are_published_on_this_machine_only(path: Path, name: str) -> None:
     for port in compose(path)["services"][name].get("ports", []):
         assert str(port).startswith("127.0.0.1:"), port
@@ -207,7 +216,10 @@ def test_the_configuration_asks_for_what_compose_passes_on() -> None:
     tomllib.loads(text)
     wanted = set(re.findall(r'"\$\{(\w+)\}"', text))
     assert wanted
-    assert wanted <= set(compose(DOCKER / "compose.yaml")["services"]["gateway"]["environment"])
+    for name in ("gateway", "migrate"):
+        service = compose(DOCKER / "compose.yaml")["services"][name]
+        assert service["env_file"] == ".env", "whatever the file asks for, in one place"
+        assert not wanted & set(service["environment"]), "what one system needs must not be demanded of all"
     load(DOCKER / "connectory.toml", environ=dict.fromkeys(wanted, "given"), overrides=[IN_A_CONTAINER])
     for line in text.splitlines():
         if SECRET.search(line.split("=")[0]) and "=" in line and not line.startswith("#"):

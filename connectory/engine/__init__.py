@@ -18,13 +18,16 @@ from connectory.engine.neighbours import PATIENCE, RENEWAL, Neighbours
 from connectory.engine.poller import STOPPING, Poller
 from connectory.engine.retention import Retention
 from connectory.engine.watches import Watches
+from connectory.metrics import Polls
 from connectory.model import ActionFailureCode, ActionRefusal
 from connectory.settings import RetentionSettings
 from connectory.store import Store
 from connectory.store.notices import acknowledge
 from connectory.store.registration import register_systems
 from connectory.store.tail import Tail
+from connectory.store.transactions import whole
 from connectory.store.wire import Wire
+from connectory.store.writing import is_failure, reason
 
 __all__ = ["ConfiguredSystem", "Engine"]
 
@@ -62,9 +65,12 @@ class Engine:
         self.watches = Watches({system.name for system in systems}, ticks)
         self._store, self._clock = store, clock
         self._systems = systems
+        #: counted for whoever watches over us
+        self.polls = Polls()
         chance = chance or Random()
         self.pollers = {
-            system.name: Poller(store, system, self.bus, self.watches, clock=clock, chance=chance) for system in systems
+            system.name: Poller(store, system, self.bus, self.watches, self.polls, clock=clock, chance=chance)
+            for system in systems
         }
         self._neighbours = Neighbours(
             self.wire, self.watches, self.pollers, name=uuid4().hex, renewal=renewal, patience=patience
@@ -106,10 +112,21 @@ class Engine:
 
     async def acknowledge(self, notice: str, by: str) -> ActionRefusal | None:
         """Note that ``by`` has seen to a notice; whoever was first stays. Part of the port that resolvers call."""
-        async with self._store.write() as connection:
-            if await acknowledge(connection, notice, by, self._clock()):
-                return None
+        try:
+            known = await whole(self._acknowledge(notice, by))
+        except Exception as error:
+            if not is_failure(error):
+                raise
+            said = f"The store cannot be written now: {reason(error)}."
+            _log.error(f"a notice cannot be acknowledged: {reason(error)}", extra={"action": "acknowledge_failed"})
+            return ActionRefusal(ActionFailureCode.STORE_UNAVAILABLE, said)
+        if known:
+            return None
         return ActionRefusal(ActionFailureCode.NOT_FOUND, f"There is no notice with the id {notice!r}.")
+
+    async def _acknowledge(self, notice: str, by: str) -> bool:
+        async with self._store.write(hurried=True) as connection:
+            return await acknowledge(connection, notice, by, self._clock())
 
     async def stop(self) -> None:
         """End all work within five seconds. A commit that has begun is finished or rolled back as a whole."""

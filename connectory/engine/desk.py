@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Coroutine, Sequence, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from connectory.store import Store
 from connectory.store.identity import SYSTEM, global_id
 from connectory.store.records import DOWN
 from connectory.store.transactions import whole
+from connectory.store.writing import is_failure, reason
 
 _log = logging.getLogger(__name__)
 
@@ -172,4 +174,9 @@ class Desk:
         return self.now() + timedelta(seconds=backoff(failures, self.system.pace, self._chance))
 
     def say_exception(self, sentence: str, action: str) -> None:
-        _log.exception(f"{self.system.name}: {sentence}", extra={"action": action, "system": self.system.name})
+        """What is being handled now; of a store that fails what it says is enough."""
+        error, extra = sys.exception(), {"action": action, "system": self.system.name}
+        if error is not None and is_failure(error):
+            _log.error(f"{self.system.name}: {sentence}: {reason(error)}", extra=extra)
+        else:
+            _log.exception(f"{self.system.name}: {sentence}", extra=extra)

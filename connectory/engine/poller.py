@@ -16,12 +16,17 @@ from connectory.engine.judgement import told
 from connectory.engine.pace import after_answer, after_failure
 from connectory.engine.trouble import lies_in_the_facts, problem_of
 from connectory.engine.watches import Watches
+from connectory.metrics import Polls
 from connectory.model import ActionFailureCode, ActionRefusal, Known, Observation, Problem, SystemErrorCode
 from connectory.store import Store
 from connectory.store.records import DOWN
+from connectory.store.writing import is_failure, reason
 from sources.base import Source, SourceError
 
 _log = logging.getLogger(__name__)
+
+#: Seconds between looks at the store while somebody waits for a poll.
+_GLANCE = 0.25
 
 Waiter = asyncio.Future[ActionRefusal | None]
 
@@ -35,6 +40,7 @@ class Poller:
         system: ConfiguredSystem,
         bus: Bus,
         watches: Watches,
+        polls: Polls,
         *,
         clock: Callable[[], datetime],
         chance: Random,
@@ -43,6 +49,8 @@ class Poller:
         #: what ``refresh`` answers when another process polls the system
         self.elsewhere = _refusal(f"another gateway polls {system.name}; ask that one")
         self._source: Source = system.kind.open(system.settings)
+        self._writing, self._polls = store.writing, polls
+        polls.seconds.labels(system.name)
         self._desk = Desk(store, system, bus, clock=clock, chance=chance)
         self._background = Background(self._desk, self._source)
         self._watches, self._chance = watches, chance
@@ -69,9 +77,10 @@ class Poller:
                         f"{self.system.name}: another process has polled it meanwhile; the poll will be made again",
                         extra={"action": "poll_overtaken", "system": self.system.name},
                     )
-                except Exception:
+                except Exception as error:
                     self._desk.forget()
                     self._desk.say_exception("the poll could not be stored; it will be made again", "store_failed")
+                    outcome = _not_stored(self.system.name, reason(error) if is_failure(error) else None)
                 finally:
                     _answer(waiting, outcome)
                 await self._idle(wait)
@@ -88,7 +97,8 @@ class Poller:
     async def refresh(self) -> ActionRefusal | None:
         """Poll now: a back-off and an authentication hold are skipped, a Retry-After never.
 
-        Answers once a poll that began after the call is done or failed: with None, or with why there was none.
+        Answers once a poll that began after the call is done or failed: with None, or with why there was none. It does
+        not wait for a store that somebody else keeps from being written.
         """
         if self._is_closed:
             return STOPPING
@@ -98,7 +108,10 @@ class Poller:
         waiter: Waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         self.stir()
-        return await waiter
+        while not (await asyncio.wait([waiter], timeout=_GLANCE))[0]:
+            if self._writing.is_stuck:
+                return _not_stored(self.system.name, self._writing.problem())
+        return waiter.result()
 
     @property
     def is_here(self) -> bool:
@@ -116,7 +129,8 @@ class Poller:
         known, started = self._desk.known, self._desk.now()
         assert known is not None
         try:
-            observation = await self._source.poll(known)
+            with self._polls.seconds.labels(self.system.name).time():
+                observation = await self._source.poll(known)
         except SourceError as error:
             await self._failed(problem_of(error), started)
         except Exception as error:
@@ -162,6 +176,7 @@ class Poller:
 
     async def _failed(self, problem: Problem, started: datetime) -> None:
         before, now = self._desk.state, self._desk.now()
+        self._polls.failures.labels(self.system.name, problem.code.name).inc()
         self._desk.heed([problem])
         after = after_failure(before, problem, started=started, now=now, pace=self.system.pace, chance=self._chance)
         await self._desk.commit_without_memory(lambda commit: commit.failure(before, after))
@@ -230,6 +245,11 @@ class Poller:
 
 def _refusal(message: str, seconds: float | None = None) -> ActionRefusal:
     return ActionRefusal(ActionFailureCode.UPSTREAM_UNAVAILABLE, f"{message}.", retry_after_seconds=seconds)
+
+
+def _not_stored(system: str, why: str | None) -> ActionRefusal:
+    said = f"What {system} says cannot be stored" + (f": {why}." if why else ".")
+    return ActionRefusal(ActionFailureCode.STORE_UNAVAILABLE, said)
 
 
 #: what ``refresh`` answers while the gateway ends

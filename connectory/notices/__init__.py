@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from random import Random
 
 from connectory.bus import Bus
+from connectory.metrics import Deliveries
 from connectory.notices.deliverer import Backoff, Deliverer
 from connectory.notices.notifier import Notifier
 from connectory.notices.settings import ReceiverSettings
@@ -45,6 +46,8 @@ class Notices:
         self._store, self._bus, self._receivers, self._clock = store, bus, receivers, clock
         self._chance, self._backoff = chance or Random(), backoff
         self._notifier = Notifier(store, receivers, clock=clock, chance=self._chance)
+        #: counted for whoever watches over us
+        self.deliveries = Deliveries()
         self._deliverers: list[Deliverer] = []
         self._tasks: list[asyncio.Task[None]] = []
         #: of the lease; None while another gateway has it
@@ -95,7 +98,7 @@ class Notices:
             said = f"{unknown} notices wait for receivers that are no longer configured; they are given up"
             _log.warning(said, extra={"action": "deliveries_orphaned"})
         self._deliverers = [
-            Deliverer(self._store, each, clock=self._clock, chance=self._chance, backoff=self._backoff)
+            Deliverer(self._store, each, self.deliveries, clock=self._clock, chance=self._chance, backoff=self._backoff)
             for each in self._receivers
         ]
         self._tasks = [asyncio.create_task(each.run(), name="deliver") for each in self._deliverers]

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
+from connectory.metrics import Deliveries
 from connectory.notices.sending import Outcome, Sender
 from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
@@ -41,13 +42,14 @@ class Deliverer:
         self,
         store: Store,
         settings: ReceiverSettings,
+        counted: Deliveries,
         *,
         clock: Callable[[], datetime],
         chance: Random,
         backoff: Backoff,
     ) -> None:
         self._store, self._settings, self._clock, self._chance = store, settings, clock, chance
-        self._backoff = backoff
+        self._backoff, self._counted = backoff, counted
         self._sender = Sender(settings)
         self._more = asyncio.Event()
         self._fails = False
@@ -143,9 +145,13 @@ class Deliverer:
         return {"next_attempt_at": max(again_at, now + asked), "last_error": outcome.error}
 
     def _say(self, delivery: Any, outcome: Outcome, attempts: int, *, is_dead: bool) -> None:
-        """The first failure, the end, and what is given up; not each attempt."""
+        """Counted is each attempt; told are the first failure, the end, and what is given up."""
         name = self._settings.name
         extra = {"receiver": name, "delivery": delivery.id, "attempts": attempts}
+        if outcome.error is not None:
+            self._counted.failures.labels(name).inc()
+        if is_dead or outcome.error is None:
+            self._counted.ended.labels(name, "dead" if is_dead else "delivered").inc()
         if is_dead:
             _log.error(f"a notice for {name} is given up: {outcome.error}", extra={"action": "delivery_dead", **extra})
         elif outcome.error is not None and attempts == 1:

@@ -10,7 +10,7 @@ import aiohttp
 from connectory.log import Redaction
 from connectory.notices.payload import signed, slack
 from connectory.notices.settings import ReceiverSettings
-from sources.http import retry_after
+from sources.http import reason, retry_after
 
 #: Refusals that may get better without us: credentials and addresses are mended, conflicts and limits pass.
 _MAY_GET_BETTER = frozenset({401, 403, 404, 408, 409, 421, 423, 425, 429})
@@ -65,7 +65,7 @@ class Sender:
             return Outcome(f"No answer within {self._settings.timeout:g} seconds.")
         # ValueError: a host that no name can be, as in http://a..b
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Outcome(self._redact(f"{type(error).__name__}: {error}")[:_LONGEST])
+            return Outcome(self._redact(_sentence(reason(error)))[:_LONGEST])
 
     def _message(self, delivery: Any) -> tuple[bytes, dict[str, str]]:
         headers = {"Content-Type": "application/json", "User-Agent": "connectory"}
@@ -85,6 +85,10 @@ class Sender:
         final = 400 <= status < 500 and status not in _MAY_GET_BETTER
         told = " ".join(self._redact(said or response.reason or "").split())[:_LONGEST]
         return Outcome(f"HTTP {status}: {told}".rstrip(": "), final, retry_after(response.headers))
+
+
+def _sentence(said: str) -> str:
+    return f"{said[:1].upper()}{said[1:]}."
 
 
 def _secret(settings: ReceiverSettings) -> str:

@@ -17,9 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from connectory.store import migration
+from connectory.store.writing import Writing, reason
 
 #: Seconds to wait for a lock or a connection.
 _PATIENCE = 30
+#: The same where somebody waits for an answer.
+_SHORT_PATIENCE = 5.0
 #: Snapshots that may be open at once.
 _READERS = 8
 
@@ -39,18 +42,23 @@ class StoreTooNew(StoreError):
 class Store:
     """What the gateway remembers, at ``url``: ``sqlite:///FILE`` or ``postgresql://USER@HOST/DATABASE``.
 
-    Raises StoreError for any other URL.
+    ``short_patience``: seconds for which whoever waits for an answer waits for the store. Raises StoreError for any
+    other URL.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, short_patience: float = _SHORT_PATIENCE) -> None:
         self.url = _driver_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.leases = _Leases(None if self.is_sqlite else self.url)
+        #: how the writes of this process fare
+        self.writing = Writing(short_patience)
         if self.is_sqlite:
             self._writer = _sqlite_engine(self.url, begin="BEGIN IMMEDIATE", size=1)
+            self._hurried = _sqlite_engine(self.url, begin="BEGIN IMMEDIATE", size=2, patience=short_patience)
             self._reader = _sqlite_engine(self.url, begin="BEGIN", size=_READERS)
         else:
             self._writer = _postgres_engine(self.url, size=4)
+            self._hurried = _postgres_engine(self.url, size=2, patience=short_patience)
             self._reader = _postgres_engine(self.url, size=_READERS, isolation_level="REPEATABLE READ")
 
     def __str__(self) -> str:
@@ -64,7 +72,7 @@ class Store:
             async with self._writer.connect() as connection:
                 await connection.execute(text("SELECT 1"))
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise StoreUnreachable(f"store {self}: {_reason(error)}") from error
+            raise StoreUnreachable(f"store {self}: {reason(error)}") from error
 
     async def upgrade(self) -> None:
         """Bring the tables to this version. Several processes may try at once. Raises StoreTooNew."""
@@ -99,12 +107,13 @@ class Store:
             async with self.read() as connection:
                 found = await connection.run_sync(migration.current)
         except (DBAPIError, OSError, TimeoutError) as error:
-            return [f"the store does not answer: {_reason(error)}"]
+            return [f"the store does not answer: {reason(error)}"]
         if found != migration.head():
             return [
                 f"the store is at revision {found}, this version needs {migration.head()}: run connectory db upgrade"
             ]
-        return []
+        problem = self.writing.problem()
+        return [problem] if problem else []
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -113,10 +122,18 @@ class Store:
             yield connection
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """A connection within one transaction: committed at the end, rolled back on any exception."""
-        async with self._writer.begin() as connection:
-            yield connection
+    async def write(self, *, hurried: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A connection within one transaction: committed at the end, rolled back on any exception.
+
+        ``hurried``: somebody waits for the answer and would rather hear that it failed than wait longer.
+        """
+        engine = self._hurried if hurried else self._writer
+        with self.writing.attempt() as attempt:
+            async with engine.connect() as connection:
+                self.writing.waits(attempt)
+                async with connection.begin():
+                    attempt.waits_since = None
+                    yield connection
 
     async def checkpoint(self) -> None:
         """SQLite: carry the write-ahead log over into the file now, beside whoever writes, lest a commit has to do it
@@ -127,6 +144,7 @@ class Store:
     async def close(self) -> None:
         await self.leases.close()
         await self._writer.dispose()
+        await self._hurried.dispose()
         await self._reader.dispose()
 
 
@@ -214,21 +232,21 @@ def _driver_url(url: str) -> URL:
     raise StoreError(f"the store cannot be a {backend} database; use sqlite:///FILE or postgresql://USER@HOST/DATABASE")
 
 
-def _postgres_engine(url: URL, *, size: int, **more: Any) -> AsyncEngine:
+def _postgres_engine(url: URL, *, size: int, patience: float = _PATIENCE, **more: Any) -> AsyncEngine:
     # a plan that was made when the tables were empty would be kept long after they are full
     settings = {"plan_cache_mode": "force_custom_plan"}
-    connect = {"server_settings": settings, "command_timeout": _PATIENCE, "timeout": _PATIENCE}
+    connect = {"server_settings": settings, "command_timeout": patience, "timeout": patience}
     return create_async_engine(url, pool_size=size, pool_pre_ping=True, connect_args=connect, **more)
 
 
-def _sqlite_engine(url: URL, *, begin: str, size: int) -> AsyncEngine:
+def _sqlite_engine(url: URL, *, begin: str, size: int, patience: float = _PATIENCE) -> AsyncEngine:
     engine = create_async_engine(
         url,
         poolclass=AsyncAdaptedQueuePool,
         pool_size=size,
         max_overflow=0,
-        pool_timeout=_PATIENCE,
-        connect_args={"timeout": _PATIENCE, "isolation_level": None},
+        pool_timeout=patience,
+        connect_args={"timeout": patience, "isolation_level": None},
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -272,8 +290,3 @@ def _set_pragmas(connection: Any) -> None:
 def _lock_key(name: str) -> int:
     """A 64-bit key for PostgreSQL's advisory locks."""
     return int.from_bytes(hashlib.blake2b(f"connectory:{name}".encode(), digest_size=8).digest(), "big", signed=True)
-
-
-def _reason(error: BaseException) -> str:
-    original = getattr(error, "orig", None) or error
-    return str(original).strip().splitlines()[0] if str(original).strip() else type(original).__name__

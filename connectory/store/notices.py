@@ -243,31 +243,32 @@ async def acknowledge(connection: AsyncConnection, notice: str, by: str, now: da
 
 # ---- queues
 
-_WAITING = and_(DELIVERIES.c.delivered_at.is_(None), DELIVERIES.c.dead_at.is_(None))
+#: neither delivered nor given up
+WAITING = and_(DELIVERIES.c.delivered_at.is_(None), DELIVERIES.c.dead_at.is_(None))
 
 
 async def next_delivery(connection: AsyncConnection, receiver: str) -> Any:
     """The oldest that waits; None when there is none."""
     d = DELIVERIES.c
-    waiting = select(DELIVERIES).where(d.receiver == receiver, _WAITING).order_by(d.sequence).limit(1)
+    waiting = select(DELIVERIES).where(d.receiver == receiver, WAITING).order_by(d.sequence).limit(1)
     return (await connection.execute(waiting)).first()
 
 
 async def begin_attempt(connection: AsyncConnection, delivery: Any, next_attempt_at: datetime) -> bool:
     """Count an attempt before it is made. False: somebody else has begun one meanwhile, or has come to an end."""
     d = DELIVERIES.c
-    same = and_(d.id == delivery.id, d.attempts == delivery.attempts, _WAITING)
+    same = and_(d.id == delivery.id, d.attempts == delivery.attempts, WAITING)
     values = {"attempts": delivery.attempts + 1, "next_attempt_at": next_attempt_at}
     return bool((await connection.execute(update(DELIVERIES).where(same).values(**values))).rowcount)
 
 
 async def end_attempt(connection: AsyncConnection, delivery_id: str, outcome: Mapping[str, Any]) -> None:
     """``outcome``: delivered_at; or last_error with next_attempt_at or dead_at."""
-    await connection.execute(update(DELIVERIES).where(DELIVERIES.c.id == delivery_id, _WAITING).values(**outcome))
+    await connection.execute(update(DELIVERIES).where(DELIVERIES.c.id == delivery_id, WAITING).values(**outcome))
 
 
 async def give_up_unknown(connection: AsyncConnection, receivers: Sequence[str], now: datetime) -> int:
     """What waits for receivers other than these is dead. Returns how many."""
-    unknown = and_(_WAITING, DELIVERIES.c.receiver.not_in(receivers))
+    unknown = and_(WAITING, DELIVERIES.c.receiver.not_in(receivers))
     values = {"dead_at": now, "last_error": "The receiver is no longer configured."}
     return int((await connection.execute(update(DELIVERIES).where(unknown).values(**values))).rowcount)

@@ -72,17 +72,47 @@ async def test_every_answer_forbids_sniffing_and_hides_the_version(client: Clien
 
 async def test_the_access_log_tells_the_path_and_no_query(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="connectory.access"):
-        async with client.session.get(f"{client.url}/graphql?query={{hello}}", headers={"Authorization": "x"}):
+        query = "query=query Mine{hello} query Other{hello}&operationName=Mine"
+        for path in ("/healthz", "/readyz", "/metrics", f"/graphql?{query}"):
+            async with client.session.get(client.url + path, headers={"Authorization": "x"}):
+                pass
+
+        async def logged() -> list[logging.LogRecord]:
+            return [record for record in caplog.records if record.name == "connectory.access"]
+
+        (record,) = await until(logged)
+    assert record.getMessage() == "GET /graphql 200 ok"
+    assert (record.client, record.operation, record.outcome) == ("127.0.0.1", "Mine", "ok")  # type: ignore[attr-defined]
+    assert (record.action, record.method, record.path, record.status) == (  # type: ignore[attr-defined]
+        "http.request", "GET", "/graphql", 200,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("asks", "line", "told"),
+    [
+        ({"json": {"query": "{ no }"}}, "POST /graphql 200 rejected", ("outcome", "rejected")),
+        ({"headers": {"Host": "evil.example.com"}}, "POST /graphql 403", ("refused_host", "evil.example.com")),
+        (
+            {"headers": {"Origin": "https://evil.example"}},
+            "POST /graphql 403",
+            ("refused_origin", "https://evil.example"),
+        ),
+    ],
+)
+async def test_the_access_log_tells_what_was_refused(
+    client: Client, caplog: pytest.LogCaptureFixture, asks: Any, line: str, told: tuple[str, str]
+) -> None:
+    with caplog.at_level(logging.INFO, logger="connectory.access"):
+        async with client.session.post(f"{client.url}/graphql", **asks):
             pass
 
         async def logged() -> list[logging.LogRecord]:
             return [record for record in caplog.records if record.name == "connectory.access"]
 
         (record,) = await until(logged)
-    assert record.getMessage() == "GET /graphql 200"
-    assert (record.action, record.method, record.path, record.status) == (  # type: ignore[attr-defined]
-        "http.request", "GET", "/graphql", 200,
-    )  # fmt: skip
+    name, word = told
+    assert (record.getMessage(), getattr(record, name)) == (line, word)
 
 
 async def test_the_real_schema_is_served_over_an_empty_store(sqlite_url: str) -> None:
