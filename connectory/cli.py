@@ -25,17 +25,21 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-db = typer.Typer(name="db", help="The store.", no_args_is_help=True)
+db = typer.Typer(name="db", help="Look after the store: upgrade.", no_args_is_help=True)
 app.add_typer(db)
 
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="TOML file; default: CONNECTORY_CONFIG, else ./connectory.toml."),
 ]
-HostOption = Annotated[str | None, typer.Option("--host", metavar="H", help="Address to listen at.")]
+_HOST, _PORT = "Address to listen at", "Port to listen at; 0 takes a free one"
+_CONFIGURED = "default: the configuration's, else"
+HostOption = Annotated[str | None, typer.Option("--host", metavar="H", help=f"{_HOST}; {_CONFIGURED} 127.0.0.1.")]
 PortOption = Annotated[
-    int | None, typer.Option("--port", metavar="P", min=0, max=65535, help="Port to listen at; 0 takes a free one.")
+    int | None, typer.Option("--port", metavar="P", min=0, max=65535, help=f"{_PORT}; {_CONFIGURED} 8000.")
 ]
+SimulatorHostOption = Annotated[str, typer.Option("--host", metavar="H", help=f"{_HOST}.")]
+SimulatorPortOption = Annotated[int, typer.Option("--port", metavar="P", min=0, max=65535, help=f"{_PORT}.")]
 SpeedOption = Annotated[
     float, typer.Option("--speed", metavar="X", min=0.001, max=1e6, help="How much faster simulated time runs.")
 ]
@@ -95,9 +99,12 @@ def check_command(config: ConfigOption = None) -> None:
 
 @app.command()
 def simulate(
-    kind: Annotated[str, typer.Argument(help="onyx, elastic, …")],
-    host: HostOption = None,
-    port: PortOption = None,
+    kind: Annotated[
+        str,
+        typer.Argument(metavar="KIND", help="elastic, feldera, lucidworks, onyx, zensearch, or one that you added."),
+    ],
+    host: SimulatorHostOption = "127.0.0.1",
+    port: SimulatorPortOption = 0,
     speed: SpeedOption = 1.0,
     seed: SeedOption = 0,
 ) -> None:
@@ -108,9 +115,7 @@ def simulate(
         _fail(f'there is no simulator of "{kind}"; valid: {", ".join(kinds) or "none"}')
 
     async def main() -> None:
-        async with simulators.simulating(
-            kinds[kind], host=host or "127.0.0.1", port=port or 0, speed=speed, seed=seed
-        ) as url:
+        async with simulators.simulating(kinds[kind], host=host, port=port, speed=speed, seed=seed) as url:
             entry = simulators.snippet(simulators.system(kinds[kind], url))
             typer.echo(f"A simulated {kind} is at {url}; Ctrl-C ends it. This opens it:\n\n{entry}\n")
             await forever()
@@ -138,7 +143,10 @@ def upgrade(config: ConfigOption = None) -> None:
 @app.callback()
 def common(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=lambda wanted: _print_version(wanted), help="Print it.")
+        bool,
+        typer.Option(
+            "--version", metavar="", is_eager=True, callback=lambda wanted: _print_version(wanted), help="Print it."
+        ),
     ] = False,
 ) -> None:
     pass
@@ -176,7 +184,9 @@ def _explained() -> Iterator[None]:
         yield
     except ConfigError as error:
         _fail(*error.problems)
-    except (CannotListen, StoreError) as error:
+    except CannotListen as error:
+        _fail(f"{error}; --port and --host name another place")
+    except StoreError as error:
         _fail(str(error))
 
 

@@ -1,8 +1,10 @@
 """``connectory demo``: a simulator of every kind that has one, and the gateway over them, in one process."""
 
+import fcntl
+import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from connectory.gateway import gateway
 #: Seconds between polls: a demo should move while one looks.
 POLL_INTERVAL = 2.0
 LIVE_INTERVAL = 1.0
+#: What the folder of a demo begins with, and the file in it that is locked for as long as the demo runs.
+FOLDER, LOCK = "connectory-demo-", "running.lock"
 EXAMPLE = (
     "{ systems { name health totalConnectors } connectors(first: 5) { nodes { name source status docsIndexed } } }"
 )
@@ -46,8 +50,21 @@ class Demo:
                 f"""    -d '{{"query": "{EXAMPLE}"}}'""",
                 "",
                 "Ctrl-C ends it.",
+                "",
             ]
         )
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder that goes away at the end; those of demos that were killed go too."""
+    for left in Path(tempfile.gettempdir()).glob(f"{FOLDER}*/{LOCK}"):
+        with suppress(OSError), left.open("w") as lock:  # it is somebody else's, or its demo runs
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left.parent, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=FOLDER) as name, (Path(name) / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield Path(name)
 
 
 @asynccontextmanager
@@ -62,7 +79,7 @@ async def demo(
     Raises ConfigError, CannotListen and StoreError.
     """
     async with AsyncExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="connectory-demo-"))
+        kept = stack.enter_context(folder())
         urls: dict[str, str] = {}
         systems = []
         for name, kind in simulators.simulated_kinds().items():
@@ -71,7 +88,7 @@ async def demo(
         document = {
             # the data is invented: whoever is let in by another bind address may read it
             "server": {"allow_anonymous": True},
-            "store": {"url": f"sqlite:///{Path(folder) / 'demo.db'}"},
+            "store": {"url": f"sqlite:///{kept / 'demo.db'}"},
             "engine": {"poll_interval": POLL_INTERVAL, "live_interval": LIVE_INTERVAL},
             "systems": systems,
         }

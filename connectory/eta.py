@@ -96,4 +96,4 @@ def _age(course: Course, now: datetime) -> float:
 
 def _estimate(seconds: float, basis: EtaBasis, usual: float | None = None) -> Estimate:
     longest = _LONGEST if usual is None else min(_LONGEST, _UNLIKE * usual)
-    return Estimate(seconds, basis) if 0 < seconds <= longest else NO_ESTIMATE
+    return Estimate(round(seconds, 1) or 0.1, basis) if 0 < seconds <= longest else NO_ESTIMATE

@@ -75,7 +75,8 @@ def configure(json: bool | None = None, secrets: Iterable[str] = ()) -> None:
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
+        # what stands beside the sentence is for programs: people have the sentence
+        *([structlog.stdlib.ExtraAdder()] if json else []),
         structlog.processors.TimeStamper(fmt="iso" if json else "%H:%M:%S", utc=json),
     ]
     rendering: list[Processor] = (

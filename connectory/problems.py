@@ -54,6 +54,16 @@ class Problems:
         return sentence
 
 
+#: What pydantic says → what is meant to somebody who writes a file.
+_WORDS = {
+    "Input should": "should",
+    "Value should": "should",
+    "a valid tuple": "a list",
+    " after validation": "",
+    " item": " character",
+}
+
+
 def _explain(model: type[BaseModel], kind: str, message: str, where: tuple[int | str, ...]) -> str:
     """One error of pydantic as a sentence that ends with what would be valid."""
     key = str(where[-1]) if where else ""
@@ -65,7 +75,11 @@ def _explain(model: type[BaseModel], kind: str, message: str, where: tuple[int |
     if kind == "missing":
         return f"is missing{valid}"
     said = re.sub(r"^(Value error, |Assertion failed, )", "", message)
-    return said.replace("Input should", "should", 1).replace("a valid tuple", "a list", 1) + valid
+    for theirs, ours in _WORDS.items():
+        said = said.replace(theirs, ours, 1)
+    if where and "SecretStr" in str(getattr(fields.get(str(where[0])), "annotation", "")):
+        said = said.replace(" item", " character")
+    return said + valid
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

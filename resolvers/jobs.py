@@ -10,7 +10,8 @@ from connectory.store.criteria import JOB_SOURCE, JobCriteria, job_criteria
 from connectory.store.identity import JOB, type_of
 from connectory.store.records import ConnectorRecord, JobErrorRecord, JobRecord
 from connectory.store.snapshot import JOB_COLUMNS, Snapshot
-from connectory.store.tables import JOB_ERRORS, JOBS
+from connectory.store.tables import CONNECTORS, JOB_ERRORS, JOBS
+from connectory.store.writes import newest_ended
 from resolvers.context import Context
 from resolvers.errors import BadUserInput
 from resolvers.filters import check_filter
@@ -60,6 +61,20 @@ async def job(ctx: Context, id: str) -> JobRecord | None:
 async def latest_job(ctx: Context, connector: ConnectorRecord) -> JobRecord | None:
     """The newest job that moves content."""
     return None if connector.latest_job_id is None else await job(ctx, connector.latest_job_id)
+
+
+async def last_finished_job(ctx: Context, connector: ConnectorRecord) -> JobRecord | None:
+    """The newest job that moves content and has ended."""
+    snapshot = await ctx.snapshot()
+
+    async def by_connector(ids: list[Any]) -> list[JobRecord | None]:
+        of = CONNECTORS.join(JOBS, _J.id == newest_ended(CONNECTORS.c.id))
+        rows = await snapshot.fetch(select(*JOB_COLUMNS).select_from(of).where(CONNECTORS.c.id.in_(ids)))
+        found = {job.connector_id: job for job in map(snapshot.job, rows)}
+        return [found.get(id) for id in ids]
+
+    record: JobRecord | None = await ctx.loader("last finished job", by_connector).load(connector.id)
+    return record
 
 
 async def jobs(

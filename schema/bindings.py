@@ -4,6 +4,7 @@ Strawberry tells objects apart by ``isinstance`` of its own classes. Ours are re
 ``typename``, so the checks are replaced by reading that name.
 """
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import strawberry
@@ -38,6 +39,7 @@ def bind(schema: strawberry.Schema) -> None:
                     _read_items(type_)
             case GraphQLEnumType():
                 _speed_up(type_)
+                _name_values(type_)
         _drop_null_defaults(type_)
 
 
@@ -67,6 +69,23 @@ def _speed_up(enum: GraphQLEnumType) -> None:
         raise GraphQLError(f"Enum {enum.name} cannot represent {value!r}.")
 
     vars(enum)["coerce_output_value"] = write
+
+
+def _name_values(enum: GraphQLEnumType) -> None:
+    """Whoever gives a value that there is not is told those that there are."""
+    valid = f" Valid: {', '.join(enum.values)}."
+    for reader in ("coerce_input_value", "coerce_input_literal"):
+        vars(enum)[reader] = _naming(getattr(enum, reader), valid)
+
+
+def _naming(read: Callable[..., Any], valid: str) -> Callable[..., Any]:
+    def naming(*given: Any) -> Any:
+        try:
+            return read(*given)
+        except GraphQLError as error:
+            raise GraphQLError(f"{error.message}{valid}", error.nodes) from None
+
+    return naming
 
 
 def _drop_null_defaults(type_: object) -> None:

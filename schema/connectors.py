@@ -49,7 +49,10 @@ class Connector(Node):
         description="The upstream's own word, untouched; null where it has none."
     )
     health: ConnectorHealth = strawberry.field(
-        description="Whether it does its work. FAILING wants a human; 'conditions' and 'errorMessage' say why."
+        description=(
+            "Whether it does its work. FAILING wants a human: 'errorMessage', 'conditions' and the 'errorMessage' of "
+            "'lastFinishedJob' say why, as far as the upstream has told it."
+        )
     )
 
     @resolved(
@@ -104,6 +107,13 @@ class Connector(Node):
     )
     async def latest_job(self: Any, info: Info) -> Any:
         return await jobs.latest_job(info.context, self)
+
+    @resolved(
+        Annotated["Job", strawberry.lazy("schema.jobs")] | None,
+        "Its newest job that moves content and has ended: why the last run failed; null when none is known.",
+    )
+    async def last_finished_job(self: Any, info: Info) -> Any:
+        return await jobs.last_finished_job(info.context, self)
 
     @resolved(
         Annotated["JobConnection", strawberry.lazy("schema.jobs")],

@@ -13,3 +13,8 @@ def resolved(type_: Any, description: str) -> Callable[[Callable[..., Any]], Any
     """
     decorator: Callable[[Callable[..., Any]], Any] = strawberry.field(graphql_type=type_, description=description)
     return decorator
+
+
+def root(type_: Any, description: str) -> Callable[[Callable[..., Any]], Any]:
+    """A field of Query or Mutation: nullable, so that one that fails leaves its siblings' answers standing."""
+    return resolved(type_ | None, f"{description} Null only together with an error.")

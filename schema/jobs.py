@@ -37,9 +37,9 @@ class JobProgress:
         description="Documents or records per second of late; null when the job does not run or too little was seen."
     )
     eta_seconds: float | None = strawberry.field(
-        description="Seconds until the end, estimated; see etaBasis. Null without a basis, while nothing has moved, "
-        "while the system does not answer or the job is stale, and beyond 30 days or, by past runs, ten times what "
-        "they took."
+        description="Seconds until the end, estimated, to a tenth; see etaBasis. Null without a basis, while nothing "
+        "has moved, while the system does not answer or the job is stale, and beyond 30 days or, by past runs, ten "
+        "times what they took."
     )
     eta_basis: EtaBasis = strawberry.field(description="What etaSeconds rests on.")
     past_runs: int | None = strawberry.field(

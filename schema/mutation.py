@@ -6,14 +6,14 @@ import strawberry
 
 from resolvers import actions
 from schema.actions import AcknowledgeNoticeResult, RefreshSystemResult
-from schema.fields import resolved
+from schema.fields import root
 from schema.info import Info
 
 
 @strawberry.type(description="What may be done. Expected failures are answers, of type ActionFailed.")
 class Mutation:
-    @resolved(
-        RefreshSystemResult | None,
+    @root(
+        RefreshSystemResult,
         "Ask for a fresh poll of one system now. Needs the role OPERATOR. Skips a back-off and a hold for refused "
         "credentials, never a Retry-After.",
     )
@@ -24,8 +24,8 @@ class Mutation:
     ) -> Any:
         return await actions.refresh_system(info.context, name)
 
-    @resolved(
-        AcknowledgeNoticeResult | None,
+    @root(
+        AcknowledgeNoticeResult,
         "Say that you see to a notice, so that others need not. Needs the role OPERATOR. Whoever was first stays.",
     )
     async def acknowledge_notice(

@@ -19,7 +19,7 @@ from schema.arguments import (
 )
 from schema.connectors import Connector, ConnectorConnection
 from schema.events import EventConnection
-from schema.fields import resolved
+from schema.fields import resolved, root
 from schema.info import Info
 from schema.jobs import Job, JobConnection
 from schema.lists import After, Before, First, Last, Offset
@@ -42,7 +42,8 @@ class Query:
 
     @resolved(
         list[Node | None] | None,
-        "Whatever has these ids, in the order asked; null in the place of an id that nothing has.",
+        "Whatever has these ids, in the order asked; null in the place of an id that nothing has. The list itself is "
+        "null only together with an error.",
     )
     async def nodes(
         self,
@@ -51,11 +52,11 @@ class Query:
     ) -> Any:
         return await nodes.nodes(info.context, list(ids))
 
-    @resolved(Viewer | None, "Who is asking, and what that role may do.")
+    @root(Viewer, "Who is asking, and what that role may do.")
     def viewer(self, info: Info) -> Any:
         return info.context.viewer
 
-    @resolved(list[System] | None, "Every configured system, sorted by name.")
+    @root(list[System], "Every configured system, sorted by name.")
     async def systems(self, info: Info) -> Any:
         return await systems.all_systems(info.context)
 
@@ -74,7 +75,7 @@ class Query:
     async def connector(self, info: Info, id: Id) -> Any:
         return await connectors.connector(info.context, id)
 
-    @resolved(ConnectorConnection | None, "Connectors of every system.")
+    @root(ConnectorConnection, "Connectors of every system.")
     async def connectors(
         self,
         info: Info,
@@ -93,7 +94,7 @@ class Query:
     async def job(self, info: Info, id: Id) -> Any:
         return await jobs.job(info.context, id)
 
-    @resolved(JobConnection | None, "Jobs of every connector.")
+    @root(JobConnection, "Jobs of every connector.")
     async def jobs(
         self,
         info: Info,
@@ -108,8 +109,8 @@ class Query:
         page = PageArguments(first=first, after=after, last=last, before=before, offset=offset)
         return await jobs.jobs(info.context, filter=filter, order_by=order_by, page=page)
 
-    @resolved(
-        NoticeConnection | None,
+    @root(
+        NoticeConnection,
         "What people are told of: one notice when something fails or gets stuck, with its recovery. Newest first.",
     )
     async def notices(
@@ -125,15 +126,15 @@ class Query:
         page = PageArguments(first=first, after=after, last=last, before=before, offset=offset)
         return await notices.notices(info.context, filter=filter, page=page)
 
-    @resolved(
-        list[SourceSummary] | None,
+    @root(
+        list[SourceSummary],
         "One row per content source over what survives the filter; summaries count before paging.",
     )
     async def source_summaries(self, info: Info, filter: ConnectorFilterArgument = None) -> Any:
         return await summaries.source_summaries(info.context, filter)
 
-    @resolved(
-        EventConnection | None,
+    @root(
+        EventConnection,
         "Everything that was observed to change, oldest first; the same cursors serve subscriptions.",
     )
     async def events(
@@ -147,8 +148,8 @@ class Query:
     ) -> Any:
         return await events.events(info.context, filter=filter, first=first, after=after, last=last, before=before)
 
-    @resolved(
-        str | None,
+    @root(
+        str,
         (
             "The position of the change log that this operation's answer shows: one operation reads one snapshot. "
             "Subscribe with it as 'after' and nothing is missed."

@@ -1,11 +1,12 @@
 """The three scalars beyond GraphQL's own: DateTime, JSON and Long."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NewType
 
 import strawberry
-from graphql import GraphQLError
+from graphql import GraphQLError, ValueNode, value_from_ast_untyped
 from strawberry.scalars import JSON
 from strawberry.types.scalar import ScalarDefinition
 
@@ -55,6 +56,18 @@ def read_long(value: object) -> int:
     raise GraphQLError(f"Long cannot represent {value!r}: give a whole number from -2^63 to 2^63-1.")
 
 
+def _literal(read: Callable[[object], Any]) -> Callable[..., Any]:
+    """``read`` for what stands in the document itself: a refusal tells where."""
+
+    def read_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
+        try:
+            return read(value_from_ast_untyped(node, variables))
+        except GraphQLError as error:
+            raise GraphQLError(error.message, node) from None
+
+    return read_literal
+
+
 def _same(value: Any) -> Any:
     return value
 
@@ -65,6 +78,7 @@ SCALARS: dict[object, ScalarDefinition] = {
         description="An instant in UTC, ISO 8601 with an offset. Arguments may have any offset, but must have one.",
         serialize=write_instant,
         parse_value=read_instant,
+        parse_literal=_literal(read_instant),
     ),
     JSON: strawberry.scalar(
         name="JSON",
@@ -80,5 +94,6 @@ SCALARS: dict[object, ScalarDefinition] = {
         ),
         serialize=write_long,
         parse_value=read_long,
+        parse_literal=_literal(read_long),
     ),
 }

@@ -19,6 +19,7 @@ import aiohttp
 import pytest
 from graphql import build_schema
 
+from connectory import demo
 from connectory.simulators import simulated_kinds
 from tests.paths import ROOT
 from tests.wait import until
@@ -147,6 +148,24 @@ async def test_what_is_not_understood_ends_with_2(tmp_path: Path, arguments: lis
     assert status == 2
 
 
+async def test_help_names_every_simulator(tmp_path: Path) -> None:
+    _, out, _ = await run("simulate", "--help", cwd=tmp_path, COLUMNS="200")
+    assert ", ".join(simulated_kinds()) in out
+
+
+def test_a_demo_clears_up_after_one_that_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, other = tmp_path / f"{demo.FOLDER}left", tmp_path / f"{demo.FOLDER}other"
+    left.mkdir()
+    (left / demo.LOCK).touch()
+    other.mkdir()
+    with demo.folder() as first:
+        assert set(tmp_path.iterdir()) == {first, other}
+        with demo.folder() as second:
+            assert set(tmp_path.iterdir()) == {first, second, other}, "one that runs is left alone"
+    assert set(tmp_path.iterdir()) == {other}
+
+
 # ---- bad configurations
 
 
@@ -180,7 +199,7 @@ async def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> N
     with taken() as port:
         status, _, err = await run("serve", cwd=tmp_path, CONNECTORY_PORT=str(port))
     assert status == 2
-    assert f"cannot listen at 127.0.0.1 port {port}: Address already in use" in err
+    assert f"cannot listen at 127.0.0.1 port {port}: Address already in use; --port and --host name another" in err
     assert not (tmp_path / "store.db").exists()
 
 
@@ -203,7 +222,7 @@ async def test_a_store_out_of_reach(tmp_path: Path, command: list[str]) -> None:
     write(tmp_path)
     status, _, err = await run(*command, cwd=tmp_path, CONNECTORY_STORE_URL=url)
     assert status == 2
-    assert "store postgresql" in err
+    assert "store postgresql://" in err
     assert BROKEN_TOKEN not in err
 
 

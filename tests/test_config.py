@@ -57,6 +57,7 @@ def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
 
 
 #: What stands in the file, the key that the problem names, and what else it says.
+NOTICES = '[[notices]]\nname = "pager"\nurl = "https://pager.example.com"\nformat = "slack"\n'
 MISTAKES = [
     ("[server]\nprt = 1", "server.prt", ["unknown key", 'did you mean "port"', "allowed_origins"]),
     ("[serve]\nport = 1", "serve", ["unknown table", 'did you mean "server"', "systems"]),
@@ -101,6 +102,8 @@ MISTAKES = [
     (SYSTEM.replace("tok-3141592653", "${ONYX_TOKEN}"), "systems[0].token", ["ONYX_TOKEN", "not set"]),
     (SYSTEM.replace("tok-3141592653", "${ONYX TOKEN}"), "systems[0].token", ["name of an environment variable"]),
     (SYSTEM.replace("tok-3141592653", "${ONYX_TOKEN"), "systems[0].token", ["name of an environment variable"]),
+    (NOTICES + "secret = 'short'", "notices[0].secret", ["at least 16 characters, not 5;"]),
+    (NOTICES + "conditions = ['X']", "notices[0].conditions[0]", ["is none of what is valid; a list", "NO_PROGRESS"]),
     ("[server]\nallowed_hosts = ['a', '${MORE}']", "server.allowed_hosts[1]", ["MORE"]),
     (
         SYSTEM.replace("onyx\"", "elastic\"").replace("token =", "username = 'u'\ntoken ="),

@@ -243,5 +243,6 @@ def _say(system: str, what: str, findings: Iterable[Finding]) -> None:
     if counted:
         codes = ", ".join(f"{code} ({count})" for code, count in sorted(counted.items()))
         _log.info(
-            f"{system}: {what} {codes}", extra={"action": f"conditions_{what}", "system": system, "codes": counted}
+            f"{system}: {what} {codes}",
+            extra={"action": f"conditions_{what}", "system": system, "codes": dict(counted)},
         )

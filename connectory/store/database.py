@@ -62,7 +62,8 @@ class Store:
             self._reader = _postgres_engine(self.url, size=_READERS, isolation_level="REPEATABLE READ")
 
     def __str__(self) -> str:
-        return self.url.render_as_string(hide_password=True)
+        """Its URL as a configuration has it, without the driver."""
+        return self.url.set(drivername=self.url.get_backend_name()).render_as_string(hide_password=True)
 
     async def open(self) -> None:
         """Make sure that the database answers. Raises StoreUnreachable."""

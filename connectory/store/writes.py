@@ -96,10 +96,16 @@ def _is_ended() -> Any:
 
 
 def _newest(connector_id: Any, criterion: Any) -> Any:
+    """The id of a connector's newest content job among those that ``criterion`` lets through."""
     of = (JOBS.c.connector_id == connector_id, JOBS.c.type != JobType.ACCESS_CONTROL)
     criteria = of if criterion is None else (*of, criterion)
     newest = select(JOBS.c.id).where(*criteria).order_by(JOBS.c.created_order.desc(), JOBS.c.id).limit(1)
-    return newest.scalar_subquery()
+    return newest.correlate_except(JOBS).scalar_subquery()
+
+
+def newest_ended(connector_id: Any) -> Any:
+    """The id, as a subquery, of the newest content job that has ended of the connector with this id."""
+    return _newest(connector_id, _is_ended())
 
 
 _PICKS = {

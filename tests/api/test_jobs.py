@@ -100,6 +100,24 @@ async def test_moments_at_the_ends_of_time(ask: Asker, world: World) -> None:
         assert "write ISO 8601 with an offset" in errors[0].message
 
 
+async def test_last_finished_job_of_each_connector(ask: Asker, world: World) -> None:
+    query = """{ connectors(first: 1000, filter: {includeRemoved: true}) {
+        nodes { id lastFinishedJob { id status completedAt } } } }"""
+    shown = {node["id"]: node["lastFinishedJob"] for node in (await ask(query))["connectors"]["nodes"]}
+    for of in world.connectors:
+        ended = [
+            row
+            for row in world.jobs
+            if row.connector is of
+            and row.fact.type is not JobType.ACCESS_CONTROL
+            and (row.status.ended or row.fact.completed_at is not None)
+        ]
+        newest = min(ended, key=lambda row: (-row.created_order, row.id), default=None)
+        assert (shown[of.id] and shown[of.id]["id"]) == (newest and newest.id)
+    assert len({job is None for job in shown.values()}) == 2
+    assert ask.statements == 3
+
+
 FACETS: dict[str, Callable[[JobModel], str | None]] = {
     "SYSTEM": lambda row: row.system.name,
     "SOURCE": lambda row: row.source,

@@ -179,7 +179,10 @@ def test_no_type_is_out_of_reach(printed: GraphQLSchema) -> None:
 def test_root_fields_are_nullable(printed: GraphQLSchema) -> None:
     roots = [root for root in (printed.query_type, printed.mutation_type) if root is not None]
     assert roots
-    assert [name for root in roots for name, field in root.fields.items() if is_non_null_type(field.type)] == []
+    fields = {name: field for root in roots for name, field in root.fields.items()}
+    assert [name for name, field in fields.items() if is_non_null_type(field.type)] == []
+    # a reader is told what null means
+    assert [name for name, field in fields.items() if "null" not in (field.description or "").lower()] == []
 
 
 def connections(schema: GraphQLSchema) -> list[GraphQLObjectType]:
@@ -469,6 +472,25 @@ async def test_long_refuses(schema: strawberry.Schema, value: Any) -> None:
 async def test_long_refuses_literals(schema: strawberry.Schema, literal: str) -> None:
     query = f"{{ connectors(filter: {{docsIndexed: {{eq: {literal}}}}}) {{ totalCount }} }}"
     assert "Long cannot represent" in await refusal(schema, query)
+
+
+@pytest.mark.parametrize(
+    ("query", "said", "column"),
+    [
+        ('{ jobs(filter: {startedAfter: "yes"}) { totalCount } }', "write ISO 8601", 31),
+        ("{ connectors(filter: {docsIndexed: {eq: 1.5}}) { totalCount } }", "Long cannot represent", 41),
+        ("{ connectors(filter: {healths: [BROKEN]}) { totalCount } }", "Valid: HEALTHY, DEGRADED, FAILING", 33),
+        ("query($h: [ConnectorHealth!]) { connectors(filter: {healths: $h}) { totalCount } }", "Valid: HEALTHY", 7),
+    ],
+)
+async def test_a_refused_value_tells_where_it_stands_and_what_is_valid(
+    schema: strawberry.Schema, query: str, said: str, column: int
+) -> None:
+    result = await schema.execute(query, {"h": ["HEALTY"]}, context_value=SimpleNamespace())
+    assert result.errors is not None
+    (error,) = result.errors
+    assert said in error.message
+    assert [place.column for place in error.locations or ()] == [column]
 
 
 @pytest.mark.parametrize(

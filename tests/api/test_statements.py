@@ -7,12 +7,12 @@ from tests.facts import at, connector, details, job
 
 EVERYTHING = """{ connectors(first: 1000) { totalCount pageInfo { hasNextPage } countBy(field: STATUS) { value count }
   nodes { id name status health isStale system { name health } conditions { code message }
-    latestJob { id status }
+    latestJob { id status } lastFinishedJob { id }
     details { ... on OtherConnectorDetails { data } }
     jobs(first: 5) { totalCount nodes { id status progress { percent } counts { indexed } startedAt } } } } }"""
-#: Two for the snapshot and the list, one each for the total, the facet, the conditions, the newest jobs, the jobs and
-#: their totals.
-STATEMENTS = 8
+#: Two for the snapshot and the list, one each for the total, the facet, the conditions, the newest jobs, the newest
+#: that have ended, the jobs and their totals.
+STATEMENTS = 9
 
 
 async def fill(writer: Writer, count: int) -> None:
@@ -43,6 +43,7 @@ async def test_a_thousand_connectors_cost_as_many_statements_as_ten(store: Store
     nodes = (await ask(EVERYTHING))["connectors"]["nodes"]
     assert len(nodes) == 1000
     assert {(node["jobs"]["totalCount"], len(node["jobs"]["nodes"])) for node in nodes} == {(6, 5)}
+    assert {node["lastFinishedJob"]["id"] == node["jobs"]["nodes"][1]["id"] for node in nodes} == {True}
     assert {node["latestJob"]["id"] == node["jobs"]["nodes"][0]["id"] for node in nodes} == {True}
     assert {each["progress"]["percent"] for node in nodes for each in node["jobs"]["nodes"][:1]} == {500 / 6}
     assert ask.statements == few == STATEMENTS

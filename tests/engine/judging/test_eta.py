@@ -51,6 +51,8 @@ TOTAL, PAST, NONE = EtaBasis.TOTAL_KNOWN, EtaBasis.PAST_RUNS, EtaBasis.NONE
         pytest.param({"status": JobStatus.PENDING, "lasts": 90}, (None, NONE), id="not begun"),
         pytest.param({"status": JobStatus.SUSPENDED, "lasts": 90}, (None, NONE), id="suspended"),
         pytest.param({"status": JobStatus.CANCELING, "lasts": 90}, (None, NONE), id="it is to stop sooner"),
+        pytest.param({"total": 100, "done": 1, "rate": 7.0}, (14.1, TOTAL), id="a tenth of a second is enough"),
+        pytest.param({"total": 100, "done": 99, "rate": 50.0}, (0.1, TOTAL), id="what is left is never nothing"),
         pytest.param({"status": OK, "lasts": 90}, (None, NONE), id="ended"),
     ],
 )  # fmt: skip
