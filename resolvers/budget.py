@@ -23,6 +23,10 @@ class Budget:
     def spend(self, values: int) -> None:
         """Raises TooMuch; from then on always."""
         self.spent += values
+        self.check()
+
+    def check(self) -> None:
+        """Raises TooMuch when more is spent than there was."""
         if self.spent > self.limits.values:
             raise TooMuch(
                 f"The operation comes to {self.spent:,} values and more; at most {self.limits.values:,} are allowed. A "

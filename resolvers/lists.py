@@ -216,7 +216,8 @@ async def connection(ctx: Context, listing: Listing, key: str = ROOT) -> Connect
 
     rows = await ctx.loader((listing.of.name, "page", listing.page, listing.signature), pages).load(key)
     ctx.budget.spend_rows(min(len(rows), listing.page.size))
-    await asyncio.sleep(0)  # all lists under these parents are counted before one of them is made
+    await asyncio.sleep(0)
+    ctx.budget.check()  # all lists under these parents are counted before one of them is made
     return Connection(ctx, listing, rows, key, snapshot)
 
 

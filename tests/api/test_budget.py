@@ -9,10 +9,12 @@ from graphql import get_introspection_query
 
 from connectory.limits import LOOK_UP, ROW, Limits
 from connectory.store import Store
+from resolvers import lists
+from resolvers.paging import encode_cursor
 from schema import build_schema, documents
 from tests.api.gateway import Client, served
 from tests.api.stand_in import PATIENT, STAND_IN
-from tests.api.world import Asker, begin
+from tests.api.world import Asker, begin, open_context, run
 from tests.facts import at, connector, job
 from tests.live.client import SocketClient, SseClient
 
@@ -78,10 +80,27 @@ async def test_lists_under_many_parents_are_read_no_further_than_they_may_be(fil
 
 
 async def test_those_that_wait_for_their_turn_read_nothing_any_more(filled: Store) -> None:
-    lists = " ".join(f"a{n}: jobs(first: {n}) {{ pageInfo {{ endCursor }} }}" for n in range(1, 31))
-    asker = Asker(filled, limits=Limits(values=LOOK_UP + 1 + 2 * (ROW + 30 * LOOK_UP) + 30))
-    await asker.refused(f"{{ connectors(first: 2) {{ nodes {{ {lists} }} }} }}")
-    assert asker.statements < 10
+    many = " ".join(f"a{n}: jobs(first: {n}) {{ pageInfo {{ endCursor }} }}" for n in range(1, 31))
+    context = open_context(filled, limits=Limits(values=CONNECTORS_LIST + 2 * (ROW + 30 * LOOK_UP) + 2 * ROW))
+    snapshot = await context.snapshot()
+    _, errors = await run(context, f"{{ connectors(first: 2) {{ nodes {{ {many} }} }} }}")
+    assert len(errors) == 1
+    await context.close()
+    assert snapshot.statements < 10  # each list is one
+
+
+async def test_lists_that_are_too_much_together_are_not_made(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def encode(place: str, value: Any, key: str) -> str:
+        made.append(place)
+        return encode_cursor(place, value, key)
+
+    monkeypatch.setattr(lists, "encode_cursor", encode)
+    before = CONNECTORS_LIST + CONNECTORS * (ROW + LOOK_UP)
+    asker = Asker(filled, limits=Limits(values=before + CONNECTORS * JOBS * ROW - 1))
+    await asker.refused("{ connectors { nodes { jobs { nodes { id } } } } }")
+    assert made == ["connectors.NAME.ASC"] * CONNECTORS
 
 
 # ---- depth
