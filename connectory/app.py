@@ -75,7 +75,7 @@ def _add_graphql(app: web.Application, schema: Schema, store: Store, engine: Eng
     who, metrics = viewer(server), app[METRICS]
 
     def open_context() -> Context:
-        return Context(store, who, engine)
+        return Context(store, who, engine, limits=server.limits)
 
     live = app[LIVE] = Live(schema, store, open_context, engine.tail, engine, clock=lambda: datetime.now(UTC))
     metrics.subscriptions = lambda: (live.subscribers, live.broadcasts)

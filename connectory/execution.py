@@ -11,6 +11,7 @@ from connectory import masking
 from connectory.metrics import Outcome
 from connectory.prepared import Prepared
 from resolvers.context import Context
+from schema.executor import TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ class Execution:
 def _told(result: ExecutionResult) -> Executed:
     errors = masking.present(result)
     is_internal = masking.INTERNAL in masking.codes(errors)
-    was_executed = result.data is not None or any("path" in error for error in errors)
+    is_late = TIMEOUT in masking.codes(errors)
+    was_executed = is_late or result.data is not None or any("path" in error for error in errors)
     body: dict[str, Any] = {"errors": errors} if errors else {}
     if was_executed:
         body["data"] = result.data

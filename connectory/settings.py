@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from connectory.limits import LOOK_UP, ROW, Limits
+
 _STORES = "sqlite:///FILE or postgresql://USER@HOST/DATABASE"
 _HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\.?")
 #: Ports that an origin leaves out.
@@ -87,6 +89,19 @@ class ServerSettings(_Table):
     socket_message_bytes: int = Field(
         1 << 20, ge=1024, le=1 << 26, description="bytes of a message that a client sends by WebSocket, 1024 or more"
     )
+
+    values_per_operation: int = Field(
+        Limits().values,
+        ge=1000,
+        description="values that one operation may come to, 1000 or more: a field counts 1, one that is looked up for "
+        f"its object {LOOK_UP}, a row of a list {ROW}",
+    )
+    seconds_per_operation: float = Field(Limits().seconds, gt=0, description="seconds that one operation may take")
+
+    @property
+    def limits(self) -> Limits:
+        """Of one operation."""
+        return Limits(self.values_per_operation, self.seconds_per_operation)
 
     @property
     def is_local(self) -> bool:

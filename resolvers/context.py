@@ -9,9 +9,11 @@ from typing import Any, Protocol
 
 from aiodataloader import DataLoader
 
+from connectory.limits import Limits
 from connectory.model import ActionRefusal, Role
 from connectory.store import Store
 from connectory.store.snapshot import Snapshot, open_snapshot
+from resolvers.budget import Budget
 
 #: Keys per SQL statement; both stores take several times as many.
 _BATCH = 8000
@@ -73,6 +75,7 @@ class Context:
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         take: Callable[[], AbstractAsyncContextManager[View]] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """``take`` gives the snapshot and its loaders, by default new ones."""
         self.viewer = viewer
@@ -84,8 +87,8 @@ class Context:
         self._snapshot: Snapshot | None = None
         self._opening: asyncio.Task[Snapshot] | None = None
         self._loaders = Loaders()
-        #: buckets of history that the operation has asked for so far, and whose turn it is to make them
-        self.buckets = 0
+        self.budget = Budget(limits or Limits())
+        #: whose turn it is to make buckets of history
         self.turn = asyncio.Lock()
 
     async def snapshot(self) -> Snapshot:
@@ -111,7 +114,7 @@ class Context:
 
     def over(self, take: Callable[[], AbstractAsyncContextManager[View]]) -> "Context":
         """A context for the same viewer, over what ``take`` gives."""
-        return Context(self._store, self.viewer, self.actions, clock=self._clock, take=take)
+        return Context(self._store, self.viewer, self.actions, clock=self._clock, take=take, limits=self.budget.limits)
 
     def loader(self, name: Hashable, batch: BatchFunction) -> DataLoader[Any, Any]:
         """The operation's loader of that name; ``batch`` makes it on first use. To be asked for after the snapshot."""

@@ -52,6 +52,7 @@ async def events(
     order = at.desc() if page.backwards else at.asc()
     rows = list(await snapshot.fetch(statement.order_by(order).limit(page.size + 1)))
     more, rows = len(rows) > page.size, rows[: page.size]
+    ctx.budget.spend_rows(len(rows))
     if page.backwards:
         rows.reverse()
     nodes: list[EventRecord | GapRecord] = [event_record(row) for row in rows]

@@ -23,8 +23,8 @@ from resolvers.paging import Edge, PageArguments, PageInfo, decode_cursor, encod
 from resolvers.timeline import HistoryBucketRecord, Past, Watch, moment, timeline, watched
 from resolvers.vocabulary import HistoryBucketSize
 
-#: Of one field, and of all fields of an operation together.
-MOST_BUCKETS, MOST_IN_ALL = 1_000, 10_000
+#: Of one field.
+MOST_BUCKETS = 1_000
 #: Buckets that are made and shown without a pause: some milliseconds.
 _AT_ONCE = 50
 _DEFAULT_LENGTH = timedelta(days=7)
@@ -45,12 +45,7 @@ async def connector_history(
     """Buckets from ``begin`` to ``end``, by default the last seven days, made as they are read. Raises BadUserInput."""
     snapshot = await ctx.snapshot()
     span = _span(begin, end, size, snapshot.now)
-    ctx.buckets += span.count
-    if ctx.buckets > MOST_IN_ALL:
-        raise BadUserInput(
-            f"All histories of an operation may have {MOST_IN_ALL:,} buckets together; ask for fewer connectors at "
-            "once, for less time, or for longer buckets."
-        )
+    ctx.budget.spend_rows(span.count)
 
     async def pasts(keys: list[Any]) -> list[Past]:
         return await _pasts(snapshot, span, keys)
@@ -149,6 +144,7 @@ async def earlier_stretches(ctx: Context, job: JobRecord) -> list[JobStretchReco
         return [found[id] for id in ids]
 
     rows: Sequence[Any] = await ctx.loader("stretches", stretches).load(job.id)
+    ctx.budget.spend_rows(len(rows))
     names = CountsRecord.__dataclass_fields__
     return [
         JobStretchRecord(
@@ -214,6 +210,7 @@ async def outages(ctx: Context, system: SystemRecord, first: int | None, after: 
 
     rows: list[Any] = await ctx.loader(("outages", page), pages).load(system.id)
     more, rows = len(rows) > page.size, rows[: page.size]
+    ctx.budget.spend_rows(len(rows))
     nodes = [OutageRecord(row.started_at, row.ended_at, row.code, row.message) for row in rows]
     edges = [Edge(encode_cursor("outages", row.id, system.id), node) for row, node in zip(rows, nodes, strict=True)]
     start_cursor, end_cursor = (edges[0].cursor, edges[-1].cursor) if edges else (None, None)

@@ -141,6 +141,7 @@ async def job_errors(ctx: Context, job: JobRecord, first: int | None, after: str
 
     rows: list[Any] = await ctx.loader(("job errors", page), pages).load(job.id)
     more, rows = len(rows) > page.size, rows[: page.size]
+    ctx.budget.spend_rows(len(rows))
     nodes = [JobErrorRecord(row.document_id, row.url, row.message, row.at, row.is_resolved) for row in rows]
     edges = [Edge(encode_cursor("errors", row.position, job.id), node) for row, node in zip(rows, nodes, strict=True)]
     start_cursor, end_cursor = (edges[0].cursor, edges[-1].cursor) if edges else (None, None)

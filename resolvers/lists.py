@@ -4,6 +4,7 @@ A list stands at the root or under a parent (the jobs of a connector, the connec
 parents with the same arguments are read by one statement for all of them.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -201,15 +202,22 @@ async def connection(ctx: Context, listing: Listing, key: str = ROOT) -> Connect
     snapshot = await ctx.snapshot()
     if listing.parent is None:
         rows = await snapshot.fetch(_page_statement(listing))
+        ctx.budget.spend_rows(min(len(rows), listing.page.size))
         return Connection(ctx, listing, rows, key, snapshot)
 
     async def pages(keys: list[Any]) -> list[list[Any]]:
-        found = defaultdict(list)
-        for row in await snapshot.fetch(_pages_statement(listing, keys)):
+        found, most = defaultdict(list), ctx.budget.most_rows
+        rows = await snapshot.fetch(_pages_statement(listing, keys).limit(most + 1))
+        if len(rows) > most:
+            ctx.budget.spend_rows(len(rows))
+        for row in rows:
             found[row[-2]].append(row)
         return [found[key] for key in keys]
 
     rows = await ctx.loader((listing.of.name, "page", listing.page, listing.signature), pages).load(key)
+    ctx.budget.spend_rows(min(len(rows), listing.page.size))
+    await asyncio.sleep(0)
+    ctx.budget.check()  # all lists under these parents are counted before one of them is made
     return Connection(ctx, listing, rows, key, snapshot)
 
 

@@ -6,6 +6,7 @@ from strawberry.schema.config import StrawberryConfig
 from schema.bindings import bind
 from schema.documents import KeptDocuments
 from schema.events import EVENTS
+from schema.executor import BoundedExecutor
 from schema.mutation import Mutation
 from schema.query import Query
 from schema.scalars import SCALARS
@@ -20,6 +21,7 @@ def build_schema() -> strawberry.Schema:
         subscription=Subscription,
         types=EVENTS,
         extensions=[KeptDocuments],
+        execution_context_class=BoundedExecutor,
         config=StrawberryConfig(scalar_map=SCALARS),
     )
     bind(schema)

@@ -4,12 +4,25 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse, specified_rules
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLSchema,
+    Node,
+    OperationDefinitionNode,
+    parse,
+    specified_rules,
+)
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import validate_document
 
 #: Tokens of a document; some 60 kB of them. One that would take seconds to check is not read to its end.
 MOST_TOKENS = 15_000
+#: How deep fields may lie in each other. The longest way without a turn has 12 steps, GraphiQL's introspection 15.
+MOST_DEEP = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +64,32 @@ def _read(schema: GraphQLSchema, query: str) -> Document:
         node = parse(query, max_tokens=MOST_TOKENS)
     except GraphQLError as error:
         return Document(None, [error])
-    return Document(node, validate_document(schema, node, specified_rules))
+    return Document(node, validate_document(schema, node, specified_rules) or _too_deep(node))
+
+
+def _too_deep(document: DocumentNode) -> Sequence[GraphQLError]:
+    """The first field found that lies deeper than MOST_DEEP; fragments count where they are spread. For a valid
+    document: there no fragment spreads itself.
+    """
+    fragments = {each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)}
+    seen: dict[str, int] = {}  # fragment → how deep it was spread, at most
+    ahead: list[tuple[Node, int]] = [
+        (each, 0) for each in document.definitions if isinstance(each, OperationDefinitionNode)
+    ]
+    while ahead:
+        node, depth = ahead.pop()
+        if isinstance(node, FragmentSpreadNode):
+            name = node.name.value
+            if seen.get(name, -1) >= depth:
+                continue
+            seen[name], node = depth, fragments[name]
+        elif isinstance(node, FieldNode):
+            depth += 1
+            if depth > MOST_DEEP:
+                return [GraphQLError(f"Fields lie at most {MOST_DEEP} deep in each other; this one lies deeper.", node)]
+        selected = getattr(node, "selection_set", None)
+        ahead += [(each, depth) for each in selected.selections] if selected else []
+    return ()
 
 
 #: What is executed has been read shortly before: one memory for all.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from connectory.model import ConnectorHealth, ConnectorStatus, SystemErrorCode
-from resolvers.history import MOST_BUCKETS, MOST_IN_ALL
+from resolvers.history import MOST_BUCKETS
 from resolvers.vocabulary import HistoryBucketSize
 from schema.lists import CountedPage
 from schema.scalars import Long
@@ -27,12 +27,7 @@ HistoryTo = Annotated[
 ]
 HistoryBucketArgument = Annotated[
     HistoryBucketSize,
-    strawberry.argument(
-        description=(
-            f"How long a bucket is; at most {MOST_BUCKETS:,} of them are given, and {MOST_IN_ALL:,} in all histories "
-            "of an operation together."
-        )
-    ),
+    strawberry.argument(description=f"How long a bucket is; at most {MOST_BUCKETS:,} of them are given."),
 ]
 
 

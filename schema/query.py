@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import strawberry
 
+from connectory.limits import LOOK_UP, ROW
 from resolvers import connectors, events, jobs, nodes, notices, summaries, systems
 from resolvers.paging import PageArguments
 from schema.arguments import (
@@ -18,6 +19,7 @@ from schema.arguments import (
     NoticeFilterArgument,
 )
 from schema.connectors import Connector, ConnectorConnection
+from schema.documents import MOST_DEEP
 from schema.events import EventConnection
 from schema.fields import resolved, root
 from schema.info import Info
@@ -33,7 +35,12 @@ Id = Annotated[strawberry.ID, strawberry.argument(description="An id as this API
 
 
 @strawberry.type(
-    description="What may be asked. No answer waits for an upstream: all come from what was last observed."
+    description=(
+        "What may be asked. No answer waits for an upstream: all come from what was last observed. An operation that "
+        "comes to more values, or takes longer, than the gateway allows is refused as a whole, with BAD_USER_INPUT or "
+        f"OPERATION_TIMEOUT: a field counts 1, one that is looked up for its object {LOOK_UP}, a row of a list {ROW}. "
+        f"Fields lie at most {MOST_DEEP} deep in each other."
+    )
 )
 class Query:
     @resolved(Node | None, "Whatever has this id; null when nothing does.")

@@ -18,6 +18,7 @@ from connectory.live.moment import Moments
 from connectory.prepared import Prepared, Refused
 from resolvers.context import Context, Viewer
 from resolvers.feeds import Feed
+from schema.executor import BoundedExecutor
 
 #: Executions that run beside each other: what they want of their common snapshot at once is one statement.
 _AT_ONCE = 200
@@ -106,7 +107,7 @@ def _too_long(said: str) -> Refused:
 
 async def render_with(kitchen: Kitchen, prepared: Prepared) -> Rendering:
     """Call the subscription's resolver and keep what it gives. Raises Refused."""
-    built = Executor.build(
+    built = BoundedExecutor.build(
         kitchen.schema._schema,
         prepared.document,
         raw_variable_values=taken_variables(prepared),

@@ -63,9 +63,11 @@ class Snapshot:
             return rows
 
     async def close(self) -> None:
-        """Wait for the statement under way and let no other begin: the connection is about to be given back."""
+        """Wait for the statement under way and let no other begin, not even those that wait for their turn: the
+        connection is about to be given back."""
+        self._is_closed = True
         async with self._turn:
-            self._is_closed = True
+            pass
 
     async def load(self) -> None:
         """Read the log's position and the systems: on both stores the snapshot is taken by this statement."""

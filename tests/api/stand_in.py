@@ -8,6 +8,7 @@ import strawberry
 from graphql import GraphQLError
 
 from resolvers.errors import BadUserInput
+from schema.executor import BoundedExecutor
 from tests.wait import until
 
 
@@ -87,4 +88,4 @@ class Subscription:
         yield 1
 
 
-STAND_IN = strawberry.Schema(Query, Mutation, Subscription)
+STAND_IN = strawberry.Schema(Query, Mutation, Subscription, execution_context_class=BoundedExecutor)

@@ -34,6 +34,7 @@ import resolvers.connectors
 import resolvers.events
 import resolvers.jobs
 import resolvers.nodes
+from connectory.limits import Limits
 from connectory.model import (
     Capability,
     ConnectorHealth,
@@ -45,6 +46,7 @@ from connectory.model import (
     SystemHealth,
 )
 from connectory.store.records import DetailsRecord
+from resolvers.budget import Budget
 from resolvers.vocabulary import SortDirection
 from schema import build_schema
 from schema.enums import ENUMS
@@ -301,7 +303,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, answer: Any
 
 
 async def ask(schema: strawberry.Schema, query: str, **variables: Any) -> dict[str, Any]:
-    context = SimpleNamespace(viewer=SimpleNamespace(name="ada", role=Role.OPERATOR))
+    context = SimpleNamespace(viewer=SimpleNamespace(name="ada", role=Role.OPERATOR), budget=Budget(Limits()))
     result = await schema.execute(query, variables, context_value=context)
     assert result.errors is None
     assert result.data is not None
@@ -309,7 +311,7 @@ async def ask(schema: strawberry.Schema, query: str, **variables: Any) -> dict[s
 
 
 async def refusal(schema: strawberry.Schema, query: str, **variables: Any) -> str:
-    result = await schema.execute(query, variables, context_value=SimpleNamespace())
+    result = await schema.execute(query, variables, context_value=SimpleNamespace(budget=Budget(Limits())))
     assert result.errors is not None
     return result.errors[0].message
 

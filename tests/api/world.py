@@ -13,6 +13,7 @@ from connectory.engine.held import condition_row
 from connectory.engine.judging.views import Finding
 from connectory.engine.order import microseconds
 from connectory.engine.pace import Pace, SystemState, after_answer, after_failure
+from connectory.limits import Limits
 from connectory.model import (
     AccessType,
     ConditionCode,
@@ -327,8 +328,8 @@ def _kept_status(fact: JobFact, removed: set[str]) -> JobStatus:
 # ---- asking
 
 
-def open_context(store: Store, now: datetime = NOW) -> Context:
-    return Context(store, Viewer("test", Role.VIEWER), clock=lambda: now)
+def open_context(store: Store, now: datetime = NOW, limits: Limits | None = None) -> Context:
+    return Context(store, Viewer("test", Role.VIEWER), clock=lambda: now, limits=limits)
 
 
 async def run(ctx: Context, query: str, variables: Mapping[str, Any] | None = None) -> tuple[Any, list[Any]]:
@@ -340,13 +341,13 @@ async def run(ctx: Context, query: str, variables: Mapping[str, Any] | None = No
 class Asker:
     """Asks a store, each time with a context of its own."""
 
-    def __init__(self, store: Store, now: datetime = NOW) -> None:
-        self.store, self.now = store, now
+    def __init__(self, store: Store, now: datetime = NOW, limits: Limits | None = None) -> None:
+        self.store, self.now, self.limits = store, now, limits
         #: SQL statements of the last operation
         self.statements = 0
 
     async def try_(self, query: str, **variables: Any) -> tuple[Any, list[Any]]:
-        ctx = open_context(self.store, self.now)
+        ctx = open_context(self.store, self.now, self.limits)
         try:
             answer = await run(ctx, query, variables)
             self.statements = (await ctx.snapshot()).statements

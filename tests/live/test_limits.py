@@ -84,3 +84,19 @@ async def test_a_message_has_so_many_bytes_and_no_more(sqlite_url: str) -> None:
         with pytest.raises(Lost) as caught:
             await client.receive()
         assert caught.value.code == 1009
+
+
+@pytest.mark.parametrize("listen", [SocketClient.connect, SseClient])
+async def test_each_result_of_a_subscription_may_come_to_so_much(sqlite_url: str, listen: Callable[..., Any]) -> None:
+    many = " ".join(f"a{n}: id" for n in range(1000))
+    query = f"subscription($id: ID!) {{ jobProgress(jobId: $id) {{ cursor job {{ {many} }} }} }}"
+    async with running(sqlite_url, values_per_operation=1_000) as gateway:
+        client = listen(gateway.client.session, gateway.client.url)
+        client = await client if isinstance(client, Coroutine) else client
+        results = await client.subscribe(query, {"id": job_id()})
+        for processed in (2, 3):
+            result = await results.next()
+            assert result["data"] is None
+            assert [error["extensions"] for error in result["errors"]] == [{"code": "BAD_USER_INPUT"}]
+            gateway.go(["j"], processed)
+        await client.close()
