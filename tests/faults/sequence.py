@@ -152,8 +152,8 @@ async def rest_untouched(on: Ground, before: Before) -> None:
 
 
 def _facts(jobs: list[Row]) -> list[Row]:
-    """A job that was told wrongly for a while has been seen anew."""
-    of_the_moment = ("observed_at", "counted_at")
+    """A job that was told wrongly for a while has been seen, and seen to move, anew."""
+    of_the_moment = ("observed_at", "counted_at", "moved_at")
     return [{name: value for name, value in row.items() if name not in of_the_moment} for row in jobs]
 
 
