@@ -7,7 +7,7 @@ look at, after a poll or a look, and their answer is compared with what is store
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,6 +31,7 @@ from connectory.store.past import past_runs
 from connectory.store.tables import CONNECTORS, JOBS
 from connectory.store.writes import (
     append_events,
+    batches,
     delete_conditions,
     replace_conditions,
     rows_by_id,
@@ -40,12 +41,12 @@ from connectory.store.writes import (
 
 _log = logging.getLogger(__name__)
 
-#: Connectors judged in one go; what else there is to do goes on in between.
+#: Connectors that are read, judged or written in one go; what else there is to do goes on in between.
 _SLICE = 100
 #: Connectors at rest that are judged after one poll; with more of them each comes up every few polls.
 _AT_REST = 2000
-#: Connectors whose runs are read after one poll: those that something happened to, and others.
-_STIRRED, _IDLE = 2000, 500
+#: Connectors whose runs are read after one poll. Ten thousand are complete after four, and a stop need not wait long.
+_UNREAD = 2500
 #: Connectors that a line of the log names.
 _SHOWN = 5
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -86,8 +87,8 @@ class Judgement:
         await self._read_runs(ids)
         ids = self._chosen(ids)
         difference = Difference()
-        for start in range(0, len(ids), _SLICE):
-            self._compare(ids[start : start + _SLICE], difference)
+        for some in batches(ids, _SLICE):
+            self._compare(some, difference)
             await asyncio.sleep(0)
         self._say_unjudged()
         if not difference:
@@ -110,25 +111,25 @@ class Judgement:
         return watched is not None and bool(watched.said)
 
     async def _read_runs(self, ids: list[str]) -> None:
-        """The past of connectors that something happened to at once, of the others by and by."""
+        """The past of connectors that something just happened to, then of those that something goes on with, then of
+        others. What is left is read after the next poll."""
         past = self._past
-        unread = [id for id in ids if past.connectors[id].runs is None]
-        stirred = [id for id in unread if id in past.stirred or past.connectors[id].jobs or past.held.any_of(id)][
-            :_STIRRED
-        ]
-        others = set(unread).difference(stirred)
-        wanted = stirred + sorted(others)[: max(0, _IDLE - len(stirred))]
-        if wanted:
+
+        def is_later(id: str) -> tuple[bool, bool]:
+            return id not in past.stirred, not (past.connectors[id].jobs or past.held.any_of(id))
+
+        unread = sorted((id for id in ids if past.connectors[id].runs is None), key=is_later)
+        for some in batches(unread[:_UNREAD], _SLICE):
             async with self._store.read() as connection:
-                found = await past_runs(connection, wanted)
+                found = await past_runs(connection, some)
             for id, rows in found.items():
                 past.connectors[id].runs = tuple(run_of(row) for row in rows)
                 past.connectors[id].judged_at = None
-        past.stirred.difference_update(wanted)
+            past.stirred.difference_update(some)
 
     # ---- comparing
 
-    def _compare(self, ids: list[str], difference: Difference) -> None:
+    def _compare(self, ids: Sequence[str], difference: Difference) -> None:
         """What is odd about a connector keeps nobody from judging the others; what held of it goes on to hold."""
         system = self._past.seen_of(self._system.view)
         for id in ids:
@@ -190,12 +191,14 @@ class Judgement:
         after = self._after(difference)
         stored = await rows_by_id(connection, CONNECTORS, sorted({each.connector_id for each in difference.noticed}))
         updates, events = [], []
-        for id, before in stored.items():
-            row = dict(before)
-            judge_health(row, worst(after[id].values()))
-            if row["health"] is not before["health"]:
-                updates.append(row)
-            events.append(connector_event(before, row, self._now, conditions_changed=True))
+        for some in batches(list(stored), _SLICE):
+            for id in some:
+                before, row = stored[id], dict(stored[id])
+                judge_health(row, worst(after[id].values()))
+                if row["health"] is not before["health"]:
+                    updates.append(row)
+                events.append(connector_event(before, row, self._now, conditions_changed=True))
+            await asyncio.sleep(0)
         await update_rows(connection, CONNECTORS, updates)
         return [event for event in events if event is not None]
 

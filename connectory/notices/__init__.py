@@ -59,10 +59,9 @@ class Notices:
         try:
             while True:
                 woken = self._bus.position
+                has_news = True  # a look that fails may have written some
                 try:
-                    if await self._is_ours() and await self._notifier.look():
-                        for deliverer in self._deliverers:
-                            deliverer.wake()
+                    has_news = await self._is_ours() and await self._notifier.look()
                 except Overtaken:
                     self._notifier.forget()
                 except Exception as error:
@@ -72,6 +71,9 @@ class Notices:
                     fails = True
                 else:
                     fails = False
+                if has_news:
+                    for deliverer in self._deliverers:
+                        deliverer.wake()
                 await asyncio.sleep(_SETTLING)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_INTERVAL):

@@ -10,7 +10,7 @@ from typing import Any
 from connectory.model import DeliveryPhase, DescribedEnum
 from connectory.store.identity import external_id
 from connectory.store.log import log_cursor
-from connectory.store.notices import Picture
+from connectory.store.picture import Picture
 
 #: Of the shape of the object; keys may be added without a new one.
 VERSION = 1

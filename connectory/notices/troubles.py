@@ -15,7 +15,7 @@ from connectory.model import (
     NoticeKind,
     SystemHealth,
 )
-from connectory.store.notices import Picture
+from connectory.store.picture import Picture
 from connectory.store.records import DOWN
 
 
@@ -34,9 +34,14 @@ class Trouble:
     message: str
     since: datetime
 
+    @property
+    def owner(self) -> str:
+        """Whose it is: global id of the connector, else of the system."""
+        return self.connector_id or self.system_id
+
 
 def troubles(picture: Picture, now: datetime) -> list[Trouble]:
-    """At most one of a key; those of systems first, then the oldest first.
+    """Those of the picture's owners, at most one of a key; those of systems first, then the oldest first.
 
     Conditions of connectors whose system is down are left out: they rest on what was seen before.
     """
@@ -49,7 +54,7 @@ def is_down(system: Any) -> bool:
 
 
 def _down(picture: Picture, now: datetime) -> Iterator[Trouble]:
-    for system in picture.systems.values():
+    for system in picture.own_systems:
         if not system.configured or not is_down(system):
             continue
         refused = system.health is SystemHealth.AUTH_FAILED
@@ -69,6 +74,7 @@ def _down(picture: Picture, now: datetime) -> Iterator[Trouble]:
 def _failing(picture: Picture, now: datetime) -> Iterator[Trouble]:
     """One per connector, whether its last job failed, its last ones did, the engine counts them, or it is in error."""
     repeated = {row.connector_id: row for row in picture.conditions if row.code is ConditionCode.REPEATED_FAILURES}
+    raised = {row["key"] for row in picture.notices if row["raised_at"]}
     for id, connector in picture.connectors.items():
         system = picture.systems.get(connector.system_id)
         if system is None or not system.configured or connector.removed_at:
@@ -78,14 +84,15 @@ def _failing(picture: Picture, now: datetime) -> Iterator[Trouble]:
         fails = failed or (id in repeated and connector.last_finished_job_status not in SUCCEEDED)
         if not fails and not in_error:
             continue
-        job, condition = picture.failed_jobs.get(id), repeated.get(id)
+        key, job, condition = f"JOB_FAILED:{id}", picture.failed_jobs.get(id), repeated.get(id)
         ended = job.completed_at if job is not None else connector.last_sync_at if failed else None
-        if failed and condition is None and ended is not None and _within_outage(picture, system, ended):
+        is_judged = condition is not None or key in raised  # what was told once is told to whoever waits for longer
+        if failed and not is_judged and ended is not None and _within_outage(picture, system, ended):
             continue
-        judged = condition and _message(picture, condition)
+        judged = condition and condition.message
         said = (job is not None and job.error_message) or connector.error_message
         yield Trouble(
-            key=f"JOB_FAILED:{id}",
+            key=key,
             kind=NoticeKind.JOB_FAILED,
             code=None if condition is None else condition.code,
             severity=ConditionSeverity.WARNING if condition is None else condition.severity,
@@ -112,11 +119,6 @@ def _within_outage(picture: Picture, system: Any, ended: datetime) -> bool:
     )
 
 
-def _message(picture: Picture, condition: Any) -> str:
-    """Empty where a raised notice has said it: that stays as it is."""
-    return picture.messages.get((condition.subject_id, condition.code), "")
-
-
 def _conditions(picture: Picture) -> Iterator[Trouble]:
     """One per connector and code, told by the worst of them and by the oldest of these."""
     groups: dict[tuple[str, ConditionCode], list[Any]] = defaultdict(list)
@@ -138,6 +140,6 @@ def _conditions(picture: Picture) -> Iterator[Trouble]:
             connector_id=id,
             job_id=worst.job_id,
             title=f"{connector.name} ({system.name}): {code.name.replace('_', ' ').lower()}",
-            message=_message(picture, worst),
+            message=worst.message,
             since=min(row.since for row in rows),
         )

@@ -17,9 +17,10 @@ from sqlalchemy import update
 
 from connectory.bus import Bus
 from connectory.model import ConnectorFact, JobFact, JobStatus
-from connectory.notices import Backoff, Notices, ReceiverSettings, notifying
+from connectory.notices import Backoff, Notices, ReceiverSettings, notifier, notifying
 from connectory.notices.sending import Sender
 from connectory.store import Store
+from connectory.store.notices import move_notifier
 from connectory.store.tables import DELIVERIES
 from tests.facts import at, connector, job
 from tests.notices.receiver import SECRET, Receiver
@@ -354,3 +355,21 @@ async def test_what_waits_for_a_receiver_that_is_no_longer_configured_is_dead(sq
         old, new = await until(settled(sqlite_store, 2))
     assert (old["receiver"], old["last_error"]) == ("old", "The receiver is no longer configured.")
     assert (new["receiver"], new["delivered_at"] is not None) == ("new", True)
+
+
+async def test_what_a_look_wrote_goes_out_though_the_look_fails(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand = await Stand.of(sqlite_store)
+
+    async def fail_in_the_end(*arguments: Any, position: int | None = None, **more: Any) -> None:
+        if position is not None:
+            raise OSError("on purpose")
+        await move_notifier(*arguments, **more)
+
+    monkeypatch.setattr(notifier, "move_notifier", fail_in_the_end)
+    async with Receiver().serving() as receiver, stand.delivering(receiver.settings()):
+        await stand.breaks(1)
+        await until(count(receiver.got, 1))
+        await stand.mends(1)
+        await until(count(receiver.got, 2))

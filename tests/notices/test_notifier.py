@@ -20,7 +20,8 @@ from connectory.model import (
 from connectory.notices import ReceiverSettings, notifier
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, global_id
-from connectory.store.notices import Overtaken, read_picture, write_notices
+from connectory.store.notices import Overtaken, write_notices
+from connectory.store.picture import read_picture
 from connectory.store.registration import Registration, register_systems
 from connectory.store.tables import EVENTS, LOG_HEAD, NOTICES
 from tests.facts import at, connector, job
