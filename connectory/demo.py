@@ -15,6 +15,8 @@ from connectory.gateway import gateway
 #: Seconds between polls: a demo should move while one looks.
 POLL_INTERVAL = 2.0
 LIVE_INTERVAL = 1.0
+#: Seconds: what waits or stands still should show while one looks, too.
+PATIENCE = {"queued": 15.0, "no_progress": 45.0}
 #: What the folder of a demo begins with, and the file in it that is locked for as long as the demo runs.
 FOLDER, LOCK = "connectory-demo-", "running.lock"
 EXAMPLE = (
@@ -90,6 +92,7 @@ async def demo(
             "server": {"allow_anonymous": True},
             "store": {"url": f"sqlite:///{kept / 'demo.db'}"},
             "engine": {"poll_interval": POLL_INTERVAL, "live_interval": LIVE_INTERVAL},
+            "conditions": PATIENCE,
             "systems": systems,
         }
         config = build(document, "the demo's configuration", environ={}, overrides=overrides)
