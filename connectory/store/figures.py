@@ -9,8 +9,8 @@ from sqlalchemy import and_, func, select
 
 from connectory.model import ConditionCode, ConditionSeverity, ConnectorHealth
 from connectory.store.database import Store
-from connectory.store.notices import WAITING, log_position
-from connectory.store.tables import CONDITIONS, CONNECTORS, DELIVERIES, NOTICES, SYSTEMS
+from connectory.store.notices import WAITING
+from connectory.store.tables import CONDITIONS, CONNECTORS, DELIVERIES, LOG_HEAD, NOTICES, SYSTEMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +47,5 @@ async def read_figures(store: Store) -> Figures:
             conditions={(id, *what): some for id, *what, some in await connection.execute(conditions)},
             notices={row.severity: row.number for row in await connection.execute(notices)},
             deliveries={name: (some, oldest) for name, some, oldest in await connection.execute(deliveries)},
-            position=await log_position(connection),
+            position=(await connection.execute(select(LOG_HEAD.c.position))).scalar_one(),
         )
