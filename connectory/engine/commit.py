@@ -282,7 +282,8 @@ class Commit:
         whole = "It answers completely." if after.health is SystemHealth.UP else "It answers, though not completely."
         said = after.error_message or whole
         if kind is EventKind.SYSTEM_RECOVERED and before.down_since:
-            said = f"It answers again, after {(self._now - before.down_since).total_seconds():.0f} seconds. {said}"
+            lasted = max(0.0, (self._now - before.down_since).total_seconds())  # the clock may have been set back
+            said = f"It answers again, after {lasted:.0f} seconds. {said}"
         self._of_system.append(
             {
                 "at": self._now,

@@ -14,7 +14,7 @@ from connectory.notices.deliverer import Backoff, Deliverer
 from connectory.notices.notifier import Notifier
 from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
-from connectory.store.notices import Overtaken, give_up_unknown
+from connectory.store.notices import Overtaken, give_up_unknown, take_up_known
 
 __all__ = ["Backoff", "Notices", "ReceiverSettings", "notifying"]
 
@@ -94,8 +94,10 @@ class Notices:
         return term is not None
 
     async def _start_delivering(self) -> None:
+        names = [each.name for each in self._receivers]
         async with self._store.write() as connection:
-            unknown = await give_up_unknown(connection, [each.name for each in self._receivers], self._clock())
+            unknown = await give_up_unknown(connection, names, self._clock())
+            await take_up_known(connection, names, self._clock())
         if unknown:
             said = f"{unknown} notices wait for receivers that are no longer configured; they are given up"
             _log.warning(said, extra={"action": "deliveries_orphaned"})

@@ -12,12 +12,12 @@ from connectory.metrics import Deliveries
 from connectory.notices.sending import Outcome, Sender
 from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
-from connectory.store.notices import begin_attempt, end_attempt, next_delivery
+from connectory.store.notices import begin_attempt, end_attempt, next_delivery, was_given_up
 from connectory.store.transactions import whole
 
 _log = logging.getLogger(__name__)
-#: When a delivery is given up: so many attempts, or so many seconds after it was made and at least one attempt.
-MOST_ATTEMPTS, LONGEST_AGE = 50, 86_400.0
+#: When a delivery is given up: so many seconds after it was made, and at least one attempt.
+LONGEST_AGE = 86_400.0
 #: Seconds that an attempt under way gets to end by itself when we are to stop.
 GRACE = 2.0
 #: Seconds between attempts while the store fails.
@@ -87,12 +87,17 @@ class Deliverer:
         """Deliver the oldest one that waits, if it is due. Returns the seconds to wait; None when nothing waits."""
         async with self._store.read() as connection:
             delivery = await next_delivery(connection, self._settings.name)
+            is_pointless = delivery is not None and await was_given_up(connection, delivery)
         if delivery is None:
             return None
         now = self._clock()
+        if is_pointless:
+            await whole(self._end(delivery, {"dead_at": now, "last_error": "Its RAISED was never accepted."}))
+            return 0.0
         wait: float = (delivery.next_attempt_at - now).total_seconds()
-        if wait > 0:
-            return wait
+        # a clock that was set back holds up nothing new, and one that was set forward is seen before long
+        if wait > 0 and delivery.attempts:
+            return min(wait, self._backoff.longest)
         attempts = delivery.attempts + 1
         again_at = now + timedelta(seconds=self._backoff.pause(attempts, self._chance))
         # whoever finds this attempt unfinished after a crash waits for it to be over
@@ -139,7 +144,7 @@ class Deliverer:
         if outcome.error is None:
             return {"delivered_at": now, "last_error": None}
         age = (now - delivery.created_at).total_seconds()
-        if outcome.is_final or attempts >= MOST_ATTEMPTS or age >= LONGEST_AGE:
+        if outcome.is_final or age >= LONGEST_AGE:
             return {"dead_at": now, "last_error": outcome.error}
         asked = timedelta(seconds=min(outcome.retry_after or 0.0, LONGEST_AGE))
         return {"next_attempt_at": max(again_at, now + asked), "last_error": outcome.error}

@@ -18,7 +18,16 @@ from connectory.notices.standing import Standing
 from connectory.notices.troubles import is_down
 from connectory.store import Store
 from connectory.store.notices import move_notifier, write_notices
-from connectory.store.picture import Present, burdened, failing, reaches_back, read_picture, read_present, stirred
+from connectory.store.picture import (
+    Present,
+    burdened,
+    failing,
+    failing_in,
+    reaches_back,
+    read_picture,
+    read_present,
+    stirred,
+)
 from connectory.store.transactions import whole
 from connectory.store.writes import Row, batches
 
@@ -84,7 +93,9 @@ class Notifier:
         else:
             found, before = await failing(connection, None), {}
         turned = {id for id, state in _states(present).items() if before.get(id) != state}
-        found |= turned | standing.owners_in(turned) | await burdened(connection, turned)
+        # a system that is back may fail as before, of which the log tells nothing new
+        found |= turned | standing.owners_in(turned)
+        found |= await burdened(connection, turned) | await failing_in(connection, turned)
         return found | standing.due(now, present.systems)
 
     async def _write(self, standing: Standing, present: Present, plan: Plan) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -75,13 +76,19 @@ def slack(told: Mapping[str, Any]) -> dict[str, Any]:
         part for part in (notice["system"] and notice["system"]["kind"], notice["kind"], notice["since"]) if part
     )
     return {
-        "text": f"{mark} {title}: {message}"[:_LONGEST],
+        "text": _cut(f"{mark} {title}: {message}"),
         "blocks": [
-            {"type": "section", "text": {"type": "mrkdwn", "text": f"{mark} *{title}*\n{message}"[:_LONGEST]}},
+            {"type": "section", "text": {"type": "mrkdwn", "text": _cut(f"{mark} *{title}*\n{message}")}},
             {"type": "context", "elements": [{"type": "mrkdwn", "text": _escaped(context)}]},
         ],
     }
 
 
 def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Nothing in it is a link, and nobody is called by it: Mattermost knows a bare @channel."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "@\N{ZERO WIDTH SPACE}")
+
+
+def _cut(escaped: str) -> str:
+    """As much of it as goes, without a piece of an escape at its end."""
+    return escaped if len(escaped) <= _LONGEST else re.sub(r"&[^;]*\Z", "", escaped[:_LONGEST])

@@ -5,13 +5,14 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectory.model import SUCCEEDED, DeliveryPhase, JobStatus, NoticeKind
+from connectory.model import SUCCEEDED, ConditionCode, DeliveryPhase, JobStatus, NoticeKind, SystemHealth
 from connectory.notices.payload import payload
 from connectory.notices.plan import Absence, Plan, owner_of
 from connectory.notices.settings import HOLDS, ReceiverSettings
 from connectory.notices.standing import Standing
 from connectory.notices.troubles import Trouble, is_down, troubles
 from connectory.store.identity import NOTICE, external_id, global_id
+from connectory.store.notices import NOT_CONFIGURED
 from connectory.store.picture import Picture
 from connectory.store.writes import Row
 
@@ -89,7 +90,7 @@ class Planner:
         if self._now < due:
             self._plan.await_moment(trouble.owner, due)
         # what had to hold for a while must still be so, as far as a fresh answer tells
-        elif hold and not self._is_fresh(trouble.system_id):
+        elif not self._is_known(trouble.system_id) or (hold and not self._is_fresh(trouble.system_id)):
             self._plan.await_answer(trouble.owner, self._picture.systems[trouble.system_id])
         else:
             row["raised_at"], row["position"] = self._now, self._picture.present.position
@@ -100,6 +101,10 @@ class Planner:
             self._plan.await_moment(owner_of(row), due)
         else:
             self._deliver(receiver.name, row, DeliveryPhase.RAISED)
+
+    def _is_known(self, system_id: str) -> bool:
+        """Whether it has been asked since it came, or came back, to the configuration."""
+        return self._picture.systems[system_id].health is not SystemHealth.UNKNOWN
 
     def _is_fresh(self, system_id: str) -> bool:
         system = self._picture.systems[system_id]
@@ -134,8 +139,9 @@ class Planner:
         over = {**row, "recovered_at": self._now, "recovery_message": said}
         self._plan.changed.append(over)
         configured = {receiver.name for receiver in self._receivers}
-        for receiver in sorted(self._standing.told(row["id"]) & configured):
-            self._deliver(receiver, over, DeliveryPhase.RECOVERED)
+        for receiver in sorted(self._standing.told(row["id"])):
+            # one who is away may come back, and has to know then
+            self._deliver(receiver, over, DeliveryPhase.RECOVERED, is_dead=receiver not in configured)
 
     def _recovery(self, row: Row) -> str | None:
         """Why it is over, as a sentence; None: it is not, though nobody sees it just now."""
@@ -144,7 +150,7 @@ class Planner:
         if system is None or not system.configured:
             return "Its system has been taken out of the configuration."
         if row["kind"] is NoticeKind.SYSTEM_DOWN:
-            lasted = (self._now - row["since"]).total_seconds()
+            lasted = max(0.0, (self._now - row["since"]).total_seconds())  # the clock may have been set back
             return f"{system.name} answers again, after {lasted:.0f} seconds."
         connector = picture.connectors.get(row["connector_id"])
         if connector is None or connector.removed_at:
@@ -165,11 +171,13 @@ class Planner:
 
     def _relief(self, row: Row) -> str:
         job = self._picture.jobs.get(row["job_id"])
-        said = f"The job has ended: {job.status}." if job and job.status.ended else "It is so no longer."
+        # documents that failed are told of runs that have ended, too: their end is no relief
+        ended = job is not None and job.status.ended and row["code"] is not ConditionCode.DOCUMENT_ERRORS
+        said = f"The job has ended: {job.status}." if ended else "It is so no longer."
         others = {each.code.name for each in self._picture.conditions if each.connector_id == row["connector_id"]}
         return f"{said} Still holding: {', '.join(sorted(others))}." if others else said
 
-    def _deliver(self, receiver: str, row: Mapping[str, Any], phase: DeliveryPhase) -> None:
+    def _deliver(self, receiver: str, row: Mapping[str, Any], phase: DeliveryPhase, *, is_dead: bool = False) -> None:
         deliveries = self._plan.deliveries
         id = f"{external_id(row['id'])}.{receiver}.{phase.name.lower()}"
         deliveries.append(
@@ -184,8 +192,8 @@ class Planner:
                 "attempts": 0,
                 "next_attempt_at": self._now,
                 "delivered_at": None,
-                "dead_at": None,
-                "last_error": None,
+                "dead_at": self._now if is_dead else None,
+                "last_error": NOT_CONFIGURED if is_dead else None,
             }
         )
 

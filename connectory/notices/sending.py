@@ -1,9 +1,11 @@
 """One attempt to deliver: a POST, and what its outcome means."""
 
 import json
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote, unquote_plus
 
 import aiohttp
 
@@ -16,6 +18,8 @@ from sources.http import reason, retry_after
 _MAY_GET_BETTER = frozenset({401, 403, 404, 408, 409, 421, 423, 425, 429})
 #: Characters of a refusal that are kept.
 _LONGEST = 200
+#: Of a URL's path and query; a piece of so many characters may be a key.
+_BETWEEN, _TELLING = re.compile(r"[/?&=;#]"), 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Sender:
     def __init__(self, settings: ReceiverSettings) -> None:
         self._settings = settings
         self._url = settings.url.get_secret_value()
-        self._redact = Redaction(secret for secret in (self._url, _path(self._url), _secret(settings)) if secret)
+        self._redact = Redaction([_secret(settings), *_parts(self._url)])
         self._session: aiohttp.ClientSession | None = None
 
     def _open(self) -> aiohttp.ClientSession:
@@ -95,6 +99,8 @@ def _secret(settings: ReceiverSettings) -> str:
     return "" if settings.secret is None else settings.secret.get_secret_value()
 
 
-def _path(url: str) -> str:
-    """The part of the URL that whoever reads an error must not learn."""
-    return url.split("://", 1)[-1].partition("/")[2]
+def _parts(url: str) -> set[str]:
+    """What an error must not tell of the URL: it whole and in pieces, as written and as a server reads it."""
+    path = url.split("://", 1)[-1].partition("/")[2]
+    pieces = [piece for piece in _BETWEEN.split(path) if len(piece) >= _TELLING]
+    return {url, path} | {form for piece in pieces for form in (piece, unquote(piece), unquote_plus(piece))}

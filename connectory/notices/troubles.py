@@ -1,5 +1,6 @@
 """What is amiss now that people are told of: a system that is down, jobs that fail, conditions of weight. Pure."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,8 +90,7 @@ def _failing(picture: Picture, now: datetime) -> Iterator[Trouble]:
         is_judged = condition is not None or key in raised  # what was told once is told to whoever waits for longer
         if failed and not is_judged and ended is not None and _within_outage(picture, system, ended):
             continue
-        judged = condition and condition.message
-        said = (job is not None and job.error_message) or connector.error_message
+        judged, said = condition and condition.message, _said(picture, connector, job, condition)
         yield Trouble(
             key=key,
             kind=NoticeKind.JOB_FAILED,
@@ -103,6 +103,23 @@ def _failing(picture: Picture, now: datetime) -> Iterator[Trouble]:
             message=" ".join(part for part in (judged, said) if part) or "No reason was told.",
             since=(condition and condition.since) or ended or now,
         )
+
+
+def _said(picture: Picture, connector: Any, job: Any, condition: Any) -> str | None:
+    """The upstream's words: of the failed job or as they were judged, of the connector, of what it did last."""
+    latest = picture.jobs.get(connector.latest_job_id)
+    words = (
+        job is not None and job.error_message,
+        condition is not None and _evidence(condition).get("lastError"),
+        connector.error_message,
+        latest is not None and latest.error_message,
+    )
+    return next((said for said in words if said), None)
+
+
+def _evidence(condition: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(condition.evidence)
+    return found
 
 
 def _what_fails(failed: bool, condition: Any) -> str:
@@ -138,7 +155,8 @@ def _conditions(picture: Picture) -> Iterator[Trouble]:
             severity=worst.severity,
             system_id=system.id,
             connector_id=id,
-            job_id=worst.job_id,
+            # the run that has ended is nobody's subject any more, and is known all the same
+            job_id=worst.job_id or _evidence(worst).get("jobId"),
             title=f"{connector.name} ({system.name}): {code.name.replace('_', ' ').lower()}",
             message=worst.message,
             since=min(row.since for row in rows),

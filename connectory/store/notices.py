@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, delete, select, update
+from sqlalchemy import and_, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import DeliveryPhase
@@ -14,6 +14,8 @@ from connectory.store.writes import Row, batches, insert_rows, update_rows
 _IS_OPEN = NOTICES.c.recovered_at.is_(None)
 #: Rows that are fetched at once; what else there is to do goes on in between.
 _BY_AND_BY = {"yield_per": 200}
+#: Why a delivery is given up that nobody is there for.
+NOT_CONFIGURED = "The receiver is no longer configured."
 
 
 class Overtaken(Exception):
@@ -114,8 +116,39 @@ async def end_attempt(connection: AsyncConnection, delivery_id: str, outcome: Ma
     await connection.execute(update(DELIVERIES).where(DELIVERIES.c.id == delivery_id, WAITING).values(**outcome))
 
 
+async def was_given_up(connection: AsyncConnection, delivery: Any) -> bool:
+    """Whether it tells the end of what this receiver has never accepted."""
+    if delivery.phase is not DeliveryPhase.RECOVERED:
+        return False
+    d = DELIVERIES.c
+    raised = _raised(d.notice_id == delivery.notice_id, d.receiver == delivery.receiver, d.dead_at.is_not(None))
+    return (await connection.execute(select(d.id).where(raised))).first() is not None
+
+
+def _raised(*criteria: Any) -> Any:
+    return and_(DELIVERIES.c.phase == DeliveryPhase.RAISED, *criteria)
+
+
 async def give_up_unknown(connection: AsyncConnection, receivers: Sequence[str], now: datetime) -> int:
     """What waits for receivers other than these is dead. Returns how many."""
     unknown = and_(WAITING, DELIVERIES.c.receiver.not_in(receivers))
-    values = {"dead_at": now, "last_error": "The receiver is no longer configured."}
+    values = {"dead_at": now, "last_error": NOT_CONFIGURED}
     return int((await connection.execute(update(DELIVERIES).where(unknown).values(**values))).rowcount)
+
+
+async def take_up_known(connection: AsyncConnection, receivers: Sequence[str], now: datetime) -> None:
+    """What was given up because these receivers were not configured: the ends of what they know of wait again; what is
+    open counts as not told, so that it is told as it stands now."""
+    d, before = DELIVERIES.c, DELIVERIES.alias()
+    given_up = and_(d.receiver.in_(receivers), d.dead_at.is_not(None), d.last_error == NOT_CONFIGURED)
+    is_open = d.notice_id.in_(select(NOTICES.c.id).where(_IS_OPEN))
+    await connection.execute(delete(DELIVERIES).where(given_up, _raised(is_open)))
+    heard = exists().where(
+        before.c.notice_id == d.notice_id,
+        before.c.receiver == d.receiver,
+        before.c.phase == DeliveryPhase.RAISED,
+        before.c.delivered_at.is_not(None),
+    )
+    anew = {"dead_at": None, "last_error": None, "attempts": 0, "created_at": now, "next_attempt_at": now}
+    ends = and_(given_up, d.phase == DeliveryPhase.RECOVERED, heard)
+    await connection.execute(update(DELIVERIES).where(ends).values(**anew))

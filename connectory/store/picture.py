@@ -13,8 +13,8 @@ from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOBS, LOG_HE
 from connectory.store.writes import Row, batches, newest_jobs
 
 _WEIGHTY = (ConditionSeverity.WARNING, ConditionSeverity.CRITICAL)
-#: Of an outage that failures are compared with; older ones are nobody's cause any more.
-_OUTAGES = 10
+#: Of a system's outages, as many as failures are compared with.
+_OUTAGES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +36,16 @@ class Picture:
     own_systems: Sequence[Any]
     #: those that are not over, whether raised or not
     notices: Sequence[Row]
-    #: those of WARNING or CRITICAL weight, without evidence
+    #: those of WARNING or CRITICAL weight
     conditions: Sequence[Any]
     #: by id
     connectors: Mapping[str, Any]
     #: connector → its newest ended job; only where that failed and nobody has been told yet
     failed_jobs: Mapping[str, Any]
-    #: by id; those that failed and those whose conditions are over
+    #: by id; those that failed, those whose conditions are over, and the latest of connectors in error
     jobs: Mapping[str, Any]
-    #: system → (began, ended), newest first; not those that began with our credentials refused: the upstream was well
+    #: system → (began, ended), newest first, back to the oldest of these failures; not those that began with our
+    #: credentials refused: the upstream was well
     outages: Mapping[str, Sequence[tuple[datetime, datetime | None]]]
     #: (system, source) of the connectors of systems that are down
     sources: frozenset[tuple[str, str]]
@@ -74,10 +75,12 @@ async def reaches_back(connection: AsyncConnection, beyond: int | None, position
 async def failing(connection: AsyncConnection, beyond: int | None) -> set[str]:
     """Connectors whose last finished job failed or that are in error, of those that the log tells of after ``beyond``;
     None: of all."""
-    c = CONNECTORS.c
-    fails = or_(c.last_finished_job_status == JobStatus.FAILED, c.status == ConnectorStatus.ERROR)
-    told = true() if beyond is None else c.id.in_(_told(beyond))
-    return await _ids(connection, select(c.id).where(fails, c.removed_at.is_(None), told))
+    return await _failing(connection, true() if beyond is None else CONNECTORS.c.id.in_(_told(beyond)))
+
+
+async def failing_in(connection: AsyncConnection, system_ids: Collection[str]) -> set[str]:
+    """Those of these systems."""
+    return await _failing(connection, CONNECTORS.c.system_id.in_(system_ids)) if system_ids else set()
 
 
 async def burdened(connection: AsyncConnection, system_ids: Collection[str]) -> set[str]:
@@ -99,6 +102,12 @@ def _told(beyond: int) -> Any:
     e = EVENTS.c
     own = (e.position > beyond, e.job_id.is_(None), e.connector_id.is_not(None))
     return select(e.connector_id).where(*own).distinct()
+
+
+async def _failing(connection: AsyncConnection, criterion: Any) -> set[str]:
+    c = CONNECTORS.c
+    fails = or_(c.last_finished_job_status == JobStatus.FAILED, c.status == ConnectorStatus.ERROR)
+    return await _ids(connection, select(c.id).where(fails, c.removed_at.is_(None), criterion))
 
 
 async def _burdened(connection: AsyncConnection, criterion: Any) -> set[str]:
@@ -128,31 +137,31 @@ async def read_picture(
     heads = {id: each["finished"] for id, each in (await newest_jobs(connection, failed)).items() if each["finished"]}
     holding = {(row.connector_id, row.code) for row in conditions}
     over = {row["job_id"] for row in notices if (row["connector_id"], row["code"]) not in holding}
-    wanted = (over | {head["id"] for head in heads.values()}) - {None}
+    in_error = {row.latest_job_id for row in connectors.values() if row.status is ConnectorStatus.ERROR}
+    wanted = (over | in_error | {head["id"] for head in heads.values()}) - {None}
     jobs = await _by_id(connection, JOBS, sorted(wanted), _JOB_COLUMNS)
+    failed_jobs = {
+        id: jobs[head["id"]] for id, head in heads.items() if head["id"] in jobs and head["status"] is JobStatus.FAILED
+    }
     return Picture(
         present=present,
         own_systems=systems,
         notices=notices,
         conditions=conditions,
         connectors=connectors,
-        failed_jobs={
-            id: jobs[head["id"]]
-            for id, head in heads.items()
-            if head["id"] in jobs and head["status"] is JobStatus.FAILED
-        },
+        failed_jobs=failed_jobs,
         jobs=jobs,
-        outages=await _outages(connection, {connectors[id].system_id for id in failed}),
+        outages=await _outages(connection, _oldest_ends([connectors[id] for id in failed], failed_jobs)),
         sources=await _sources(connection, [row.id for row in systems if row.down_since is not None]),
     )
 
 
 _CONNECTOR_COLUMNS = (
     "id", "system_id", "external_id", "name", "source", "status", "last_finished_job_status", "last_sync_at",
-    "error_message", "removed_at",
+    "error_message", "removed_at", "latest_job_id", "first_seen_at",
 )  # fmt: skip
 _JOB_COLUMNS = ("id", "status", "completed_at", "error_message")
-_CONDITION_COLUMNS = ("subject_id", "code", "connector_id", "job_id", "severity", "since", "message")
+_CONDITION_COLUMNS = ("subject_id", "code", "connector_id", "job_id", "severity", "since", "message", "evidence")
 
 
 async def _by_id(connection: AsyncConnection, table: Any, ids: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
@@ -172,10 +181,23 @@ async def _conditions(connection: AsyncConnection, connector_ids: Sequence[str])
     return found
 
 
-async def _outages(connection: AsyncConnection, system_ids: set[str]) -> dict[str, list[tuple[datetime, Any]]]:
+def _oldest_ends(connectors: Sequence[Any], failed_jobs: Mapping[str, Any]) -> dict[str, datetime]:
+    """By system, when the oldest of these failures came to its end."""
+    found: dict[str, datetime] = {}
+    for row in connectors:
+        ended = failed_jobs[row.id].completed_at if row.id in failed_jobs else row.last_sync_at
+        if ended is not None:
+            found[row.system_id] = min(ended, found.get(row.system_id, ended))
+    return found
+
+
+async def _outages(
+    connection: AsyncConnection, back_to: Mapping[str, datetime]
+) -> dict[str, list[tuple[datetime, Any]]]:
     o, found = OUTAGES.c, {}
-    for id in sorted(system_ids):
-        was_down = and_(o.system_id == id, o.code != SystemErrorCode.AUTH_FAILED)
+    for id, oldest in sorted(back_to.items()):
+        lasted = or_(o.ended_at.is_(None), o.ended_at >= oldest)
+        was_down = and_(o.system_id == id, o.code != SystemErrorCode.AUTH_FAILED, lasted)
         newest = select(o.started_at, o.ended_at).where(was_down).order_by(o.id.desc()).limit(_OUTAGES)
         found[id] = [(row.started_at, row.ended_at) for row in await connection.execute(newest)]
     return found

@@ -44,6 +44,7 @@ class Scene(Stage):
         job: str | None = None,
         severity: ConditionSeverity = ConditionSeverity.WARNING,
         message: str = "So it is.",
+        **evidence: Any,
     ) -> None:
         """As the engine writes a condition."""
         connector_id = global_id(CONNECTOR, self.name, connector)
@@ -57,7 +58,7 @@ class Scene(Stage):
             "severity": severity,
             "since": self.now,
             "message": message,
-            "evidence": json.dumps({}),
+            "evidence": json.dumps(evidence),
         }
         async with self.store.write() as connection:
             await replace_conditions(connection, [row])

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import timedelta
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +18,8 @@ from sqlalchemy import update
 from connectory.bus import Bus
 from connectory.model import ConnectorFact, JobFact, JobStatus
 from connectory.notices import Backoff, Notices, ReceiverSettings, notifier, notifying
+from connectory.notices.deliverer import Deliverer
+from connectory.notices.payload import slack
 from connectory.notices.sending import Sender
 from connectory.store import Store
 from connectory.store.notices import move_notifier
@@ -230,24 +232,24 @@ async def test_what_is_refused_for_good_is_dead_and_the_next_one_goes_on(sqlite_
         await stand.breaks(1)
         await until(settled(sqlite_store, 1))
         await stand.mends(1)
-        dead, sound = await until(settled(sqlite_store, 2))
+        await until(settled(sqlite_store, 2))
+        await stand.breaks(2)
+        dead, end, sound = await until(settled(sqlite_store, 3))
     assert dead["dead_at"] is not None
     assert dead["last_error"].startswith(f"HTTP {status}")
+    assert (end["attempts"], end["last_error"]) == (0, "Its RAISED was never accepted.")
     assert sound["delivered_at"] is not None
-    assert [message.told["phase"] for message in receiver.accepted] == ["RECOVERED"]
+    assert [message.told["phase"] for message in receiver.accepted] == ["RAISED"]
 
 
-@pytest.mark.parametrize(
-    "spent", [{"attempts": 49, "created_at": datetime.now(UTC)}, {"created_at": at(0)}], ids=["50 attempts", "24 hours"]
-)
-async def test_what_is_not_accepted_for_too_long_is_dead(sqlite_store: Store, spent: dict[str, Any]) -> None:
+async def test_what_is_not_accepted_for_24_hours_is_dead(sqlite_store: Store) -> None:
     stand, receiver = await Stand.of(sqlite_store), Receiver()
     receiver.open.clear()
     await stand.breaks(1)
     stand.receivers = [receiver.settings()]
     await stand.notifier().look()
     async with sqlite_store.write() as connection:
-        await connection.execute(update(DELIVERIES).values(**spent))
+        await connection.execute(update(DELIVERIES).values(created_at=at(0)))
     receiver.answers = [500]
     receiver.open.set()
     async with receiver.serving(), stand.delivering(receiver.settings()):
@@ -355,6 +357,70 @@ async def test_what_waits_for_a_receiver_that_is_no_longer_configured_is_dead(sq
         old, new = await until(settled(sqlite_store, 2))
     assert (old["receiver"], old["last_error"]) == ("old", "The receiver is no longer configured.")
     assert (new["receiver"], new["delivered_at"] is not None) == ("new", True)
+
+
+async def test_a_receiver_that_is_back_hears_of_what_is_open_and_of_what_ended(store: Store) -> None:
+    stand, receiver, away = await Stand.of(store), Receiver(), Receiver()
+    async with receiver.serving():
+        async with stand.delivering(receiver.settings()):
+            await stand.breaks(1)
+            await until(settled(store, 1))
+        async with stand.delivering():
+            await stand.mends(1)
+            await until(settled(store, 2))
+        async with stand.delivering(away.settings("away")):
+            await stand.breaks(2)
+            await until(made(store, 3))
+        for number, names in ((3, ["pager"]), (4, ["pager", "away"])):
+            async with stand.delivering(*(receiver.settings(name) for name in names)):
+                await until(count(receiver.got, number))
+    told = [(message.id.split(".", 1)[1], message.told["phase"]) for message in receiver.accepted]
+    assert told == [
+        ("pager.raised", "RAISED"), ("pager.recovered", "RECOVERED"), ("pager.raised", "RAISED"),
+        ("away.raised", "RAISED"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("attempts", [0, 1])
+async def test_a_clock_that_was_set_back_holds_up_nothing_new(sqlite_store: Store, attempts: int) -> None:
+    stand = await Stand.of(sqlite_store)
+    await stand.breaks(1)
+    stand.receivers = [Receiver().settings()]
+    await stand.notifier().look()
+    async with sqlite_store.write() as connection:
+        await connection.execute(update(DELIVERIES).values(attempts=attempts))
+    earlier = stand.now - timedelta(hours=6)
+    each = Deliverer(
+        sqlite_store, stand.receivers[0], clock=lambda: earlier, chance=Random(1), backoff=Backoff(longest=60)
+    )
+    assert await each._next() == [0.0, 60.0][attempts]
+    await each._sender.close()
+    assert [row["attempts"] for row in await deliveries(sqlite_store)] == [1]
+
+
+@pytest.mark.parametrize(
+    "tail",
+    ["in?token={}", "api/webhooks/1234/{}", "in#{}", "in?a=1&b={}"],
+    ids=["query", "path", "fragment", "last"],
+)
+async def test_errors_show_no_piece_of_the_url_that_may_be_a_key(tail: str) -> None:
+    key, spelled = "T0KEN T0KEN T0KEN", "T0KEN%20T0KEN%20T0KEN"
+    answers = {"url": f"http://127.0.0.1:9/{tail.format(spelled)}", "name": "x", "format": "slack"}
+    redacted = Sender(ReceiverSettings.model_validate(answers))._redact(f"no such webhook: {key} or {spelled}")
+    assert "T0KEN" not in redacted
+    assert redacted.startswith("no such webhook: ")
+
+
+@pytest.mark.parametrize(
+    ("message", "end"),
+    [("<" * 3000, "&lt;"), ("x" + "<" * 3000, "&lt;"), ("all @channel", "all @\N{ZERO WIDTH SPACE}channel")],
+)
+def test_slacks_form_calls_nobody_and_cuts_no_escape(message: str, end: str) -> None:
+    notice = {"severity": "WARNING", "title": "t", "message": message, "system": None, "kind": "", "since": ""}
+    made = slack({"phase": "RAISED", "notice": notice})
+    for text in (made["text"], made["blocks"][0]["text"]["text"]):
+        assert text.endswith(end)
+        assert len(text) <= 2_800
 
 
 async def test_what_a_look_wrote_goes_out_though_the_look_fails(

@@ -70,13 +70,14 @@ async def test_failures_of_a_connector_are_one_notice_until_its_next_success(sto
     assert (notice["since"], notice["raised_at"]) == (at(20), on.now)
     await on.poll([connector()], [failed(1, 20), failed(2, 40)])
     await look()
-    await on.holds(ConditionCode.REPEATED_FAILURES, message="Its last 2 runs failed.")
+    await on.holds(ConditionCode.REPEATED_FAILURES, message="Its last 2 runs failed.", lastError="Broke 2.")
     await look()
     await on.poll([connector()], [job("3", status=JobStatus.CANCELED, order_at=at(50), completed_at=at(50))])
     await look()
     assert await told(store) == [("pager", "RAISED")]
     (notice,) = await notices(store)
     assert notice["code"] is ConditionCode.REPEATED_FAILURES
+    assert notice["message"] == "Its last 2 runs failed. Broke 2."
     assert notice["job_id"] == global_id(JOB, "scripted", "1")
     await on.poll([connector()], [job("4", order_at=at(70), completed_at=at(70))])
     await look()
@@ -482,3 +483,66 @@ async def test_a_connector_in_error_is_one_notice_until_it_is_no_longer(store: S
     await look()
     (notice,) = await notices(store)
     assert notice["recovery_message"] == "It is no longer in error."
+
+
+async def test_a_connector_in_error_that_gives_no_reason_has_that_of_its_latest_job(sqlite_store: Store) -> None:
+    on = await scene(sqlite_store)
+    canceled = job("1", status=JobStatus.CANCELED, error_message="Stopped.", order_at=at(20), completed_at=at(20))
+    await on.poll([connector(status=ConnectorStatus.ERROR)], [canceled])
+    await on.notifier().look()
+    (notice,) = await notices(sqlite_store)
+    assert (notice["message"], notice["job_id"]) == ("Stopped.", None)
+
+
+async def test_documents_that_failed_name_their_run_whose_end_is_no_relief(sqlite_store: Store) -> None:
+    on = await scene(sqlite_store, receiver(**{"for": 0}))
+    look, run = on.notifier().look, global_id(JOB, "scripted", "1")
+    await on.poll([connector()], [job("1", order_at=at(20), completed_at=at(20))])
+    await on.holds(ConditionCode.DOCUMENT_ERRORS, jobId=run)
+    await look()
+    await on.clears(ConditionCode.DOCUMENT_ERRORS)
+    await answered(on, look)
+    (notice,) = await notices(sqlite_store)
+    assert (notice["job_id"], notice["recovery_message"]) == (run, "It is so no longer.")
+
+
+@pytest.mark.parametrize("still", [True, False])
+async def test_a_system_that_returns_is_asked_before_anything_is_told_of_it(store: Store, still: bool) -> None:
+    on = await scene(store, receiver(**{"for": 0}))
+    look = on.notifier().look
+    await on.poll([connector()])
+    await on.poll([connector()], [failed(1, 20)])
+    await on.holds(STUCK)
+    await look()
+    await register_systems(store, [])
+    await on.notifier().look()
+    again = on.notifier()
+    again._chance.seed(6)
+    await register_systems(store, [Registration("scripted", "scripted", (), 90.0)])
+    for _ in range(2):
+        assert not await again.look()
+    assert await told(store) == [("pager", "RAISED")] * 2 + [("pager", "RECOVERED")] * 2
+    await on.restart()
+    if not still:
+        await on.clears(STUCK)
+    ended = [failed(1, 20)] if still else [job("2", order_at=at(60), completed_at=at(60))]
+    await on.poll([connector()], ended)
+    await again.look()
+    assert await told(store) == [("pager", "RAISED")] * 2 + [("pager", "RECOVERED")] * 2 + [("pager", "RAISED")] * (
+        2 if still else 0
+    )
+
+
+async def test_a_clock_that_was_set_back_makes_no_negative_time(sqlite_store: Store) -> None:
+    on = await scene(sqlite_store)
+    look = on.notifier().look
+    await on.poll([connector()])
+    for _ in range(2):
+        await on.fail()
+    await look()
+    on.seconds -= 3600
+    await on.poll([connector()])
+    await look()
+    (notice,) = await notices(sqlite_store)
+    assert notice["recovery_message"] == "scripted answers again, after 0 seconds."
+    assert "after 0 seconds" in (await on.events())[-1]["message"]
