@@ -29,6 +29,8 @@ _NEW: Row = {
 #: Answers of its system after which a condition that is absent is over. It may have been absent between the commit that
 #: ended a job and the judgement that finds the same of its connector; a crash in between leaves that to the next poll.
 _ANSWERS = 2
+#: What began so shortly before its connector was first seen is news all the same: the connector is new.
+_NEWS = timedelta(minutes=10)
 
 
 class Planner:
@@ -68,7 +70,7 @@ class Planner:
         if row["raised_at"] is not None:
             told = self._standing.told(row["id"])
             for receiver in self._receivers:
-                if receiver.name not in told and self._concerns(receiver, trouble):
+                if receiver.name not in told and self._concerns(receiver, trouble, row):
                     self._tell_when_due(receiver, row)
 
     def _begun(self, trouble: Trouble) -> Row:
@@ -84,7 +86,7 @@ class Planner:
         return {**before, **asdict(trouble), "since": since, "job_id": job_id}
 
     def _raise_when_due(self, trouble: Trouble, row: Row) -> None:
-        holds = [each.holds(trouble.kind) for each in self._receivers if self._concerns(each, trouble)]
+        holds = [each.holds(trouble.kind) for each in self._receivers if self._concerns(each, trouble, row)]
         hold = min([HOLDS[trouble.kind], *holds])
         due = row["seen_at"] + timedelta(seconds=hold)
         if self._now < due:
@@ -112,14 +114,21 @@ class Planner:
             return False
         return bool(self._now <= system.observed_at + timedelta(seconds=min(system.stale_after, 1e9)))
 
-    def _concerns(self, receiver: ReceiverSettings, trouble: Trouble) -> bool:
+    def _concerns(self, receiver: ReceiverSettings, trouble: Trouble, row: Row) -> bool:
         words = {trouble.kind.name, trouble.code.name if trouble.code else ""}
         return (
             (not receiver.conditions or not words.isdisjoint(receiver.conditions))
             and (not receiver.severities or trouble.severity.name in receiver.severities)
             and (not receiver.systems or self._picture.systems[trouble.system_id].name in receiver.systems)
+            and (receiver.backlog or not self._is_backlog(row))
             and (not receiver.sources or not self._sources(trouble).isdisjoint(receiver.sources))
         )
+
+    def _is_backlog(self, row: Row) -> bool:
+        """Whether it was so well before its connector was first seen."""
+        connector = self._picture.connectors.get(row["connector_id"])
+        first = None if connector is None else connector.first_seen_at
+        return first is not None and row["since"] < first - _NEWS
 
     def _sources(self, trouble: Trouble) -> set[str]:
         """Of its connector; of a system, those of all its connectors."""
@@ -172,8 +181,8 @@ class Planner:
     def _relief(self, row: Row) -> str:
         job = self._picture.jobs.get(row["job_id"])
         # documents that failed are told of runs that have ended, too: their end is no relief
-        ended = job is not None and job.status.ended and row["code"] is not ConditionCode.DOCUMENT_ERRORS
-        said = f"The job has ended: {job.status}." if ended else "It is so no longer."
+        ended = job and job.status.ended and row["code"] is not ConditionCode.DOCUMENT_ERRORS
+        said = f"The job has ended: {job.status}." if job and ended else "It is so no longer."
         others = {each.code.name for each in self._picture.conditions if each.connector_id == row["connector_id"]}
         return f"{said} Still holding: {', '.join(sorted(others))}." if others else said
 

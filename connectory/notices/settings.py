@@ -63,6 +63,7 @@ class ReceiverSettings(BaseModel):
     hold: float | None = Field(
         None, alias="for", ge=0, le=86_400, description="seconds that something must hold before it is told, 0 to 86400"
     )
+    backlog: bool = Field(True, description="false: not what was so already when its connector was first seen")
     timeout: float = Field(10.0, gt=0, le=60, description="seconds for one attempt, up to 60")
 
     @field_validator("url")

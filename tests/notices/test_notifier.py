@@ -546,3 +546,20 @@ async def test_a_clock_that_was_set_back_makes_no_negative_time(sqlite_store: St
     (notice,) = await notices(sqlite_store)
     assert notice["recovery_message"] == "scripted answers again, after 0 seconds."
     assert "after 0 seconds" in (await on.events())[-1]["message"]
+
+
+async def test_what_was_so_before_the_first_day_is_told_to_those_who_want_it(sqlite_store: Store) -> None:
+    on = await scene(sqlite_store, receiver(), receiver("calm", backlog=False))
+    look = on.notifier().look
+    both = [connector(), connector("b")]
+    await on.poll(both, [failed(1, -700), failed(2, -500, "b")])
+    await look()
+    assert await told(sqlite_store) == [("pager", "RAISED"), ("pager", "RAISED"), ("calm", "RAISED")]
+    await on.poll(both, [failed(3, 40)])
+    await look()
+    assert len(await told(sqlite_store)) == 3, "it goes on as before"
+    await on.poll(both, [job("4", order_at=at(50), completed_at=at(50))])
+    await look()
+    await on.poll(both, [failed(5, 70)])
+    await look()
+    assert (await told(sqlite_store))[3:] == [("pager", "RECOVERED"), ("pager", "RAISED"), ("calm", "RAISED")]
