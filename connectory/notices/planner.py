@@ -181,8 +181,9 @@ class Planner:
     def _relief(self, row: Row) -> str:
         job = self._picture.jobs.get(row["job_id"])
         # documents that failed are told of runs that have ended, too: their end is no relief
-        ended = job and job.status.ended and row["code"] is not ConditionCode.DOCUMENT_ERRORS
-        said = f"The job has ended: {job.status}." if job and ended else "It is so no longer."
+        is_relief = row["code"] is not ConditionCode.DOCUMENT_ERRORS
+        ended = job if job is not None and job.status.ended and is_relief else None
+        said = "It is so no longer." if ended is None else f"The job has ended: {ended.status}."
         others = {each.code.name for each in self._picture.conditions if each.connector_id == row["connector_id"]}
         return f"{said} Still holding: {', '.join(sorted(others))}." if others else said
 
