@@ -16,6 +16,7 @@ from aiohttp import web
 from sqlalchemy import update
 
 from connectory.bus import Bus
+from connectory.metrics import Deliveries
 from connectory.model import ConnectorFact, JobFact, JobStatus
 from connectory.notices import Backoff, Notices, ReceiverSettings, notifier, notifying
 from connectory.notices.deliverer import Deliverer
@@ -391,7 +392,12 @@ async def test_a_clock_that_was_set_back_holds_up_nothing_new(sqlite_store: Stor
         await connection.execute(update(DELIVERIES).values(attempts=attempts))
     earlier = stand.now - timedelta(hours=6)
     each = Deliverer(
-        sqlite_store, stand.receivers[0], clock=lambda: earlier, chance=Random(1), backoff=Backoff(longest=60)
+        sqlite_store,
+        stand.receivers[0],
+        Deliveries(),
+        clock=lambda: earlier,
+        chance=Random(1),
+        backoff=Backoff(longest=60),
     )
     assert await each._next() == [0.0, 60.0][attempts]
     await each._sender.close()
