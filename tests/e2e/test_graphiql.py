@@ -89,8 +89,8 @@ async def gateway_url() -> AsyncIterator[str]:
 
 
 async def moving_job(url: str) -> str:
-    """The id of a running job that has been seen to move twice, so that it is none that is over in a moment."""
-    query = "{ jobs(filter: {statuses: [RUNNING]}, first: 100) { nodes { id progress { processed } } } }"
+    """The id of a stream that has been seen to move twice, so that it goes on to."""
+    query = "{ jobs(filter: {statuses: [RUNNING], types: [STREAM]}, first: 9) { nodes { id progress { processed } } } }"
     numbers: defaultdict[str, set[int]] = defaultdict(set)
 
     async def look() -> str | None:
