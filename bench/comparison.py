@@ -24,8 +24,8 @@ Row = dict[str, Any]
 _BOOKKEEPING = frozenset(
     {
         "observed_at", "missed_polls", "history_read", "fingerprint", "examine_due", "removed_at", "created_order",
-        "status_since", "first_seen_at", "blocks_since", "worker_moved_at", "longest_quiet", "moved_at",
-        "waiting_since", "health", *ESTIMATES,
+        "status_since", "first_seen_at", "blocks_since", "worker_moved_at", "parse_errors", "transport_errors",
+        "longest_quiet", "moved_at", "waiting_since", "health", *ESTIMATES,
     }
 )  # fmt: skip
 #: Columns of a connector that follow from its jobs, where its kind leaves them to these.
