@@ -89,8 +89,10 @@ async def gateway_url() -> AsyncIterator[str]:
 
 
 async def moving_job(url: str) -> str:
-    """The id of a stream that has been seen to move twice, so that it goes on to."""
-    query = "{ jobs(filter: {statuses: [RUNNING], types: [STREAM]}, first: 9) { nodes { id progress { processed } } } }"
+    """The id of a job that has been seen to move twice: of a stream that does not end, as files do."""
+    query = (
+        '{ jobs(filter: {statuses: [RUNNING], sources: ["kafka"]}, first: 9) { nodes { id progress { processed } } } }'
+    )
     numbers: defaultdict[str, set[int]] = defaultdict(set)
 
     async def look() -> str | None:
