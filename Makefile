@@ -86,25 +86,26 @@ $(DEV_STAMP): $(PROJECT_STAMP)
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	@rm -f $(VENV)/.dev-* && touch $@
 
-# For a machine without Node.js: it goes into .venv/bin, where `make graphiql` looks first.
+# For a machine without Node.js, or with one that is too old: it goes into .venv/bin, where `make graphiql` looks first.
 node: setup
 	$(PIP) install --require-hashes -r requirements/node.txt
 
 graphiql: $(GRAPHIQL_STAMP)
 
 NPM_FLAGS := --prefer-offline --no-fund --no-audit --loglevel=error --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000
+# as web/package-lock.json wants it
+has_node = command -v npm >/dev/null && node -e 'const [a, b] = process.versions.node.split(".").map(Number); \
+	process.exit(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19) ? 0 : 1)' 2>/dev/null
 
 # Never in the way of the gateway itself, which runs without; only a machine that must have everything fails here.
-$(GRAPHIQL_STAMP):
+$(GRAPHIQL_STAMP): | $(PROJECT_STAMP)
 	@PATH="$(CURDIR)/$(BIN):$$PATH"; \
-	if ! command -v npm >/dev/null; then \
-		echo 'GraphiQL is left out: npm is not installed. "make node" brings it into $(VENV), or install Node.js yourself.'; \
-	elif echo 'Building GraphiQL, once (half a minute) ...' && cd web \
+	$(has_node) || { echo 'Node.js 20.19 or newer is not here: it comes into $(VENV), once ...'; $(MAKE) --no-print-directory --silent node; }; \
+	if $(has_node) && echo 'Building GraphiQL, once (half a minute) ...' && cd web \
 			&& npm ci --engine-strict $(NPM_FLAGS) && npm run --silent build -- --logLevel warn; then \
 		rm -f ../$(GRAPHIQL)/.built-* && touch ../$@ && exit 0; \
-	else \
-		echo 'GraphiQL is left out: its build failed, see above. Everything else goes on.'; \
 	fi; \
+	echo 'GraphiQL is left out, see above for the reason. Everything else goes on.'; \
 	[ "$$CONNECTORY_REQUIRE_ALL" != 1 ] || { echo 'CONNECTORY_REQUIRE_ALL=1: GraphiQL must be built.' >&2; exit 1; }
 
 lock: setup

@@ -1,19 +1,22 @@
-"""The command line. A user's mistake ends with a sentence and status 2, never with a traceback."""
+"""The command line. A user's mistake ends with a sentence and status 2, never with a traceback.
 
-import asyncio
+Each command imports what it needs when it runs, so that help and the small commands start at once; what none of them
+may import is in ``tests/test_start.py``.
+"""
+
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from connectory import __version__, check, demo, gateway, log, simulators
-from connectory.config import Config, ConfigError, Override, from_environment, load
-from connectory.serving import CannotListen, forever, run
-from connectory.store import StoreError
-from schema import build_schema
+from connectory import __version__
+from connectory.mistakes import Mistake
+
+if TYPE_CHECKING:
+    from connectory.config import Config, Override
 
 #: Exit status for whatever the user has to put right first.
 MISTAKE = 2
@@ -52,12 +55,16 @@ StoreOption = Annotated[
 @app.command()
 def serve(config: ConfigOption = None, host: HostOption = None, port: PortOption = None) -> None:
     """Run the gateway in the foreground."""
+    from connectory import log
+    from connectory.gateway import gateway
+    from connectory.serving import forever, run
+
     log.configure()
     with _explained():
         loaded = _load(config, _overrides(host, port))
 
         async def main() -> None:
-            async with gateway.gateway(loaded):
+            async with gateway(loaded):
                 await forever()
 
         run(main)
@@ -71,6 +78,10 @@ def demo_command(
 
     CONNECTORY_HOST and CONNECTORY_PORT are heeded; CONNECTORY_STORE_URL is not, so that no demo gets into a real store.
     """
+    from connectory import demo, log
+    from connectory.config import from_environment
+    from connectory.serving import forever, run
+
     log.configure()
     overrides = [o for o in from_environment(os.environ) if o.path[0] == "server"] + _overrides(None, port, store)
 
@@ -86,6 +97,10 @@ def demo_command(
 @app.command(name="check")
 def check_command(config: ConfigOption = None) -> None:
     """Validate the configuration and ask every system once: one line each."""
+    import asyncio
+
+    from connectory import check, log
+
     log.configure()
     with _explained():
         loaded = _load(config)
@@ -109,6 +124,9 @@ def simulate(
     seed: SeedOption = 0,
 ) -> None:
     """Run one simulated system alone."""
+    from connectory import log, simulators
+    from connectory.serving import forever, run
+
     log.configure()
     kinds = simulators.simulated_kinds()
     if kind not in kinds:
@@ -127,16 +145,23 @@ def simulate(
 @app.command(name="export-schema")
 def export_schema() -> None:
     """Print the GraphQL schema."""
+    from schema import build_schema
+
     typer.echo(build_schema().as_str())
 
 
-@db.command()
-def upgrade(config: ConfigOption = None) -> None:
+@db.command(name="upgrade")
+def upgrade_command(config: ConfigOption = None) -> None:
     """Migrate the store to this version."""
+    import asyncio
+
+    from connectory import log
+    from connectory.store import upgrade
+
     log.configure()
     with _explained():
         loaded = _load(config)
-        asyncio.run(gateway.upgrade(loaded))
+        asyncio.run(upgrade(loaded.store.url))
     typer.echo("The store is at this version.")
 
 
@@ -158,7 +183,9 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _overrides(host: str | None, port: int | None, store: str | None = None) -> list[Override]:
+def _overrides(host: str | None, port: int | None, store: str | None = None) -> "list[Override]":
+    from connectory.config import Override
+
     given = [
         Override(("server", "host"), host, "--host"),
         Override(("server", "port"), port, "--port"),
@@ -167,13 +194,17 @@ def _overrides(host: str | None, port: int | None, store: str | None = None) -> 
     return [override for override in given if override.value is not None]
 
 
-def _load(file: Path | None, overrides: list[Override] | None = None) -> Config:
+def _load(file: Path | None, overrides: "list[Override] | None" = None) -> "Config":
+    from connectory.config import load
+
     loaded = load(file, environ=os.environ, overrides=overrides or [])
     _keep_secrets(loaded)
     return loaded
 
 
-def _keep_secrets(config: Config) -> None:
+def _keep_secrets(config: "Config") -> None:
+    from connectory import log
+
     log.configure(secrets=config.secrets)
 
 
@@ -182,12 +213,8 @@ def _explained() -> Iterator[None]:
     """What the user can put right, as sentences on standard error and status 2."""
     try:
         yield
-    except ConfigError as error:
-        _fail(*error.problems)
-    except CannotListen as error:
-        _fail(f"{error}; --port and --host name another place")
-    except StoreError as error:
-        _fail(str(error))
+    except Mistake as mistake:
+        _fail(*mistake.sentences)
 
 
 def _fail(*sentences: str) -> NoReturn:

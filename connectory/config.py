@@ -8,19 +8,21 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr
 
-from connectory.engine import ConfiguredSystem
-from connectory.engine.judging.thresholds import Thresholds
 from connectory.interpolation import Interpolation, KeyPath, spell
+from connectory.mistakes import Mistake
 from connectory.notices.settings import ReceiverSettings
 from connectory.problems import Problems, suggest
 from connectory.settings import ConditionsSettings, EngineSettings, RetentionSettings, ServerSettings, StoreSettings
 from sources import registry
 from sources.base import SourceKind, SystemSettings
 from sources.discretion import SECRET_KEY
+
+if TYPE_CHECKING:
+    from connectory.engine import ConfiguredSystem
 
 DEFAULT_FILE = Path("connectory.toml")
 #: Environment variables that stand in for a key of the file.
@@ -42,12 +44,16 @@ a small one, to begin with:
 or try the demo, which needs no file: make demo"""
 
 
-class ConfigError(Exception):
+class ConfigError(Mistake):
     """The configuration cannot be used. ``problems`` are sentences "FILE: key.path: what is wrong; what is valid"."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        return self.problems
 
 
 @dataclass(frozen=True)
@@ -68,9 +74,13 @@ class Config:
     #: values that must never be shown
     secrets: frozenset[str] = field(repr=False)
 
-    def configured_systems(self) -> list[ConfiguredSystem]:
+    def configured_systems(self) -> "list[ConfiguredSystem]":
         """The systems as the engine takes them, with effective times: stale_after is at least three poll intervals,
         max_backoff at least one."""
+        # who only reads a configuration does not need the engine
+        from connectory.engine import ConfiguredSystem
+        from connectory.engine.judging.thresholds import Thresholds
+
         found = []
         for kind, settings in self.systems:
             poll_interval = settings.poll_interval or self.engine.poll_interval

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from dataclasses import dataclass
 from pathlib import Path
 
-from connectory import simulators
+from connectory import graphiql, simulators
 from connectory.config import Config, Override, build
 from connectory.gateway import gateway
 
@@ -19,6 +19,11 @@ LIVE_INTERVAL = 1.0
 PATIENCE = {"queued": 15.0, "no_progress": 45.0}
 #: What the folder of a demo begins with, and the file in it that is locked for as long as the demo runs.
 FOLDER, LOCK = "connectory-demo-", "running.lock"
+#: What the greeting says where the page for people could not be built.
+UNBUILT = (
+    "GraphiQL was not built, so its page needs the internet. `make graphiql` builds it; what kept it from that stands "
+    "further up."
+)
 EXAMPLE = (
     "{ systems { name health totalConnectors } connectors(first: 5) { nodes { name source status docsIndexed } } }"
 )
@@ -51,6 +56,7 @@ class Demo:
                 f"  curl -s {self.url}/graphql -H 'Content-Type: application/json' \\",
                 f"""    -d '{{"query": "{EXAMPLE}"}}'""",
                 "",
+                *([] if graphiql.is_built() else [UNBUILT, ""]),
                 "Ctrl-C ends it.",
                 "",
             ]

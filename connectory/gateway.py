@@ -10,7 +10,7 @@ from connectory import __version__
 from connectory.app import METRICS, build_app
 from connectory.config import Config
 from connectory.engine import Engine
-from connectory.notices import Notices, notifying
+from connectory.notices.notices import Notices, notifying
 from connectory.serving import serving
 from connectory.store import Store
 
@@ -48,13 +48,3 @@ async def gateway(config: Config) -> AsyncIterator[str]:
         if not names:
             log.warning("No system is configured: add [[systems]].", extra={"action": "gateway.no_systems"})
         yield url
-
-
-async def upgrade(config: Config) -> None:
-    """Migrate the store and do nothing else. Raises StoreError."""
-    store = Store(config.store.url)
-    try:
-        await store.open()
-        await store.upgrade()
-    finally:
-        await store.close()

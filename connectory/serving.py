@@ -15,6 +15,7 @@ from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.log import server_logger
 
+from connectory.mistakes import Mistake
 from connectory.telling import PROBES, TOLD
 
 #: Seconds that open requests have to finish once we are asked to stop.
@@ -28,8 +29,12 @@ _FILES = 65_536
 log = logging.getLogger(__name__)
 
 
-class CannotListen(Exception):
+class CannotListen(Mistake):
     """The address is taken, not ours, or not permitted."""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        return (f"{self}; --port and --host name another place",)
 
 
 class AccessLogger(AbstractAccessLogger):

@@ -4,15 +4,18 @@ An adapter is passive: the engine calls it, it asks its upstream, and it answers
 errors below. Each error is named for what the caller should do next.
 """
 
+import pkgutil
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, SecretStr, field_validator
 
 from connectory.model import Capability, HistoryBatch, JobFindings, Known, Observation, Problem, SystemErrorCode
-from sources.simulation import Simulator
+
+if TYPE_CHECKING:
+    from sources.simulation import Simulator
 
 
 class SourceError(Exception):
@@ -166,9 +169,19 @@ class SourceKind:
     one_job_at_a_time: Literal["connector", "none"] = "none"
     #: whether its connectors tell when their worker was last alive, so that silence means something
     tells_workers: bool = False
-    simulator: Simulator | None = None
+    simulator: "Simulator | None" = None
     #: the configuration keys (url, credentials) that open its simulator, given where that one is served
     simulator_settings: Callable[[str], dict[str, Any]] | None = None
+
+
+def deferred(place: str) -> Callable[..., Any]:
+    """What can be called at ``module:name``, imported when it is called first: a kind may so be declared, and its
+    settings checked, without loading its adapter, its simulator and all that these need."""
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        return pkgutil.resolve_name(place)(*arguments, **named)
+
+    return call
 
 
 #: ConnectorFact fields that can be rolled up from jobs.

@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
+from connectory.mistakes import Mistake
 from connectory.store import migration
 from connectory.store.writing import Writing, reason
 
@@ -27,7 +28,7 @@ _SHORT_PATIENCE = 5.0
 _READERS = 8
 
 
-class StoreError(Exception):
+class StoreError(Mistake):
     """The store cannot be used. The message is for people and holds no password."""
 
 
@@ -147,6 +148,16 @@ class Store:
         await self._writer.dispose()
         await self._hurried.dispose()
         await self._reader.dispose()
+
+
+async def upgrade(url: str) -> None:
+    """Bring the store at ``url`` to this version and do nothing else. Raises StoreError."""
+    store = Store(url)
+    try:
+        await store.open()
+        await store.upgrade()
+    finally:
+        await store.close()
 
 
 class _Leases:

@@ -1,24 +1,32 @@
-"""Alembic, called from the program: which revision a store is at, and the way to ours."""
+"""Alembic, called from the program: which revision a store is at, and the way to ours.
+
+It is imported when it is called: whoever only prints the schema has no store.
+"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
 _FOLDER = Path(__file__).parent / "migrations"
 
 
-def _config() -> Config:
+def _config() -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_FOLDER))
     config.set_main_option("path_separator", "os")
     return config
 
 
-def _scripts() -> ScriptDirectory:
+def _scripts() -> "ScriptDirectory":
+    from alembic.script import ScriptDirectory
+
     return ScriptDirectory.from_config(_config())
 
 
@@ -31,6 +39,8 @@ def head() -> str:
 
 def current(connection: Connection) -> str | None:
     """The revision that the store is at; None when it has no tables of ours."""
+    from alembic.runtime.migration import MigrationContext
+
     return MigrationContext.configure(connection).get_current_revision()
 
 
@@ -40,6 +50,8 @@ def is_unknown(revision: str | None) -> bool:
 
 def upgrade(connection: Connection) -> None:
     """Run what is missing, within the caller's transaction."""
+    from alembic import command
+
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

@@ -5,9 +5,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 
 from connectory.model import Capability
-from sources.base import ROLLED_UP, SourceKind, SystemSettings, Token, belong_together
-from sources.elastic.client import ElasticSource
-from sources.elastic.simulator import API_KEY, simulator
+from sources.base import ROLLED_UP, SourceKind, SystemSettings, Token, belong_together, deferred
 
 
 class ElasticSettings(SystemSettings):
@@ -39,12 +37,12 @@ class ElasticSettings(SystemSettings):
 SOURCE = SourceKind(
     "elastic",
     settings=ElasticSettings,
-    open=ElasticSource,
+    open=deferred("sources.elastic.client:ElasticSource"),
     capabilities=frozenset({Capability.JOB_HISTORY, Capability.JOB_PROGRESS, Capability.JOB_HEARTBEAT}),
     rolls_up=ROLLED_UP - {"last_sync_at"},
     # one content sync at a time per connector, oldest first (elastic.md §6)
     one_job_at_a_time="connector",
     tells_workers=True,
-    simulator=simulator,
-    simulator_settings=lambda url: {"url": url, "api_key": API_KEY},
+    simulator=deferred("sources.elastic.simulator:simulator"),
+    simulator_settings=deferred("sources.elastic.simulator:settings"),
 )

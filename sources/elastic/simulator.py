@@ -28,7 +28,7 @@ from sources.elastic.worker import Worker
 from sources.elastic.world import JOB_MOVES, JOB_TYPES, ElasticWorld
 from sources.simulation import Clock, simulator_app
 
-__all__ = ["API_KEY", "LIMITED_API_KEY", "PASSWORD", "TOKEN", "USERNAME", "simulator"]
+__all__ = ["API_KEY", "LIMITED_API_KEY", "PASSWORD", "TOKEN", "USERNAME", "settings", "simulator"]
 
 _WINDOW = 10_000
 #: Worlds with more connectors than this stand still but for some of them.
@@ -38,6 +38,11 @@ _CONNECTORS = "/_connector"
 _CONNECTOR = "/_connector/{connector:(?!_sync_job$|_secret$)[^/]+}"
 _JOBS = "/_connector/_sync_job"
 _JOB = "/_connector/_sync_job/{job}"
+
+
+def settings(url: str) -> dict[str, Any]:
+    """The configuration keys that open it where it is served at ``url``."""
+    return {"url": url, "api_key": API_KEY}
 
 
 def simulator(

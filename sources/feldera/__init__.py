@@ -3,9 +3,7 @@
 from pydantic import Field
 
 from connectory.model import Capability
-from sources.base import SourceKind, SystemSettings, Token
-from sources.feldera.client import FelderaSource
-from sources.feldera.simulator import TOKEN, simulator
+from sources.base import SourceKind, SystemSettings, Token, deferred
 
 
 class FelderaSettings(SystemSettings):
@@ -22,9 +20,9 @@ class FelderaSettings(SystemSettings):
 SOURCE = SourceKind(
     "feldera",
     settings=FelderaSettings,
-    open=FelderaSource,
+    open=deferred("sources.feldera.client:FelderaSource"),
     capabilities=frozenset({Capability.JOB_PROGRESS, Capability.DOCUMENT_ERRORS}),
     rolls_up=frozenset({"last_job_status", "last_finished_job_status", "in_progress"}),
-    simulator=simulator,
-    simulator_settings=lambda url: {"url": url, "token": TOKEN},
+    simulator=deferred("sources.feldera.simulator:simulator"),
+    simulator_settings=deferred("sources.feldera.simulator:settings"),
 )

@@ -27,10 +27,15 @@ from sources.feldera.population import populate
 from sources.feldera.world import FelderaWorld
 from sources.simulation import Clock, simulator_app
 
-__all__ = ["READER_TOKEN", "TOKEN", "simulator"]
+__all__ = ["READER_TOKEN", "TOKEN", "settings", "simulator"]
 
 #: Answers of the manager's own that no cache may keep (feldera.md §1).
 _FRESH = {"Cache-Control": "no-cache"}
+
+
+def settings(url: str) -> dict[str, Any]:
+    """The configuration keys that open it where it is served at ``url``."""
+    return {"url": url, "token": TOKEN}
 
 
 def simulator(

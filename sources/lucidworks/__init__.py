@@ -5,9 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from connectory.model import Capability
-from sources.base import ROLLED_UP, SourceKind, SystemSettings, belong_together
-from sources.lucidworks.client import LucidworksSource
-from sources.lucidworks.simulator import PASSWORD, USERNAME, simulator
+from sources.base import ROLLED_UP, SourceKind, SystemSettings, belong_together, deferred
 
 
 class LucidworksSettings(SystemSettings):
@@ -33,10 +31,10 @@ class LucidworksSettings(SystemSettings):
 SOURCE = SourceKind(
     "lucidworks",
     settings=LucidworksSettings,
-    open=LucidworksSource,
+    open=deferred("sources.lucidworks.client:LucidworksSource"),
     capabilities=frozenset({Capability.JOB_HISTORY, Capability.JOB_PROGRESS}),
     # a data source tells nothing but its settings: all of this stands in its crawls
     rolls_up=ROLLED_UP,
-    simulator=simulator,
-    simulator_settings=lambda url: {"url": url, "username": USERNAME, "password": PASSWORD},
+    simulator=deferred("sources.lucidworks.simulator:simulator"),
+    simulator_settings=deferred("sources.lucidworks.simulator:settings"),
 )

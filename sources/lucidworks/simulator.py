@@ -25,11 +25,16 @@ from sources.lucidworks.search_views import Build
 from sources.lucidworks.world import LucidworksWorld
 from sources.simulation import Clock, simulator_app
 
-__all__ = ["PASSWORD", "USERNAME", "simulator"]
+__all__ = ["PASSWORD", "USERNAME", "settings", "simulator"]
 
 
 #: It answers for all data sources at once, as far as it was seen; errors, ids and dates are those of the pages.
 DOCUMENTED = Build()
+
+
+def settings(url: str) -> dict[str, Any]:
+    """The configuration keys that open it where it is served at ``url``."""
+    return {"url": url, "username": USERNAME, "password": PASSWORD}
 
 
 def simulator(*, seed: int = 0, clock: Clock, build: Build = DOCUMENTED, populated: bool = True) -> web.Application:

@@ -3,9 +3,7 @@
 from pydantic import Field
 
 from connectory.model import Capability
-from sources.base import SourceKind, SystemSettings, Token
-from sources.onyx.client import OnyxSource
-from sources.onyx.simulator import TOKEN, simulator
+from sources.base import SourceKind, SystemSettings, Token, deferred
 
 
 class OnyxSettings(SystemSettings):
@@ -18,12 +16,12 @@ class OnyxSettings(SystemSettings):
 SOURCE = SourceKind(
     "onyx",
     settings=OnyxSettings,
-    open=OnyxSource,
+    open=deferred("sources.onyx.client:OnyxSource"),
     capabilities=frozenset({Capability.JOB_HISTORY, Capability.JOB_PROGRESS, Capability.DOCUMENT_ERRORS}),
     rolls_up=frozenset({"last_sync_at"}),
     examines=True,
     # pairs with a queued or running attempt are skipped (onyx.md §6)
     one_job_at_a_time="connector",
-    simulator=simulator,
-    simulator_settings=lambda url: {"url": f"{url}/api", "token": TOKEN},
+    simulator=deferred("sources.onyx.simulator:simulator"),
+    simulator_settings=deferred("sources.onyx.simulator:settings"),
 )

@@ -25,11 +25,16 @@ from sources.onyx.population import populate
 from sources.onyx.world import OnyxWorld
 from sources.simulation import Clock, simulator_app
 
-__all__ = ["TOKEN", "simulator"]
+__all__ = ["TOKEN", "settings", "simulator"]
 
 VERSION = "v4.7.0"
 
 _T = TypeVar("_T")
+
+
+def settings(url: str) -> dict[str, Any]:
+    """The configuration keys that open it where it is served at ``url``."""
+    return {"url": f"{url}/api", "token": TOKEN}
 
 
 def simulator(*, seed: int = 0, clock: Clock, size: int = 24) -> web.Application:

@@ -6,9 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, HttpUrl, field_validator, model_validator
 
 from connectory.model import Capability
-from sources.base import ROLLED_UP, SourceKind, SystemSettings, Token
-from sources.zensearch.client import ZenSearchSource
-from sources.zensearch.simulator import TOKEN, simulator
+from sources.base import ROLLED_UP, SourceKind, SystemSettings, Token, deferred
 
 
 class ZenSearchSettings(SystemSettings):
@@ -39,9 +37,9 @@ class ZenSearchSettings(SystemSettings):
 SOURCE = SourceKind(
     "zensearch",
     settings=ZenSearchSettings,
-    open=ZenSearchSource,
+    open=deferred("sources.zensearch.client:ZenSearchSource"),
     capabilities=frozenset({Capability.JOB_PROGRESS}),
     rolls_up=ROLLED_UP - {"docs_indexed", "last_sync_at"},
-    simulator=simulator,
-    simulator_settings=lambda url: {"url": url, "token": TOKEN},
+    simulator=deferred("sources.zensearch.simulator:simulator"),
+    simulator_settings=deferred("sources.zensearch.simulator:settings"),
 )

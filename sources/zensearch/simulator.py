@@ -25,7 +25,7 @@ from sources.zensearch.population import CAST, populate
 from sources.zensearch.views import MANNERS, Manners
 from sources.zensearch.world import TEMPERS, Connector, ZenSearchWorld
 
-__all__ = ["PUBLISHABLE_KEY", "SECRET_KEY", "SESSION", "TOKEN", "simulator"]
+__all__ = ["PUBLISHABLE_KEY", "SECRET_KEY", "SESSION", "TOKEN", "settings", "simulator"]
 
 #: The documented strings, and our guesses at the other nine (zensearch.md §3.1).
 # fmt: off
@@ -36,6 +36,11 @@ TYPES = frozenset({
 # fmt: on
 DATABASES = frozenset({"postgresql", "mysql", "clickhouse", "mssql"})
 MODES = frozenset({"auto", "full", "incremental"})
+
+
+def settings(url: str) -> dict[str, Any]:
+    """The configuration keys that open it where it is served at ``url``."""
+    return {"url": url, "token": TOKEN}
 
 
 def simulator(*, seed: int = 0, clock: Clock, size: int = len(CAST)) -> web.Application:

@@ -3,15 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from uuid import uuid4
 
-import asyncpg
 import pytest
 
 from connectory.store import Store
-from tests import stores
 from tests.api.world import Asker, World, build
-from tests.missing import missing
+from tests.stores import postgres_database
 
 
 async def _built(url: str) -> World:
@@ -34,16 +31,10 @@ def sqlite_world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="session")
 def postgres_world() -> Iterator[World]:
-    name = f"connectory_{uuid4().hex[:12]}"
-    try:
-        asyncio.run(stores._admin(f'CREATE DATABASE "{name}"'))
-    except (OSError, asyncpg.PostgresError) as error:
-        missing("PostgreSQL", f"set CONNECTORY_TEST_POSTGRES to a server that lets us create databases ({error})")
-    url = stores._ADMIN.rsplit("/", 1)[0] + f"/{name}"
-    world = asyncio.run(_built(url))
-    world.url = url
-    yield world
-    asyncio.run(stores._admin(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    with postgres_database() as url:
+        world = asyncio.run(_built(url))
+        world.url = url
+        yield world
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -9,7 +9,7 @@ import aiohttp
 from connectory.app import build_app
 from connectory.engine import Engine
 from connectory.model import ConditionCode, JobStatus
-from connectory.notices import ReceiverSettings
+from connectory.notices.settings import ReceiverSettings
 from connectory.serving import serving
 from connectory.settings import ServerSettings
 from connectory.store import Store

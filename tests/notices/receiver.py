@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from connectory.notices import ReceiverSettings
+from connectory.notices.settings import ReceiverSettings
 from connectory.serving import serving
 
 SECRET = "a secret of the receiver"

@@ -11,8 +11,8 @@ from connectory.engine.changes import connector_event
 from connectory.engine.commit import Commit
 from connectory.engine.pace import after_failure
 from connectory.model import ConditionCode, ConditionSeverity, Known, Problem, SystemErrorCode
-from connectory.notices import ReceiverSettings
 from connectory.notices.notifier import Notifier
+from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, global_id
 from connectory.store.tables import CONNECTORS, DELIVERIES, NOTICES

@@ -18,10 +18,12 @@ from sqlalchemy import update
 from connectory.bus import Bus
 from connectory.metrics import Deliveries
 from connectory.model import ConnectorFact, JobFact, JobStatus
-from connectory.notices import Backoff, Notices, ReceiverSettings, notifier, notifying
-from connectory.notices.deliverer import Deliverer
+from connectory.notices import notifier
+from connectory.notices.deliverer import Backoff, Deliverer
+from connectory.notices.notices import Notices, notifying
 from connectory.notices.payload import slack
 from connectory.notices.sending import Sender
+from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
 from connectory.store.notices import move_notifier
 from connectory.store.tables import DELIVERIES

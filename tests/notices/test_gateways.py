@@ -13,7 +13,9 @@ from sqlalchemy import select
 
 from connectory.engine import Engine
 from connectory.model import JobStatus, NoticeKind, Observation, SystemHealth
-from connectory.notices import Backoff, Notices, ReceiverSettings, notifying
+from connectory.notices.deliverer import Backoff
+from connectory.notices.notices import Notices, notifying
+from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
 from connectory.store.records import DOWN
 from connectory.store.tables import SYSTEMS

@@ -17,7 +17,8 @@ from connectory.model import (
     NoticeKind,
     SystemErrorCode,
 )
-from connectory.notices import ReceiverSettings, notifier
+from connectory.notices import notifier
+from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, global_id
 from connectory.store.notices import Overtaken, write_notices

@@ -1,0 +1,77 @@
+"""What a command imports: it starts at once because it leaves out what it has no need of."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.paths import ROOT
+
+#: Libraries that take a tenth of a second and more to import, and rooms of ours that stand for what hangs on them.
+_HEAVY = frozenset(
+    {
+        "aiohttp", "aiohttp.web", "alembic", "asyncpg", "pydantic", "prometheus_client", "sqlalchemy", "strawberry",
+        "structlog", "connectory.engine", "connectory.live", "connectory.notices.notices", "connectory.store",
+        "resolvers", "schema", "sources.http", "sources.simulation",
+    }
+)  # fmt: skip
+_CONFIGURED = frozenset({"pydantic", "sqlalchemy", "structlog"})
+#: Command line → what of it may be imported; a configuration with one system lies in the folder.
+_MAY_IMPORT: dict[str, frozenset[str]] = {
+    "--help": frozenset(),
+    "--version": frozenset(),
+    # the command line's own library takes it along where a command has options
+    "serve --help": frozenset({"pydantic"}),
+    "export-schema": frozenset({"pydantic", "sqlalchemy", "strawberry", "connectory.store", "resolvers", "schema"}),
+    "db upgrade": _CONFIGURED | {"alembic", "connectory.store"},
+    "check": _CONFIGURED | {"aiohttp", "sources.http"},
+    "simulate nothing": frozenset({"pydantic", "structlog", "aiohttp", "aiohttp.web", "sources.simulation"}),
+    "serve --config nowhere.toml": _HEAVY - {"sources.simulation"},
+}
+_RUN = """
+import json, sys
+from connectory.cli import main
+sys.argv[0] = "connectory"
+try:
+    main()
+except SystemExit:
+    pass
+print(json.dumps(sorted(sys.modules)))
+"""
+_CONFIGURATION = '[[systems]]\nname = "docs"\nkind = "onyx"\nurl = "http://127.0.0.1:1/api"\ntoken = "x"\n'
+
+
+def imported(folder: Path, *arguments: str) -> set[str]:
+    """The names of all modules that a command has imported by its end."""
+    environ = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-c", _RUN, *arguments], cwd=folder, env=environ, capture_output=True, text=True, timeout=60,
+        check=True,
+    )  # fmt: skip
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("command", _MAY_IMPORT)
+def test_a_command_imports_what_it_needs(command: str, tmp_path: Path) -> None:
+    (tmp_path / "connectory.toml").write_text(_CONFIGURATION, encoding="utf-8")
+    assert imported(tmp_path, *command.split()) & _HEAVY - _MAY_IMPORT[command] == set()
+
+
+def test_no_command_but_the_simulators_loads_a_simulator(tmp_path: Path) -> None:
+    (tmp_path / "connectory.toml").write_text(_CONFIGURATION, encoding="utf-8")
+    for command in ("check", "db upgrade"):
+        loaded = imported(tmp_path, *command.split())
+        assert [name for name in loaded if name.startswith("sources.") and "simulat" in name] == []
+        adapters = {name for name in loaded if name.startswith("sources.") and name.endswith(".client")}
+        assert adapters <= {"sources.onyx.client"}, "the other kinds are declared, not loaded"
+
+
+def test_the_list_of_what_is_heavy_is_known_to_be_imported_by_somebody() -> None:
+    """A name that nobody imports any more would never be found missing."""
+    code = "import json, sys; import connectory.gateway, connectory.demo; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert _HEAVY - set(json.loads(done.stdout)) <= {"alembic", "asyncpg"}, "imported when they are used"
