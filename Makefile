@@ -3,6 +3,7 @@
 PYTHON ?= python3
 WORKERS ?= 2
 ARGS ?=
+FULL ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,12 +28,13 @@ $(shell rm -f $(VENV)/.run-* $(VENV)/.project-* $(VENV)/.dev-*)
 .PHONY: $(BIN)/python
 endif
 
-.PHONY: help setup demo test lint node graphiql lock clean
+.PHONY: help setup demo test proofs lint node graphiql lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo      five simulated systems and the gateway over them, until Ctrl-C (ARGS="--port 9000")'
-	@echo 'make test      linters and the whole suite (ARGS="tests/api -k paging", WORKERS=2)'
+	@echo 'make test      linters and the suite; a part of it without linters: ARGS="tests/api -k paging" (WORKERS=2)'
+	@echo 'make proofs    what takes minutes: kill -9, golden hours, soak, fan-out ... (FULL=1: at full size, for hours)'
 	@echo 'make lint      linters only'
 	@echo 'make setup     .venv with the locked dependencies and the command connectory'
 	@echo 'make graphiql  the GraphiQL pages, where npm is there'
@@ -46,8 +48,13 @@ demo: setup graphiql
 	@exec $(BIN)/connectory demo $(ARGS)
 
 # In the order of the folders: by default files of few tests come last, and the slowest are among those.
-test: lint graphiql
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+PYTEST = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+test: $(if $(ARGS),,lint) $(DEV_STAMP) graphiql
+	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/proofs $(ARGS)
+
+# One after the other at full size, where figures are wanted of a machine that does nothing else.
+proofs: $(DEV_STAMP)
+	CONNECTORY_FULL=$(FULL) $(PYTEST) -n $(if $(FULL),0,$(WORKERS)) --dist worksteal $(or $(ARGS),tests/proofs)
 
 lint: setup $(DEV_STAMP)
 	$(BIN)/python -m ruff check .

@@ -4,6 +4,7 @@ Each command imports what it needs when it runs, so that help and the small comm
 may import is in ``tests/test_start.py``.
 """
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -224,4 +225,7 @@ def _fail(*sentences: str) -> NoReturn:
 
 
 def main() -> None:
+    # by default the collector walks over everything each time that some hundred objects more have come: a connection
+    # has eighty that live for hours, and what is imported lives as long as we do
+    gc.set_threshold(20_000, 5, 50)
     app(prog_name="connectory")

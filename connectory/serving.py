@@ -1,7 +1,6 @@
 """Serving an application in the foreground: sockets first, then the application, then waiting for a signal."""
 
 import asyncio
-import gc
 import logging
 import resource
 import signal
@@ -159,13 +158,11 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
 
 
 def _prepare_process() -> None:
-    """Make room for many connections: each is a file, and some eighty objects that live for hours."""
+    """Make room for many connections, each of which is a file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    # by default the collector walks over all of them each time that some hundred more have come
-    gc.set_threshold(20_000, 5, 50)
 
 
 async def _until_signalled(main: Callable[[], Awaitable[None]]) -> None:

@@ -39,7 +39,7 @@ class Gateways:
         async def look() -> dict[int, str]:
             return self.urls
 
-        return await until(look, within=40)
+        return await until(look, within=80)
 
     def start(self, number: int) -> None:
         """Returns at once; it can be reached a little later."""

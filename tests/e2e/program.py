@@ -36,7 +36,7 @@ class Program:
             assert self.process.returncode is None, self.said
             return re.search(r"is at (\S+)/graphql", self.said)
 
-        found = await until(look, within=30)
+        found = await until(look, within=60)
         assert found is not None
         self.url = found[1]
 

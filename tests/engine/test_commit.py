@@ -280,19 +280,24 @@ async def test_a_row_that_fails_in_the_middle_takes_the_whole_poll_with_it(stage
     assert [await rows(stage.store, table) for table in (SYSTEMS, CONNECTORS, JOBS, EVENTS, LOG_HEAD)] == before
 
 
-async def test_a_big_poll(stage: Stage) -> None:
-    """5,000 connectors and 20,000 jobs in one answer."""
-    connectors = [connector(f"c{n}") for n in range(5_000)]
-    jobs = [job(f"j{n}", f"c{n % 5_000}", order_at=at(n), docs_in_index=n) for n in range(20_000)]
-    assert await stage.poll(connectors, jobs) == 25_001
-    assert len(await rows(stage.store, CONNECTORS)) == 5_000
-    assert (await stage.connector("c17"))["docs_indexed"] == 15_017
-    assert await stage.poll(connectors, jobs) is None
+async def big_poll(stage: Stage, connectors: int, jobs: int) -> None:
+    """So many connectors and jobs in one answer, then nothing new, then all of them gone."""
+    facts = [connector(f"c{n}") for n in range(connectors)]
+    runs = [job(f"j{n}", f"c{n % connectors}", order_at=at(n), docs_in_index=n) for n in range(jobs)]
+    assert await stage.poll(facts, runs) == 1 + connectors + jobs
+    assert len(await rows(stage.store, CONNECTORS)) == connectors
+    assert (await stage.connector("c17"))["docs_indexed"] == jobs - connectors + 17
+    assert await stage.poll(facts, runs) is None
     await stage.poll([])
     await stage.poll([])
-    assert await stage.poll([]) == 30_001
+    assert await stage.poll([]) == 1 + 2 * connectors + jobs
     await stage.restart()
     assert all(memory.is_removed for memory in stage.known.connectors.values())
+
+
+async def test_a_poll_of_several_batches(stage: Stage) -> None:
+    """Rows are written 500 at a time; tests/proofs/test_big_poll.py has more of them."""
+    await big_poll(stage, 1_100, 2_200)
 
 
 async def test_health_follows_from_facts_and_jobs(lite: Stage) -> None:

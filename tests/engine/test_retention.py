@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import logging
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from time import perf_counter
@@ -344,12 +344,11 @@ def test_a_transaction_removes_as_many_rows_as_fit_into_a_few_milliseconds() -> 
     assert (strides("jobs"), strides("events")) == (LEAST, 50), "a slow one counts at once, and for its table alone"
 
 
-async def test_polls_go_on_while_two_hundred_thousand_rows_are_removed(
-    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stage = await Stage.open(sqlite_store)
-    await fill_log(sqlite_store, 200_000, at(0))
-    sweeper = retention(sqlite_store, events=100)
+async def polls_while_rows_are_removed(store: Store, count: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Polls go on and nobody waits long while so many rows of the log are removed; the figures, in a line."""
+    stage = await Stage.open(store)
+    await fill_log(store, count, at(0))
+    sweeper = retention(store, events=100)
     portions, held = [], []
     learn = sweeper.strides.learn
 
@@ -363,19 +362,22 @@ async def test_polls_go_on_while_two_hundred_thousand_rows_are_removed(
     task = asyncio.create_task(sweeper.sweep())
     while not task.done():
         begun = perf_counter()
-        async with sqlite_store.write():
+        async with store.write():
             waits.append(perf_counter() - begun)
         status = (ConnectorStatus.ACTIVE, ConnectorStatus.PAUSED)[len(waits) % 2]
         await stage.poll([connector("a", status=status)])
         await asyncio.sleep(0.005)
-    assert (await task)["events"] >= 199_900
-    assert len(waits) > 20
+    assert (await task)["events"] >= count - 100
     assert max(portions) <= 1_000, "whoever waits, waits for no more than that"
-    told = f"{len(portions)} portions, held: {_told(held)}; {len(waits)} polls, waited: {_told(waits)}"
-    logging.getLogger(__name__).info(told)
-    # the promise is 50 ms; a machine that others use may take its time to give us the processor
-    assert sorted(waits)[len(waits) // 2] < 0.05, told
-    assert max(waits) < 1.0, told
+    return f"{len(portions)} portions, held: {_told(held)}; {len(waits)} polls, waited: {_told(waits)}"
+
+
+async def test_polls_go_on_while_rows_are_removed(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten transactions and more; the promise in seconds is tests/proofs/test_retention.py's."""
+    told = await polls_while_rows_are_removed(sqlite_store, 10_000, monkeypatch)
+    portions, polls = (int(number) for number in re.findall(r"(\d+) (?:portions|polls)", told))
+    assert portions >= 10, told
+    assert polls >= 3, told
 
 
 def _told(seconds: Sequence[float]) -> str:

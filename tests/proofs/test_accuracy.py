@@ -2,11 +2,14 @@
 
 import re
 
-from tests.e2e.bench import ran
+from tests.proofs.bench import ran
+from tests.proofs.conftest import Figures
+from tests.proofs.size import size
 
 
-async def test_estimates_meet_their_goals() -> None:
-    status, said = await ran("eta.py", within=100)
+async def test_estimates_meet_their_goals(figures: Figures) -> None:
+    status, said = await ran("eta.py", "--runs", size("200", "2000"), within=size(170, 1200))
+    figures(said)
     assert status == 0, said
     errors = {name: float(error) for name, error in re.findall(r"^(.+): median error (\S+)% \(goal", said, re.M)}
     assert errors.keys() == {"PAST_RUNS", "TOTAL_KNOWN", "TOTAL_KNOWN, example source"}

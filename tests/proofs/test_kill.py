@@ -20,6 +20,7 @@ from sources.onyx.world import OnyxWorld
 from sources.simulation import REQUESTS, WORLD, Clock, serve
 from tests.e2e.program import Program, configuration, serving, system
 from tests.engine.stage import rows
+from tests.proofs.size import size
 from tests.wait import until
 
 #: Simulated seconds per second.
@@ -85,7 +86,7 @@ async def kill_and_start(url: str, folder: Path, upstreams: Upstreams, times: in
             return upstreams.requests >= enough
 
         async with serving(file) as program:
-            await until(busy, within=30, every=0.002)
+            await until(busy, within=60, every=0.002)
             await program.kill()
         store = Store(url)
         await store.open()
@@ -138,11 +139,11 @@ async def settled(store: Store, upstreams: Upstreams, program: Program) -> None:
         await program.ready()
         if None in polls:
             return False
-        await until(polled_twice, within=20)
+        await until(polled_twice, within=60)
         connectors = await rows(store, CONNECTORS)
         return before == await state(store) and all(row["history_read"] for row in connectors if not row["removed_at"])
 
-    await until(look, within=40)
+    await until(look, within=120)
     assert {row["health"] for row in await rows(store, SYSTEMS)} == {SystemHealth.UP}
 
 
@@ -173,12 +174,12 @@ async def complete(store: Store, upstreams: Upstreams) -> None:
 
 
 #: How often on each kind of store.
-_TIMES = {"sqlite": 20, "postgresql": 3}
+_TIMES = size({"sqlite": 20, "postgresql": 3}, {"sqlite": 50, "postgresql": 20})
 
 
 async def test_kill(store_url: str, tmp_path: Path) -> None:
     times = _TIMES[store_url.partition(":")[0]]
     upstreams = Upstreams(seed=times)
     first, second = upstreams.servers.values()
-    async with asyncio.timeout(110), first, second:
+    async with asyncio.timeout(size(170, 1200)), first, second:
         await kill_and_start(store_url, tmp_path, upstreams, times)

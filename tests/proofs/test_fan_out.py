@@ -1,0 +1,36 @@
+"""Fan-out: everybody gets everything, once and in order. Speed is printed beside plain Strawberry's, not asked for."""
+
+import re
+
+from tests.proofs.bench import ran
+from tests.proofs.conftest import Figures
+from tests.proofs.size import size
+
+_WELL = "everybody got everything, once and in order"
+
+
+async def test_fan_out_reaches_everybody_from_both_servers(figures: Figures) -> None:
+    sockets, events, rounds = size(("50", "5", "1"), ("1000", "20", "3"))
+    status, said = await ran(
+        "fanout.py", "--sockets", sockets, "--events", events, "--rounds", rounds, within=size(170, 1800)
+    )
+    figures(said)
+    assert status == 0, said
+    assert _WELL in said
+    assert re.search(r"round 1, ours: .*round 1, plain: ", said, re.DOTALL), said
+    assert re.search(r"processor: \S+ µs against \S+ µs a message", said), said
+
+
+_FEW = (
+    "--sockets", "60", "--jobs", "20", "--moving", "10", "--commits", "4", "--every", "0.1", "--seconds", "0.2",
+)  # fmt: skip
+
+
+async def test_events_reach_idle_subscribers(figures: Figures) -> None:
+    status, said = await ran("idle.py", *size(_FEW, ()), within=size(170, 1800))
+    figures(said)
+    assert status == 0, said
+    assert _WELL in said
+    told = [int(number) for number in re.findall(r"(\d+) of \1 messages", said)][-2:]
+    # 10 or 100 jobs in each of 4 or 10 commits, then each of them in one of its own; 3 or 100 watch each job
+    assert told == size([4 * 10 * 3, 10 * 3], [10 * 100 * 100, 100 * 100]), said

@@ -1,0 +1,21 @@
+"""The large world: its store holds exactly what the world holds, and an idle poll asks for little."""
+
+import re
+
+from tests.proofs.bench import ran
+from tests.proofs.conftest import Figures
+from tests.proofs.size import size
+
+
+async def test_large_world(figures: Figures) -> None:
+    connectors = size(500, 10_000)
+    status, said = await ran("large_world.py", "--connectors", str(connectors), "--jobs", "20", within=size(170, 1800))
+    figures(said)
+    assert status == 0, said
+    idle = re.search(r"an idle poll: \S+ s, (\d+) requests", said)
+    assert idle is not None, said
+    assert int(idle[1]) <= 10
+    held = re.search(r"store: (\d+) connectors, (\d+) jobs", said)
+    assert held is not None, said
+    assert int(held[1]) == connectors
+    assert int(held[2]) > 10 * connectors

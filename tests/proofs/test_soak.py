@@ -1,0 +1,13 @@
+"""The soak: all five systems get into every sort of trouble at once, and in the end the store holds their worlds."""
+
+from tests.proofs.bench import ran
+from tests.proofs.conftest import Figures
+from tests.proofs.size import size
+
+
+async def test_soak(figures: Figures) -> None:
+    minutes = size("0.75", "10")
+    status, said = await ran("soak.py", "--minutes", minutes, "--speed", "20", "--seed", "1", within=size(170, 1200))
+    figures(said)
+    assert status == 0, said
+    assert "nothing was found" in said
