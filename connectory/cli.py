@@ -57,12 +57,13 @@ StoreOption = Annotated[
 def serve(config: ConfigOption = None, host: HostOption = None, port: PortOption = None) -> None:
     """Run the gateway in the foreground."""
     from connectory import log
-    from connectory.gateway import gateway
-    from connectory.serving import forever, run
 
     log.configure()
     with _explained():
         loaded = _load(config, _overrides(host, port))
+        # a mistake in the configuration is told before all that serving needs is there
+        from connectory.gateway import gateway
+        from connectory.serving import forever, run
 
         async def main() -> None:
             async with gateway(loaded):

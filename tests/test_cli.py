@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -282,16 +282,21 @@ async def test_db_upgrade_may_be_repeated(tmp_path: Path) -> None:
 # ---- simulators
 
 
-async def test_a_simulator_prints_what_opens_it_and_check_agrees(tmp_path: Path) -> None:
-    for kind in simulated_kinds():
-        async with started("simulate", kind, "--seed", "3", cwd=tmp_path) as simulator:
-            said = (await simulator.says(r"(?s)(\[\[systems\]\].*\n)\n"))[1]
-            write(tmp_path, said)
-            status, out, err = await run("check", cwd=tmp_path)
-            assert (status, err) == (0, "")
-            assert re.fullmatch(rf"{kind}-demo +{kind} +ok +reachable, authenticated, \d+ connectors\n", out)
+async def test_simulators_print_what_opens_them_and_check_agrees(tmp_path: Path) -> None:
+    kinds = list(simulated_kinds())
+    async with AsyncExitStack() as stack:
+        running = [
+            await stack.enter_async_context(started("simulate", kind, "--seed", "3", cwd=tmp_path)) for kind in kinds
+        ]
+        entries = [(await simulator.says(r"(?s)(\[\[systems\]\].*\n)\n"))[1] for simulator in running]
+        write(tmp_path, *entries)
+        status, out, err = await run("check", cwd=tmp_path)
+        for simulator in running:
             simulator.process.send_signal(signal.SIGTERM)
-            assert await simulator.end() == 0
+        assert [await simulator.end() for simulator in running] == [0] * len(kinds)
+    assert (status, err) == (0, "")
+    for kind, line in zip(kinds, out.splitlines(), strict=True):
+        assert re.fullmatch(rf"{kind}-demo +{kind} +ok +reachable, authenticated, \d+ connectors", line)
 
 
 async def test_check_tells_of_each_system_what_failed(tmp_path: Path) -> None:
