@@ -1,5 +1,6 @@
 """Writes into the documents what the program knows: ``python docs/generate.py``; ``tests/test_documents.py`` checks."""
 
+import ast
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -88,6 +89,20 @@ def settings() -> str:
     return _table(rows)
 
 
+def proofs() -> str:
+    """What each proof shows and how much of it, as a Markdown table, from what the modules say of themselves."""
+    rows = [["proof", "shows", "size in `make proofs`", "with FULL=1"], ["---"] * 4]
+    for file in sorted((ROOT / "tests" / "proofs").glob("test_*.py")):
+        said = " ".join((ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split())
+        found = re.fullmatch(r"(.*) Size: (.*); FULL=1: (.*)\.", said)
+        if found is None:
+            raise ValueError(f'{file.name} has to say what it shows, then "Size: …; FULL=1: …."')
+        rows.append(
+            [f"[`{file.name}`](tests/proofs/{file.name})", *(part.replace("``", "`") for part in found.groups())]
+        )
+    return _table(rows)
+
+
 def _table(rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
@@ -95,6 +110,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 #: Document → the tables in it, by the name between its marks.
 DOCUMENTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "README.md": {"capabilities": capabilities},
+    "CONTRIBUTING.md": {"proofs": proofs},
     "docs/conditions.md": {"conditions": conditions, "evidence": evidence, "health": health, "settings": settings},
 }
 

@@ -1,4 +1,7 @@
-"""How far estimates are off at half time, over simulated runs: bench/eta.py."""
+"""How far estimates of a job's end are off at half time: within their goals.
+
+Size: 200 simulated runs; FULL=1: 2,000.
+"""
 
 import re
 

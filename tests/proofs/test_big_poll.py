@@ -1,4 +1,7 @@
-"""A poll of thousands of connectors and jobs in one answer: nothing of it is lost, told twice or forgotten."""
+"""A poll of thousands of connectors and jobs in one answer: nothing of it is lost, told twice or forgotten.
+
+Size: 5,000 connectors and 20,000 jobs; FULL=1: 10,000 and 200,000.
+"""
 
 import time
 

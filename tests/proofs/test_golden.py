@@ -1,4 +1,7 @@
-"""The golden world: a few simulated hours, or two whole days, in which every condition comes and goes as scripted."""
+"""The golden world: every condition comes and goes at the scripted moments, and never without one.
+
+Size: 2.7 simulated hours; FULL=1: two whole days.
+"""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""``kill -9`` in the middle of polls, again and again: nothing is lost, nothing doubled, nothing broken."""
+"""``kill -9`` in the middle of polls, again and again: nothing is lost, nothing doubled, nothing broken.
+
+Size: 20 kills on SQLite and 3 on PostgreSQL; FULL=1: 50 and 20.
+"""
 
 import asyncio
 import time

@@ -1,4 +1,7 @@
-"""The large world: its store holds exactly what the world holds, and an idle poll asks for little."""
+"""The store of a large world holds exactly what the world holds, and an idle poll asks for little.
+
+Size: 500 connectors and some 6,000 jobs; FULL=1: 10,000 and some 140,000.
+"""
 
 import re
 

@@ -1,5 +1,8 @@
 """Disconnects, restarts and ``kill -9`` of the gateway while jobs run: a subscriber that goes on by cursor sees the
-whole log, in order, and nothing twice."""
+whole log, in order, and nothing twice.
+
+Size: 50 disconnects from one gateway, and 50 between two; FULL=1: the same.
+"""
 
 import asyncio
 import contextlib

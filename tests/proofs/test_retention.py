@@ -1,4 +1,7 @@
-"""Retention: two hundred thousand rows go while polls go on, and nobody waits long for it."""
+"""Rows of the log are removed while polls go on, and nobody waits long for it.
+
+Size: 200,000 rows; FULL=1: 1,000,000.
+"""
 
 import re
 

@@ -2,50 +2,16 @@
 
 import asyncio
 import sys
-from random import Random
-from typing import Any
 
 import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
-from connectory.model import EventKind
 from connectory.store import Store
 from connectory.store.tables import EVENTS, LOG_HEAD
 from connectory.store.writes import append_events
-from tests.facts import T0
-
-#: What each writer says, in a message of its own.
-_LINES = 120
-
-
-def line(writer: str, number: int) -> dict[str, Any]:
-    names = [column.name for column in EVENTS.c if column.name != "position"]
-    return dict.fromkeys(names) | {"at": T0, "kind": EventKind.GAP, "system_id": writer, "message": str(number)}
-
-
-class Undone(Exception):
-    """The writer changed its mind."""
-
-
-async def write(store: Store, writer: str, seed: int) -> None:
-    """Lines in transactions of one to three that stay open for a while; one in three is rolled back and tried again."""
-    chance = Random(seed)
-    number = 0
-    while number < _LINES:
-        lines = [line(writer, n) for n in range(number, min(_LINES, number + chance.randint(1, 3)))]
-        try:
-            async with store.write() as connection:
-                if chance.random() < 0.5:
-                    await asyncio.sleep(chance.uniform(0, 0.004))
-                await append_events(connection, lines)
-                if chance.random() < 0.5:
-                    await asyncio.sleep(chance.uniform(0, 0.004))
-                if chance.random() < 1 / 3:
-                    raise Undone
-        except Undone:
-            continue
-        number += len(lines)
+from tests.paths import ROOT
+from tests.store.writers import LINES, Undone, line, write
 
 
 async def tail(store: Store, until: int) -> list[tuple[int, str, str]]:
@@ -62,16 +28,16 @@ async def tail(store: Store, until: int) -> list[tuple[int, str, str]]:
 
 
 def complete(seen: list[tuple[int, str, str]], writers: list[str]) -> None:
-    assert [position for position, _, _ in seen] == list(range(1, len(writers) * _LINES + 1))
+    assert [position for position, _, _ in seen] == list(range(1, len(writers) * LINES + 1))
     for writer in writers:
-        assert [int(number) for _, who, number in seen if who == writer] == list(range(_LINES))
+        assert [int(number) for _, who, number in seen if who == writer] == list(range(LINES))
 
 
 async def test_two_writers_and_a_reader_that_never_skips(store: Store, store_url: str) -> None:
     other, readers = Store(store_url), Store(store_url)
     try:
-        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-            reading = [group.create_task(tail(readers, 3 * _LINES)) for _ in range(2)]
+        async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+            reading = [group.create_task(tail(readers, 3 * LINES)) for _ in range(2)]
             group.create_task(write(store, "a", 1))
             group.create_task(write(store, "b", 2))
             group.create_task(write(other, "c", 3))
@@ -82,30 +48,20 @@ async def test_two_writers_and_a_reader_that_never_skips(store: Store, store_url
         complete(task.result(), ["a", "b", "c"])
 
 
-_WRITER = """
-import asyncio, sys
-from connectory.store import Store
-from tests.store.test_log import write
-
-async def main():
-    store = Store(sys.argv[1])
-    await write(store, sys.argv[2], 7)
-    await store.close()
-
-asyncio.run(main())
-"""
-
-
 async def test_writers_in_other_processes(store: Store, store_url: str) -> None:
-    started = [
-        await asyncio.create_subprocess_exec(sys.executable, "-c", _WRITER, store_url, writer) for writer in ("x", "y")
-    ]
+    pipes = dict.fromkeys(("stdin", "stdout"), asyncio.subprocess.PIPE)
+    command = [sys.executable, "-m", "tests.store.writers", store_url]
+    started = [await asyncio.create_subprocess_exec(*command, writer, cwd=ROOT, **pipes) for writer in ("x", "y")]
     try:
-        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-            reading = group.create_task(tail(store, 3 * _LINES))
-            group.create_task(write(store, "z", 5))
+        async with asyncio.timeout(120):
             for process in started:
-                group.create_task(process.wait())
+                assert process.stdout is not None
+                assert await process.stdout.readline() == b"ready\n"
+            async with asyncio.TaskGroup() as group:
+                reading = group.create_task(tail(store, 3 * LINES))
+                group.create_task(write(store, "z", 5))
+                for process in started:
+                    group.create_task(process.communicate(b"go\n"))
     finally:
         for process in started:
             if process.returncode is None:
