@@ -19,7 +19,7 @@ import aiohttp
 import pytest
 from graphql import build_schema
 
-from connectory import demo
+from connectory import demo, graphiql
 from connectory.simulators import simulated_kinds
 from tests.paths import ROOT
 from tests.wait import until
@@ -164,6 +164,15 @@ def test_a_demo_clears_up_after_one_that_was_killed(tmp_path: Path, monkeypatch:
         with demo.folder() as second:
             assert set(tmp_path.iterdir()) == {first, second, other}, "one that runs is left alone"
     assert set(tmp_path.iterdir()) == {other}
+
+
+def test_the_demo_says_last_that_graphiql_was_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = demo.Demo("http://127.0.0.1:1", {})
+    for built in (True, False):
+        monkeypatch.setattr(graphiql, "STATIC", tmp_path)
+        (tmp_path / "index.html").touch() if built else (tmp_path / "index.html").unlink()
+        *_, last, _, end = here.greeting().rstrip().splitlines()
+        assert (last == demo.UNBUILT, end) == (not built, "Ctrl-C ends it.")
 
 
 # ---- bad configurations
