@@ -419,12 +419,7 @@ _KEY: dict[str, Any] = {"Authorization": f"Bearer {TOKEN}"}
 REFUSED: dict[str, tuple[str, str, Any, dict[str, str]]] = {
     "cc_pair_not_visible_attempts": ("GET", "/manage/admin/cc-pair/9999/index-attempts", None, _KEY),
     "cc_pair_not_visible_detail": ("GET", "/manage/admin/cc-pair/9999", None, _KEY),
-    "delete_unknown_pair": (
-        "POST",
-        "/manage/admin/deletion-attempt",
-        {"connector_id": 999, "credential_id": 1},
-        _KEY,
-    ),
+    "delete_unknown_pair": ("POST", "/manage/admin/deletion-attempt", {"connector_id": 999, "credential_id": 1}, _KEY),
     "insufficient_permissions": ("POST", _LISTED, {}, {"Authorization": "Bearer on_basic"}),
     "limited_service_account": ("POST", _LISTED, {}, {"Authorization": "Bearer on_limited"}),
     "no_credentials": ("POST", _LISTED, {}, {}),
