@@ -24,7 +24,15 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT4
 
 from connectory.model import ConnectorFact, ConnectorStatus, JobFact, JobStatus, Known, SystemErrorCode
-from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable
+from sources.base import (
+    ActionNotSupported,
+    Source,
+    SourceAuthFailed,
+    SourceError,
+    SourceMismatch,
+    SourceRateLimited,
+    SourceUnreachable,
+)
 from sources.http import HttpClient
 from tests.paths import EXAMPLES
 from tests.sources.canned import Reply, canned
@@ -36,6 +44,7 @@ CODES: dict[type[SourceError], SystemErrorCode] = {
     SourceRateLimited: SystemErrorCode.RATE_LIMITED,
     SourceUnreachable: SystemErrorCode.UPSTREAM_ERROR,
     SourceMismatch: SystemErrorCode.MISMATCH,
+    ActionNotSupported: SystemErrorCode.UPSTREAM_ERROR,
 }
 
 #: the name of an error example, and the status, body and headers of an answer that should be like it
