@@ -1,4 +1,4 @@
-"""Every example payload of ZenSearch that a server answers: errors read by the adapter, and answers simulated alike."""
+"""Every example payload of ZenSearch that a server answers: read by the adapter, or simulated alike."""
 
 import json
 import re
