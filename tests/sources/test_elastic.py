@@ -28,10 +28,14 @@ from tests.sources.contract import START, Hand, SourceContract, check_job, colle
 
 #: No rules: most of the time of a large world would go into reading them, and the payloads' tests read such.
 _FILTERING: list[Document] = [{"active": {}, "domain": "DEFAULT", "draft": {}}]
-#: Where the result window, 10,000 entries, is written down.
-_WINDOWS = {
-    "RESULT_WINDOW": (api, client, history, jobs, listing, places),
-    "_WINDOW": (calls, sources.elastic.simulator),
+#: What a page of jobs and the result window are made where a test needs a list that is longer: 300 and 900 in place of
+#: 1,000 and 10,000, in every module that reads the numbers.
+_PAGE, _WINDOW = 300, 900
+_SMALLER = {
+    (listing, jobs, history): {"PAGE": _PAGE},
+    (history,): {"_BATCH": _PAGE},
+    (api, client, history, jobs, listing, places): {"RESULT_WINDOW": _WINDOW},
+    (calls, sources.elastic.simulator): {"_WINDOW": _WINDOW},
 }
 
 
@@ -127,13 +131,17 @@ async def a_server() -> AsyncIterator[tuple[Elastic, ElasticSource]]:
 
 @pytest.fixture
 def window(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A result window of three pages in place of ten, on both sides; others prove that it is 10,000."""
-    small = 3 * listing.PAGE
-    for name, modules in _WINDOWS.items():
+    """A small result window and small pages of jobs, on both sides.
+
+    How large they are is proved by test_a_first_poll_reads_the_newest_and_the_open_ones,
+    test_a_full_window_is_told_from_an_overfull_one, test_more_new_jobs_than_the_list_tells and
+    test_history_beyond_the_window_goes_connector_by_connector.
+    """
+    for modules, numbers in _SMALLER.items():
         for module in modules:
-            assert getattr(module, name) == 10_000
-            monkeypatch.setattr(module, name, small)
-    return small
+            for name, number in numbers.items():
+                monkeypatch.setattr(module, name, number)
+    return _WINDOW
 
 
 @pytest.fixture
@@ -361,22 +369,22 @@ async def test_later_polls_stop_where_they_know_the_rest(elastic: Elastic, sourc
     assert len(quiet.jobs) == 100
 
 
-@cases("age", [10 * 999.0, None])
-async def test_an_oldest_first_server_is_read_from_its_end(age: float | None) -> None:
+@cases("age", [10 * (_PAGE - 1.0), None])
+async def test_an_oldest_first_server_is_read_from_its_end(window: int, age: float | None) -> None:
     """Two whole pages and a part of one."""
     async with a_server() as (elastic, source):
         elastic.connector("c1")
-        for number in range(2_100):
-            elastic.job(f"j{number:04}", 10 * (2_100 - number))
+        for number in range(2 * _PAGE + 100):
+            elastic.job(f"j{number:04}", 10 * (2 * _PAGE + 100 - number))
         newest_first = elastic.world.job_list
         elastic.world.job_list = lambda **asked: newest_first(**asked)[::-1]  # type: ignore[method-assign]
         for _ in range(2):
             seen = await source.poll(Known() if age is None else since(age, c1="-"))
-            assert {f"j{number:04}" for number in range(1_100, 2_100)} <= ids(seen)
+            assert {f"j{number:04}" for number in range(_PAGE + 100, 2 * _PAGE + 100)} <= ids(seen)
             assert not seen.problems
         jobs, finished = await collect(source, Known(connectors={"c1": KnownConnector()}), frozenset({"c1"}))
         assert finished == {"c1"}
-        assert [job.external_id for job in jobs] == [f"j{number:04}" for number in range(2_099, -1, -1)]
+        assert [job.external_id for job in jobs] == [f"j{number:04}" for number in range(2 * _PAGE + 99, -1, -1)]
 
 
 async def test_an_upgraded_server_turns_its_order_round(elastic: Elastic, source: ElasticSource) -> None:
@@ -449,7 +457,7 @@ async def test_an_oldest_first_list_can_hide_all_that_is_new(
     newest_first = elastic.world.job_list
     elastic.world.job_list = lambda **asked: newest_first(**asked)[::-1]  # type: ignore[method-assign]
     for _ in range(2):
-        seen = await source.poll(since(20_000 - window - 1_000, changed="-"))
+        seen = await source.poll(since(20_000 - window - 100, changed="-"))
         assert "newest" in ids(seen)
         assert len(seen.problems) == 1
 
@@ -478,13 +486,13 @@ async def test_what_was_read_before_a_gap_is_not_told(elastic: Elastic, source: 
     assert {f"j{number:04}" for number in range(100, 1_500)} <= ids(mended)
 
 
-@cases("behind", [0, 1, 2_000])  # the list is short, or one longer, or longer than the window
-@cases("ahead", [70, 250, 1_100])  # fewer than a look takes in, more than that, more than a page
+@cases("behind", [0, 1, 600])  # the list is short, or one longer, or longer than the window
+@cases("ahead", [70, 250, 330])  # fewer than a look takes in, more than that, more than a page
 async def test_jobs_behind_those_of_the_future_are_found(window: int, behind: int, ahead: int) -> None:
     """The clock was an hour ahead, and is right again: what is new stands below what seemed newer."""
     async with a_server() as (elastic, source):
         elastic.connector("c1")
-        for number in range(1_100 + behind):
+        for number in range(330 + behind):
             elastic.job(f"old{number:05}", 20_000 - number)
         known = Known()
         remembered(known, await source.poll(known))
@@ -506,13 +514,13 @@ async def test_jobs_behind_those_of_the_future_are_found(window: int, behind: in
             assert len(elastic.requests) <= 4
 
 
-@cases("recent", [70, 250, 1_100])  # fewer than a look takes in, more than that, more than a page
-async def test_jobs_that_seem_old_are_found(recent: int) -> None:
+@cases("recent", [70, 250, 330])  # fewer than a look takes in, more than that, more than a page
+async def test_jobs_that_seem_old_are_found(window: int, recent: int) -> None:
     """The clock is an hour behind by now: what is new stands among what was made an hour ago."""
     async with a_server() as (elastic, source):
         elastic.connector("c1")
-        for number in range(1_100 + recent):
-            elastic.job(f"j{number:05}", 4_000 + 1_100 - number * 5_100 / (1_100 + recent))
+        for number in range(330 + recent):
+            elastic.job(f"j{number:05}", 4_000 + 1_100 - number * 5_100 / (330 + recent))
         known = Known()
         remembered(known, await source.poll(known))
         for turn in range(3):
@@ -540,18 +548,18 @@ async def test_deleted_jobs_hide_no_new_ones(elastic: Elastic, source: ElasticSo
 async def test_a_quiet_poll_of_a_long_list_costs_few_requests(
     elastic: Elastic, source: ElasticSource, window: int
 ) -> None:
-    """With both lists as long as the window or longer: two pages of connectors, two counts, and three for the jobs."""
+    """With both lists as long as the window or longer: a page of connectors, two counts, and three for the jobs."""
     for number in range(window):
         elastic.connector(f"c{number:05}")
-    for number in range(window + 500):
+    for number in range(window + 50):
         elastic.job(f"j{number:05}", 20_000 - number, of=f"c{number % window:05}")
     known = Known()
     remembered(known, await source.poll(known))
     for deletes in (True, True, False):
         elastic.requests.clear()
         seen = await source.poll(known)
-        assert len(elastic.requests) <= 7, elastic.requests
-        assert len(seen.jobs) <= 1_100
+        assert len(elastic.requests) <= 6, elastic.requests
+        assert len(seen.jobs) <= _PAGE + 100
         if deletes:
             elastic.world.delete_job(sorted(elastic.world.jobs)[-1])
 
