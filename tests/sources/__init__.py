@@ -1,3 +1,3 @@
 import pytest
 
-pytest.register_assert_rewrite("tests.sources.contract")
+pytest.register_assert_rewrite("tests.sources.contract", "tests.sources.payloads")

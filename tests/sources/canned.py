@@ -13,7 +13,7 @@ from sources.simulation import serve
 
 @dataclass(frozen=True)
 class Reply:
-    """``text`` is sent as it is, with ``content_type``; otherwise ``body`` as JSON."""
+    """``text`` is sent as it is, with ``content_type`` if ``headers`` tell none; otherwise ``body`` as JSON."""
 
     body: Any = None
     status: int = 200
@@ -21,7 +21,19 @@ class Reply:
     text: str | None = None
     content_type: str = "text/html"
 
+    @classmethod
+    def of(cls, example: Mapping[str, Any]) -> "Reply":
+        """What an example file writes down: a status, headers, and a body, which as a string is sent as it is."""
+        body, headers = example["body"], example["headers"]
+        if isinstance(body, str):
+            return cls(status=example["status"], headers=headers, text=body)
+        if any(name.lower() == "content-type" for name in headers):
+            return cls(status=example["status"], headers=headers, text=json.dumps(body))
+        return cls(body, example["status"], headers)
+
     def response(self) -> web.Response:
+        if self.text is not None and any(name.lower() == "content-type" for name in self.headers):
+            return web.Response(status=self.status, text=self.text, headers=self.headers)
         if self.text is not None:
             return web.Response(
                 status=self.status, text=self.text, content_type=self.content_type, headers=self.headers

@@ -52,6 +52,7 @@ from sources.base import (
     SystemSettings,
 )
 from sources.simulation import FAULTS, REQUESTS, WORLD, Clock, Faults, Running, serve
+from tests.sources.cases import every_case
 
 START = datetime(2026, 8, 22, 9, 30, tzinfo=UTC)
 #: Seconds of simulated time in which every simulator shows some change.
@@ -470,26 +471,26 @@ class SourceContract:
 
     # ---- failures
 
-    @pytest.mark.parametrize(("fault", "error", "code"), FAILURES, ids=[str(switches) for switches, *_ in FAILURES])
-    async def test_failures_are_told_apart(
-        self, source: Source, upstream: Upstream, fault: dict[str, Any], error: type[SourceError], code: SystemErrorCode
-    ) -> None:
-        upstream.fail(**fault)
-        with pytest.raises(SourceError) as caught:
-            await source.poll(Known())
-        assert type(caught.value) is error
-        assert caught.value.code is code
-        assert str(caught.value)
-        self._assert_discreet(upstream, caught.value)
-        upstream.fail()
-        assert (await source.poll(Known())).complete
+    async def test_failures_are_told_apart(self, source: Source, upstream: Upstream) -> None:
+        with every_case() as case:
+            for fault, error, code in FAILURES:
+                with case(fault):
+                    upstream.fail(**fault)
+                    with pytest.raises(SourceError) as caught:
+                        await source.poll(Known())
+                    assert type(caught.value) is error
+                    assert caught.value.code is code
+                    assert str(caught.value)
+                    self._assert_discreet(upstream, caught.value)
+                    upstream.fail()
+                    assert (await source.poll(Known())).complete
 
-    @pytest.mark.parametrize("seconds", [7.0, None])
-    async def test_rate_limits_tell_how_long(self, source: Source, upstream: Upstream, seconds: float | None) -> None:
-        upstream.fail(rate_limited=True, retry_after=seconds)
-        with pytest.raises(SourceRateLimited) as caught:
-            await source.poll(Known())
-        assert caught.value.retry_after == seconds
+    async def test_rate_limits_tell_how_long(self, source: Source, upstream: Upstream) -> None:
+        for seconds in (7.0, None):
+            upstream.fail(rate_limited=True, retry_after=seconds)
+            with pytest.raises(SourceRateLimited) as caught:
+                await source.poll(Known())
+            assert caught.value.retry_after == seconds
 
     async def test_silence_is_a_timeout(self, connect: Callable[..., Source], upstream: Upstream) -> None:
         upstream.fail(hang=True)

@@ -1,13 +1,14 @@
 """What the tests of Feldera stand on: a hand-made Feldera, the simulated one, and the example payloads."""
 
 import json
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 
-from connectory.model import ConnectorFact, JobFact
+from connectory.model import ConnectorFact, JobFact, Known, Observation
 from sources.feldera import FelderaSettings
 from sources.feldera.client import FelderaSource
 from sources.feldera.simulator import TOKEN, simulator
@@ -16,11 +17,19 @@ from sources.simulation import REQUESTS, WORLD, Clock, serve
 from tests.paths import EXAMPLES
 from tests.sources.canned import Asked, Canned, Reply, canned
 from tests.sources.contract import START, Hand
+from tests.sources.payloads import examples
 
 FELDERA = EXAMPLES / "feldera"
 LIST = "/v0/pipelines"
 INCARNATION = "0198c3f2-6d10-7cc3-98c4-dc0c0c07398f"
 Answer = Reply | Callable[[Asked], Reply]
+FILES = examples(FELDERA)
+INPUTS = [name for name in FILES if name.startswith("input/")]
+OUTPUTS = [name for name in FILES if name.startswith("output/")]
+STATS = [name for name in FILES if name.startswith("pipeline_stats/")]
+PIPELINES = [name for name in FILES if name.startswith("pipelines/")]
+EVERY_STATUS = "pipelines/list.selector_status.every_status.response.json"
+WITH_PROGRAM = "pipelines/get.selector_all.stopped_with_program_info.response.json"
 
 
 def read(name: str) -> Any:
@@ -173,6 +182,21 @@ def shown(fact: ConnectorFact | JobFact) -> dict[str, Any]:
     return said
 
 
+async def polled(stats: Any, word: str = "Running", info: Any = None) -> Observation:
+    """What a poll sees of the pipeline ``p`` with these counters."""
+    async with feldera((pipeline("p", word), stats, info)) as (source, _):
+        return await source.poll(Known())
+
+
+async def polled_endpoint(sent: Any, *, is_input: bool, word: str = "Running") -> tuple[ConnectorFact, JobFact]:
+    stats = counters(sent) if is_input else counters(outputs=[sent])
+    seen = await polled(stats, word)
+    assert seen.complete
+    assert not seen.problems
+    (fact,), (job,) = seen.connectors, seen.jobs
+    return fact, job
+
+
 class Api:
     """The simulator's answers, as an administrator gets them."""
 
@@ -199,6 +223,22 @@ class Api:
     def pass_time(self, seconds: float) -> None:
         """For the served world, at once."""
         self.hand.move(seconds)
+
+
+async def gathered(api: Api, rounds: int, seconds: float) -> dict[str, list[Any]]:
+    """What the simulator answers in a while, by kind."""
+    found: dict[str, list[Any]] = defaultdict(list)
+    for _ in range(rounds):
+        for selector in ("status", "status_with_connectors", "all"):
+            found[selector] += await api.get(f"{LIST}?selector={selector}")
+        for name in [p.name for p in api.world.pipelines.values() if p.is_serving]:
+            for texts in ("true", "false"):
+                body = await api.get(f"{LIST}/{name}/stats?include_connector_errors={texts}")
+                found["stats"].append(body)
+                found["input"] += body["inputs"] if texts == "true" else []
+                found["output"] += body["outputs"] if texts == "true" else []
+        api.pass_time(seconds)
+    return found
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """What the tests of Lucidworks stand on: hand-made servers, the simulated one, and the example payloads."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -20,8 +21,22 @@ from tests.paths import EXAMPLES
 from tests.sources.canned import Canned, Reply, canned
 from tests.sources.contract import START, Hand
 from tests.sources.onyx_stage import Answer
+from tests.sources.payloads import examples
 
 LUCIDWORKS = EXAMPLES / "lucidworks"
+FILES = examples(LUCIDWORKS)
+STATUSES = [name for name in FILES if re.search(r"/status\.", name)]
+HISTORIES = [name for name in FILES if re.search(r"search_2x/.*/history\.", name)]
+LISTS = [name for name in FILES if re.search(r"/datasources?\.(list|get)", name)]
+ALL_STATUS = "search_2x/implementation/all_status.response.json"
+ALL_HISTORY = "search_2x/implementation/all_history.response.json"
+EXCEPTION = "search_2x/implementation/status.exception.response.json"
+COLLECTIONS = "search_2x/documented/collections.response.json"
+TIMELINE = "search_2x/timelines/start_finish_restart_stop.json"
+FUSION_RUNS = [f"fusion/{name}.response.json" for name in ("v1_job.finished", "v1_job.running", "v1_job.stopped")]
+FUSION_RUNS += [f"fusion/{name}.response.json" for name in ("v5_job.running", "v5_job.success")]
+FUSION_LIST = "fusion/jobs.list.response.json"
+FUSION_HISTORIES = ["fusion/jobs.history.response.json", "fusion/v1_history.entries.response.json"]
 MISSING = Reply(
     {"http_status_name": "Not Found", "http_status_code": 404, "errors": [{"message": "gone", "key": ""}]}, 404
 )

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-import pytest
-
 from sources.discretion import LARGEST_UNKNOWN, REDACTED, bounded, extra, without_secrets
+from tests.sources.cases import cases
 
 _NOTHING_KNOWN = frozenset[str]()
 
@@ -34,20 +33,18 @@ def test_a_text_that_is_too_large_leaves_a_note() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "of_size",
-    [
-        pytest.param(of_length, id="a text"),
-        pytest.param(lambda size: [of_length(size - 2)], id="a list of one"),
-        pytest.param(
-            lambda size: [1.5, -70, None, True, False, [], {}, of_length(size - 32)], id="a list of all kinds"
-        ),
-        pytest.param(lambda size: {"key": of_length(size - 8)}, id="an object of one"),
-        pytest.param(lambda size: {of_length(size - 5): 10}, id="an object with a large key"),
-        pytest.param(lambda size: {"a": {"b": [{"c": 1}]}, "d": of_length(size - 26)}, id="objects within objects"),
-    ],
+@cases(
+    ("what", "of_size"),
+    {
+        "a text": of_length,
+        "a list of one": lambda size: [of_length(size - 2)],
+        "a list of all kinds": lambda size: [1.5, -70, None, True, False, [], {}, of_length(size - 32)],
+        "an object of one": lambda size: {"key": of_length(size - 8)},
+        "an object with a large key": lambda size: {of_length(size - 5): 10},
+        "objects within objects": lambda size: {"a": {"b": [{"c": 1}]}, "d": of_length(size - 26)},
+    }.items(),
 )
-def test_the_limit_is_the_length_of_the_json_text(of_size: Callable[[int], Any]) -> None:
+def test_the_limit_is_the_length_of_the_json_text(what: str, of_size: Callable[[int], Any]) -> None:
     fits, does_not = of_size(LARGEST_UNKNOWN), of_size(LARGEST_UNKNOWN + 1)
     assert len(compact(fits)) == LARGEST_UNKNOWN
     assert len(compact(does_not)) == LARGEST_UNKNOWN + 1
@@ -65,16 +62,16 @@ def test_a_secret_that_is_too_large_stays_a_secret() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        pytest.param(lambda: "x" * 50_000_000, id="one text"),
-        pytest.param(lambda: [0] * 5_000_000, id="many numbers"),
-        pytest.param(lambda: [[0] * 100] * 100_000, id="many lists"),
-        pytest.param(lambda: {str(number): {"of": "x" * 100} for number in range(100_000)}, id="many objects"),
-    ],
+@cases(
+    ("what", "make"),
+    {
+        "one text": lambda: "x" * 50_000_000,
+        "many numbers": lambda: [0] * 5_000_000,
+        "many lists": lambda: [[0] * 100] * 100_000,
+        "many objects": lambda: {str(number): {"of": "x" * 100} for number in range(100_000)},
+    }.items(),
 )
-def test_a_huge_value_costs_no_more_than_a_large_one(make: Callable[[], Any]) -> None:
+def test_a_huge_value_costs_no_more_than_a_large_one(what: str, make: Callable[[], Any]) -> None:
     value = make()
     began = perf_counter()
     for _ in range(10):
@@ -82,7 +79,7 @@ def test_a_huge_value_costs_no_more_than_a_large_one(make: Callable[[], Any]) ->
     assert perf_counter() - began < 1.0
 
 
-@pytest.mark.parametrize("piece", ["a-", "x", "password", "://", "=", "token ", "http://a:b:", "://@", "pwd= "])
+@cases("piece", ["a-", "x", "password", "://", "=", "token ", "http://a:b:", "://@", "pwd= "])
 def test_long_texts_are_searched_in_passing(piece: str) -> None:
     began = perf_counter()
     without_secrets("http://" + piece * (200_000 // len(piece)) + " password=hush ://x:y@")

@@ -10,21 +10,33 @@ import aiohttp
 import pytest
 from pydantic import ValidationError
 
+import sources.elastic.simulator
 from connectory.model import ConnectorStatus, JobStatus, Known, KnownConnector, Observation, SystemErrorCode
 from schema.connector_details import ElasticConnectorDetails
 from schema.job_details import ElasticJobDetails
 from sources.base import SourceAuthFailed, SourceMismatch, SourceUnreachable
-from sources.elastic import SOURCE
+from sources.elastic import SOURCE, api, calls, client, history, jobs, listing, places
 from sources.elastic.client import ElasticSource
-from sources.elastic.documents import Document, api_time, default_filtering, new_connector, new_job, snapshot
+from sources.elastic.documents import Document, api_time, new_connector, new_job, snapshot
 from sources.elastic.mapping import CONNECTOR_DETAILS, JOB_DETAILS, SNAPSHOT_DETAILS
 from sources.elastic.refusals import refusal
 from sources.elastic.simulator import API_KEY, LIMITED_API_KEY, PASSWORD, TOKEN, USERNAME, simulator
 from sources.elastic.world import ElasticWorld
 from sources.simulation import FAULTS, REQUESTS, WORLD, Clock, Running, serve
+from tests.sources.cases import cases
 from tests.sources.contract import START, Hand, SourceContract, check_job, collect, remember
 
-_FILTERING = default_filtering("2026-03-02T08:00:00.000Z")
+#: No rules: most of the time of a large world would go into reading them, and the payloads' tests read such.
+_FILTERING: list[Document] = [{"active": {}, "domain": "DEFAULT", "draft": {}}]
+#: What a page of jobs and the result window are made where a test needs a list that is longer: 300 and 900 in place of
+#: 1,000 and 10,000, in every module that reads the numbers.
+_PAGE, _WINDOW = 300, 900
+_SMALLER = {
+    (listing, jobs, history): {"PAGE": _PAGE},
+    (history,): {"_BATCH": _PAGE},
+    (api, client, history, jobs, listing, places): {"RESULT_WINDOW": _WINDOW},
+    (calls, sources.elastic.simulator): {"_WINDOW": _WINDOW},
+}
 
 
 class TestElastic(SourceContract):
@@ -109,6 +121,36 @@ async def source(elastic: Elastic) -> AsyncIterator[ElasticSource]:
         yield source
 
 
+@asynccontextmanager
+async def a_server() -> AsyncIterator[tuple[Elastic, ElasticSource]]:
+    """An empty server of its own for one case of many."""
+    elastic = Elastic()
+    async with elastic.running, reading(elastic) as source:
+        yield elastic, source
+
+
+@pytest.fixture
+def window(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A small result window and small pages of jobs, on both sides.
+
+    How large they are is proved by test_a_first_poll_reads_the_newest_and_the_open_ones,
+    test_a_full_window_is_told_from_an_overfull_one, test_more_new_jobs_than_the_list_tells and
+    test_history_beyond_the_window_goes_connector_by_connector.
+    """
+    for modules, numbers in _SMALLER.items():
+        for module in modules:
+            for name, number in numbers.items():
+                monkeypatch.setattr(module, name, number)
+    return _WINDOW
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Small pages of connectors; test_all_pages_are_read proves how large they are."""
+    monkeypatch.setattr(client, "_PAGE", 20)
+    return 20
+
+
 def since(seconds: float, open_jobs: dict[str, str | None] | None = None, **connectors: str | None) -> Known:
     """Known: jobs up to that many seconds before the start, these open ones, and connectors with fingerprints."""
     return Known(
@@ -125,7 +167,7 @@ def ids(seen: Observation) -> set[str]:
 # ---- settings
 
 
-@pytest.mark.parametrize(
+@cases(
     ("given", "complaint"),
     [
         ({}, "found none"),
@@ -153,9 +195,7 @@ async def test_a_pasted_line_end_does_no_harm(elastic: Elastic) -> None:
         assert (await source.poll(Known())).complete
 
 
-@pytest.mark.parametrize(
-    "credentials", [{"username": USERNAME, "password": PASSWORD}, {"token": TOKEN}], ids=["basic", "bearer"]
-)
+@cases("credentials", [{"username": USERNAME, "password": PASSWORD}, {"token": TOKEN}])
 async def test_other_credentials_open_it_too(elastic: Elastic, credentials: dict[str, str]) -> None:
     elastic.connector("c1")
     async with reading(elastic, api_key=None, **credentials) as source:
@@ -179,37 +219,39 @@ async def test_another_server_is_told_from_elasticsearch(elastic: Elastic) -> No
 
 
 async def test_all_pages_are_read(elastic: Elastic, source: ElasticSource) -> None:
-    for number in range(4_500):
+    for number in range(4_001):
         elastic.connector(f"c{number:04}")
     seen = await source.poll(Known())
-    assert len(seen.connectors) == 4_500
+    assert len(seen.connectors) == 4_001
     assert seen.complete
-    assert len(elastic.asked("/_connector?")) == 3
+    assert len(elastic.asked("/_connector?")) == 3  # of 2,000, 2,000 and 1
 
 
-async def test_ties_that_swapped_between_pages_are_read_again(elastic: Elastic, source: ElasticSource) -> None:
-    documents = [elastic.connector(f"c{number:04}", index_name=None) for number in range(2_001)]
+async def test_ties_that_swapped_between_pages_are_read_again(
+    elastic: Elastic, source: ElasticSource, page: int
+) -> None:
+    documents = [elastic.connector(f"c{number:04}", index_name=None) for number in range(page + 1)]
     asked = 0
 
     def swapping(*, include_deleted: bool = False) -> list[Document]:
         nonlocal asked
         asked += 1
         # the first page of the first pass ends with the one that the second page begins with
-        return documents if asked != 2 else [documents[2_000], *documents[1:2_000], documents[0]]
+        return documents if asked != 2 else [documents[page], *documents[1:page], documents[0]]
 
     elastic.world.connector_list = swapping  # type: ignore[method-assign]
     seen = await source.poll(Known())
     assert asked == 4
-    assert len(seen.connectors) == 2_001
+    assert len(seen.connectors) == page + 1
     assert seen.complete
 
 
-async def test_a_list_that_stays_short_is_not_complete(elastic: Elastic, source: ElasticSource) -> None:
-    documents = [elastic.connector(f"c{number:04}") for number in range(2_001)]
+async def test_a_list_that_stays_short_is_not_complete(elastic: Elastic, source: ElasticSource, page: int) -> None:
+    documents = [elastic.connector(f"c{number:04}") for number in range(page + 1)]
     # a server that serves the first page whatever is asked for
     elastic.world.connector_list = lambda **_: _Repeating(documents)  # type: ignore[method-assign]
     seen = await source.poll(Known())
-    assert len(seen.connectors) == 2_000
+    assert len(seen.connectors) == page
     assert not seen.complete
     assert [problem.code for problem in seen.problems] == [SystemErrorCode.MISMATCH]
     assert len(elastic.asked("/_connector?")) == 4
@@ -224,8 +266,8 @@ class _Repeating(list[Document]):
         return super().__getitem__(slice(0, min(self.cap, place.stop - place.start)))
 
 
-async def test_a_page_that_repeats_ends_the_reading(elastic: Elastic, source: ElasticSource) -> None:
-    documents = _Repeating(elastic.connector(f"c{number:04}") for number in range(2_001))
+async def test_a_page_that_repeats_ends_the_reading(elastic: Elastic, source: ElasticSource, page: int) -> None:
+    documents = _Repeating(elastic.connector(f"c{number:04}") for number in range(page + 1))
     documents.cap = 10
     elastic.world.connector_list = lambda **_: documents  # type: ignore[method-assign]
     seen = await source.poll(Known())
@@ -234,31 +276,32 @@ async def test_a_page_that_repeats_ends_the_reading(elastic: Elastic, source: El
     assert len(elastic.asked("/_connector?")) == 4
 
 
-async def test_two_short_readings_can_make_a_whole_one(elastic: Elastic, source: ElasticSource) -> None:
-    documents = [elastic.connector(f"c{number:04}", index_name=None) for number in range(2_001)]
+async def test_two_short_readings_can_make_a_whole_one(elastic: Elastic, source: ElasticSource, page: int) -> None:
+    documents = [elastic.connector(f"c{number:04}", index_name=None) for number in range(page + 1)]
     asked = 0
 
     def swapping(*, include_deleted: bool = False) -> list[Document]:
         nonlocal asked
         asked += 1
         # the first pass never shows the last one; the second shows it, and never the one before
-        missed = {2: documents[0], 4: documents[1_999]}.get(asked)
+        missed = {2: documents[0], 4: documents[page - 1]}.get(asked)
         if asked == 3:
-            return [*documents[:1_999], documents[2_000], documents[1_999]]
-        return documents if missed is None else [*documents[:2_000], missed if asked == 2 else documents[0]]
+            return [*documents[: page - 1], documents[page], documents[page - 1]]
+        return documents if missed is None else [*documents[:page], missed if asked == 2 else documents[0]]
 
     elastic.world.connector_list = swapping  # type: ignore[method-assign]
     seen = await source.poll(Known())
     assert asked == 4
-    assert len(seen.connectors) == 2_001
+    assert len(seen.connectors) == page + 1
     assert seen.complete
 
 
-@pytest.mark.parametrize(("held", "complete"), [(10_000, True), (10_001, False)])
-async def test_a_full_window_is_told_from_an_overfull_one(
-    elastic: Elastic, source: ElasticSource, held: int, complete: bool
-) -> None:
-    for number in range(held):
+async def test_a_full_window_is_told_from_an_overfull_one(elastic: Elastic, source: ElasticSource) -> None:
+    for number in range(10_001):
+        if number == 10_000:
+            full = await source.poll(Known())
+            assert len(full.connectors) == 10_000
+            assert (full.complete, len(full.problems)) == (True, 0)
         elastic.world.connectors[str(number)] = {
             "id": str(number),
             "index_name": f"search-{number:05}",
@@ -266,10 +309,10 @@ async def test_a_full_window_is_told_from_an_overfull_one(
             "status": "connected",
             "deleted": False,
         }
-    seen = await source.poll(Known())
-    assert len(seen.connectors) == 10_000
-    assert seen.complete is complete
-    assert len(seen.problems) == (0 if complete else 1)
+    elastic.world.reorder()
+    overfull = await source.poll(Known())
+    assert len(overfull.connectors) == 10_000
+    assert (overfull.complete, len(overfull.problems)) == (False, 1)
 
 
 async def test_an_unreadable_connector_costs_only_itself(elastic: Elastic, source: ElasticSource) -> None:
@@ -326,22 +369,22 @@ async def test_later_polls_stop_where_they_know_the_rest(elastic: Elastic, sourc
     assert len(quiet.jobs) == 100
 
 
-@pytest.mark.parametrize("age", [10 * 999.0, None])
-async def test_an_oldest_first_server_is_read_from_its_end(
-    elastic: Elastic, source: ElasticSource, age: float | None
-) -> None:
-    elastic.connector("c1")
-    for number in range(2_500):
-        elastic.job(f"j{number:04}", 10 * (2_500 - number))
-    newest_first = elastic.world.job_list
-    elastic.world.job_list = lambda **asked: newest_first(**asked)[::-1]  # type: ignore[method-assign]
-    for _ in range(2):
-        seen = await source.poll(Known() if age is None else since(age, c1="-"))
-        assert {f"j{number:04}" for number in range(1_500, 2_500)} <= ids(seen)
-        assert not seen.problems
-    jobs, finished = await collect(source, Known(connectors={"c1": KnownConnector()}), frozenset({"c1"}))
-    assert finished == {"c1"}
-    assert [job.external_id for job in jobs] == [f"j{number:04}" for number in range(2_499, -1, -1)]
+@cases("age", [10 * (_PAGE - 1.0), None])
+async def test_an_oldest_first_server_is_read_from_its_end(window: int, age: float | None) -> None:
+    """Two whole pages and a part of one."""
+    async with a_server() as (elastic, source):
+        elastic.connector("c1")
+        for number in range(2 * _PAGE + 100):
+            elastic.job(f"j{number:04}", 10 * (2 * _PAGE + 100 - number))
+        newest_first = elastic.world.job_list
+        elastic.world.job_list = lambda **asked: newest_first(**asked)[::-1]  # type: ignore[method-assign]
+        for _ in range(2):
+            seen = await source.poll(Known() if age is None else since(age, c1="-"))
+            assert {f"j{number:04}" for number in range(_PAGE + 100, 2 * _PAGE + 100)} <= ids(seen)
+            assert not seen.problems
+        jobs, finished = await collect(source, Known(connectors={"c1": KnownConnector()}), frozenset({"c1"}))
+        assert finished == {"c1"}
+        assert [job.external_id for job in jobs] == [f"j{number:04}" for number in range(2 * _PAGE + 99, -1, -1)]
 
 
 async def test_an_upgraded_server_turns_its_order_round(elastic: Elastic, source: ElasticSource) -> None:
@@ -373,12 +416,22 @@ async def test_a_list_without_order_comes_to_an_end(elastic: Elastic, source: El
     assert len(elastic.requests) < 30
 
 
-@pytest.mark.parametrize("oldest_first", [False, True])
-async def test_more_new_jobs_than_the_list_tells(elastic: Elastic, source: ElasticSource, oldest_first: bool) -> None:
+async def test_more_new_jobs_than_the_list_tells(elastic: Elastic, source: ElasticSource) -> None:
+    """With the window as large as it is."""
+    await assert_a_gap_is_told(elastic, source, 10_000, oldest_first=False)
+
+
+async def test_more_new_jobs_than_an_oldest_first_list_tells(
+    elastic: Elastic, source: ElasticSource, window: int
+) -> None:
+    await assert_a_gap_is_told(elastic, source, window, oldest_first=True)
+
+
+async def assert_a_gap_is_told(elastic: Elastic, source: ElasticSource, window: int, *, oldest_first: bool) -> None:
     for name in ("busy", "quiet", "changed"):
         elastic.connector(name)
     elastic.job("beyond", 20_001, of="changed")
-    for number in range(10_050):
+    for number in range(window + 50):
         elastic.job(f"j{number:05}", 20_000 - number, of="busy")
     elastic.job("newest", 1, of="changed")
     if oldest_first:
@@ -388,21 +441,23 @@ async def test_more_new_jobs_than_the_list_tells(elastic: Elastic, source: Elast
     quiet = next(fact.fingerprint for fact in first.connectors if fact.external_id == "quiet")
     seen = await source.poll(since(30_000, quiet=quiet, changed="-"))
     assert {"beyond", "newest"} <= ids(seen)
-    assert any("more than 10,000 new jobs" in problem.message for problem in seen.problems)
+    assert any(f"more than {window:,} new jobs" in problem.message for problem in seen.problems)
     assert seen.complete
     assert not elastic.asked("connector_id=quiet")
 
 
-async def test_an_oldest_first_list_can_hide_all_that_is_new(elastic: Elastic, source: ElasticSource) -> None:
+async def test_an_oldest_first_list_can_hide_all_that_is_new(
+    elastic: Elastic, source: ElasticSource, window: int
+) -> None:
     elastic.connector("busy")
     elastic.connector("changed")
-    for number in range(10_050):
+    for number in range(window + 50):
         elastic.job(f"j{number:05}", 20_000 - number, of="busy")
     elastic.job("newest", 1, of="changed")
     newest_first = elastic.world.job_list
     elastic.world.job_list = lambda **asked: newest_first(**asked)[::-1]  # type: ignore[method-assign]
     for _ in range(2):
-        seen = await source.poll(since(9_000, changed="-"))
+        seen = await source.poll(since(20_000 - window - 100, changed="-"))
         assert "newest" in ids(seen)
         assert len(seen.problems) == 1
 
@@ -431,48 +486,48 @@ async def test_what_was_read_before_a_gap_is_not_told(elastic: Elastic, source: 
     assert {f"j{number:04}" for number in range(100, 1_500)} <= ids(mended)
 
 
-@pytest.mark.parametrize("behind", [0, 1, 9_600], ids=["the list is short", "the list is long", "longer than told"])
-@pytest.mark.parametrize("ahead", [70, 250, 1_700])
-async def test_jobs_behind_those_of_the_future_are_found(
-    elastic: Elastic, source: ElasticSource, behind: int, ahead: int
-) -> None:
+@cases("behind", [0, 1, 600])  # the list is short, or one longer, or longer than the window
+@cases("ahead", [70, 250, 330])  # fewer than a look takes in, more than that, more than a page
+async def test_jobs_behind_those_of_the_future_are_found(window: int, behind: int, ahead: int) -> None:
     """The clock was an hour ahead, and is right again: what is new stands below what seemed newer."""
-    elastic.connector("c1")
-    for number in range(1_500 + behind):
-        elastic.job(f"old{number:05}", 20_000 - number)
-    known = Known()
-    remembered(known, await source.poll(known))
-    for number in range(ahead):
-        elastic.job(f"ahead{number:04}", -3_600 - number * 3_400 // ahead)
-    remembered(known, await source.poll(known))
-    assert known.newest_job_at is not None
-    assert known.newest_job_at > ago(-6_900)
-    for turn in range(3):
-        new = {f"new{turn}-{number:03}" for number in range(90)}
-        for number, name in enumerate(sorted(new)):
-            elastic.job(name, -100 * turn - number)
-        seen = await source.poll(known)
-        assert new <= ids(seen)
-        assert not seen.problems
-        remembered(known, seen)
-        elastic.requests.clear()
-        await source.poll(known)
-        assert len(elastic.requests) <= 4
+    async with a_server() as (elastic, source):
+        elastic.connector("c1")
+        for number in range(330 + behind):
+            elastic.job(f"old{number:05}", 20_000 - number)
+        known = Known()
+        remembered(known, await source.poll(known))
+        for number in range(ahead):
+            elastic.job(f"ahead{number:04}", -3_600 - number * 3_400 // ahead)
+        remembered(known, await source.poll(known))
+        assert known.newest_job_at is not None
+        assert known.newest_job_at > ago(-6_900)
+        for turn in range(3):
+            new = {f"new{turn}-{number:03}" for number in range(90)}
+            for number, name in enumerate(sorted(new)):
+                elastic.job(name, -100 * turn - number)
+            seen = await source.poll(known)
+            assert new <= ids(seen)
+            assert not seen.problems
+            remembered(known, seen)
+            elastic.requests.clear()
+            await source.poll(known)
+            assert len(elastic.requests) <= 4
 
 
-@pytest.mark.parametrize("recent", [70, 250, 1_700])
-async def test_jobs_that_seem_old_are_found(elastic: Elastic, source: ElasticSource, recent: int) -> None:
+@cases("recent", [70, 250, 330])  # fewer than a look takes in, more than that, more than a page
+async def test_jobs_that_seem_old_are_found(window: int, recent: int) -> None:
     """The clock is an hour behind by now: what is new stands among what was made an hour ago."""
-    elastic.connector("c1")
-    for number in range(1_500 + recent):
-        elastic.job(f"j{number:05}", 4_000 + 1_500 - number * 5_500 / (1_500 + recent))
-    known = Known()
-    remembered(known, await source.poll(known))
-    for turn in range(3):
-        elastic.job(f"new{turn}", 3_600 - turn)
-        seen = await source.poll(known)
-        assert f"new{turn}" in ids(seen)
-        remembered(known, seen)
+    async with a_server() as (elastic, source):
+        elastic.connector("c1")
+        for number in range(330 + recent):
+            elastic.job(f"j{number:05}", 4_000 + 1_100 - number * 5_100 / (330 + recent))
+        known = Known()
+        remembered(known, await source.poll(known))
+        for turn in range(3):
+            elastic.job(f"new{turn}", 3_600 - turn)
+            seen = await source.poll(known)
+            assert f"new{turn}" in ids(seen)
+            remembered(known, seen)
 
 
 async def test_deleted_jobs_hide_no_new_ones(elastic: Elastic, source: ElasticSource) -> None:
@@ -490,19 +545,22 @@ async def test_deleted_jobs_hide_no_new_ones(elastic: Elastic, source: ElasticSo
     assert {f"new{number:02}" for number in range(60)} <= ids(await source.poll(known))
 
 
-async def test_a_quiet_poll_of_a_long_list_costs_few_requests(elastic: Elastic, source: ElasticSource) -> None:
-    for number in range(10_000):
+async def test_a_quiet_poll_of_a_long_list_costs_few_requests(
+    elastic: Elastic, source: ElasticSource, window: int
+) -> None:
+    """With both lists as long as the window or longer: a page of connectors, two counts, and three for the jobs."""
+    for number in range(window):
         elastic.connector(f"c{number:05}")
-    for number in range(10_500):
-        elastic.job(f"j{number:05}", 20_000 - number, of=f"c{number % 10_000:05}")
+    for number in range(window + 50):
+        elastic.job(f"j{number:05}", 20_000 - number, of=f"c{number % window:05}")
     known = Known()
     remembered(known, await source.poll(known))
-    for name in ("j10499", "j10499", ""):
+    for deletes in (True, True, False):
         elastic.requests.clear()
         seen = await source.poll(known)
-        assert len(elastic.requests) <= 10, elastic.requests
-        assert len(seen.jobs) <= 1_100
-        if name:
+        assert len(elastic.requests) <= 6, elastic.requests
+        assert len(seen.jobs) <= _PAGE + 100
+        if deletes:
             elastic.world.delete_job(sorted(elastic.world.jobs)[-1])
 
 
@@ -647,7 +705,7 @@ async def test_a_look_at_few_asks_for_each(elastic: Elastic, source: ElasticSour
     assert sorted(request.rsplit("/", 1)[1] for request in elastic.requests) == ["ended", "runs", "vanished"]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("states", "lists"),
     [
         (["in_progress"] * 6, ["in_progress"]),
@@ -658,21 +716,20 @@ async def test_a_look_at_few_asks_for_each(elastic: Elastic, source: ElasticSour
         (["completed"] * 5, ["in_progress", "canceling", "pending", "suspended"]),
     ],
 )
-async def test_a_look_at_many_reads_the_lists_that_it_needs(
-    elastic: Elastic, source: ElasticSource, states: list[str], lists: list[str]
-) -> None:
-    elastic.connector("c1")
-    names = [f"j{number}" for number in range(len(states))]
-    for name, status in zip(names, states, strict=True):
-        elastic.job(name, 90, status=status)
-    elastic.job("new", 5, status="in_progress")
-    seen = await look(source, open_jobs(*names))
-    assert [request.partition("status=")[2] for request in elastic.asked("status=")] == lists
-    told = {job.external_id: job.upstream_status for job in seen.jobs}
-    assert [told[name] for name in names] == states
-    assert "new" in told  # it came along in the list of those in progress
-    of_lists = sum(status in lists for status in states)
-    assert len(elastic.asked("_sync_job/")) == len(states) - of_lists
+async def test_a_look_at_many_reads_the_lists_that_it_needs(states: list[str], lists: list[str]) -> None:
+    async with a_server() as (elastic, source):
+        elastic.connector("c1")
+        names = [f"j{number}" for number in range(len(states))]
+        for name, status in zip(names, states, strict=True):
+            elastic.job(name, 90, status=status)
+        elastic.job("new", 5, status="in_progress")
+        seen = await look(source, open_jobs(*names))
+        assert [request.partition("status=")[2] for request in elastic.asked("status=")] == lists
+        told = {job.external_id: job.upstream_status for job in seen.jobs}
+        assert [told[name] for name in names] == states
+        assert "new" in told  # it came along in the list of those in progress
+        of_lists = sum(status in lists for status in states)
+        assert len(elastic.asked("_sync_job/")) == len(states) - of_lists
 
 
 async def test_what_has_left_the_lists_is_read_a_hundred_at_once(elastic: Elastic, source: ElasticSource) -> None:
@@ -758,35 +815,36 @@ async def ask(elastic: Elastic, method: str, path: str) -> tuple[int, Any]:
         return response.status, await response.json()
 
 
-@pytest.mark.parametrize("hard", [False, True], ids=["soft", "hard"])
-async def test_jobs_outlive_a_deleted_connector(elastic: Elastic, source: ElasticSource, hard: bool) -> None:
+@cases("hard", [False, True])
+async def test_jobs_outlive_a_deleted_connector(hard: bool) -> None:
     """Deleted by its API, the connector answers 404; its jobs are still served and still name it (elastic.md §5)."""
-    elastic.connector("stays")
-    elastic.connector("goes")
-    elastic.job("past", 90_000, of="goes", total_document_count=7)
-    elastic.job("runs", 60, of="goes", status="in_progress", indexed_document_count=1)
-    known = remember(Known(), await source.poll(Known()))
-    assert (await ask(elastic, "DELETE", f"/_connector/goes{'?hard=true' if hard else ''}"))[0] == 200
-    status, body = await ask(elastic, "GET", "/_connector/goes")
-    assert (status, body["error"]["type"]) == (404, "resource_not_found_exception")
-    assert (await ask(elastic, "GET", "/_connector/goes?include_deleted=true"))[0] == (404 if hard else 200)
+    async with a_server() as (elastic, source):
+        elastic.connector("stays")
+        elastic.connector("goes")
+        elastic.job("past", 90_000, of="goes", total_document_count=7)
+        elastic.job("runs", 60, of="goes", status="in_progress", indexed_document_count=1)
+        known = remember(Known(), await source.poll(Known()))
+        assert (await ask(elastic, "DELETE", f"/_connector/goes{'?hard=true' if hard else ''}"))[0] == 200
+        status, body = await ask(elastic, "GET", "/_connector/goes")
+        assert (status, body["error"]["type"]) == (404, "resource_not_found_exception")
+        assert (await ask(elastic, "GET", "/_connector/goes?include_deleted=true"))[0] == (404 if hard else 200)
 
-    seen = await source.poll(known)
-    assert [fact.external_id for fact in seen.connectors] == ["stays"]
-    assert (seen.complete, list(seen.problems), seen.gone_jobs) == (True, [], frozenset())
-    assert [(job.external_id, job.connector, job.source) for job in seen.jobs if job.external_id == "runs"] == [
-        ("runs", "goes", "mysql")
-    ]
-    looked = await source.look(known, frozenset({"runs"}))
-    assert [(job.connector, job.processed) for job in looked.jobs] == [("goes", 1)]
-    # a gateway that starts only now has never met the connector, and reads its jobs as orphans
-    fresh = remember(Known(), await source.poll(Known()))
-    jobs, finished = await collect(source, fresh, frozenset(fresh.connectors))
-    assert {job.external_id: (job.connector, job.source) for job in jobs} == {
-        "past": ("goes", "mysql"),
-        "runs": ("goes", "mysql"),
-    }
-    assert finished == {"stays"}
+        seen = await source.poll(known)
+        assert [fact.external_id for fact in seen.connectors] == ["stays"]
+        assert (seen.complete, list(seen.problems), seen.gone_jobs) == (True, [], frozenset())
+        assert [(job.external_id, job.connector, job.source) for job in seen.jobs if job.external_id == "runs"] == [
+            ("runs", "goes", "mysql")
+        ]
+        looked = await source.look(known, frozenset({"runs"}))
+        assert [(job.connector, job.processed) for job in looked.jobs] == [("goes", 1)]
+        # a gateway that starts only now has never met the connector, and reads its jobs as orphans
+        fresh = remember(Known(), await source.poll(Known()))
+        jobs, finished = await collect(source, fresh, frozenset(fresh.connectors))
+        assert {job.external_id: (job.connector, job.source) for job in jobs} == {
+            "past": ("goes", "mysql"),
+            "runs": ("goes", "mysql"),
+        }
+        assert finished == {"stays"}
 
 
 async def test_jobs_deleted_with_their_connector_are_gone(elastic: Elastic, source: ElasticSource) -> None:
@@ -848,11 +906,13 @@ async def test_history_beyond_the_window_goes_connector_by_connector(elastic: El
     assert len(batches) > 5
 
 
-async def test_history_hands_over_what_it_has_before_it_fails(elastic: Elastic, source: ElasticSource) -> None:
+async def test_history_hands_over_what_it_has_before_it_fails(
+    elastic: Elastic, source: ElasticSource, window: int
+) -> None:
     names = [f"c{number:02}" for number in range(30)]
     for name in names:
         elastic.connector(name)
-    for number in range(10_000):
+    for number in range(window):
         elastic.job(f"j{number:05}", 20_000 - number, of=names[number % 30])
     finished: set[str] = set()
 
@@ -869,8 +929,10 @@ async def test_history_hands_over_what_it_has_before_it_fails(elastic: Elastic, 
     assert rest | finished == set(names)
 
 
-async def test_history_that_is_left_leaves_nothing_running(elastic: Elastic, source: ElasticSource) -> None:
-    for number in range(10_000):
+async def test_history_that_is_left_leaves_nothing_running(
+    elastic: Elastic, source: ElasticSource, window: int
+) -> None:
+    for number in range(window):
         elastic.job(f"j{number:05}", 20_000 - number, of=f"c{number % 20:02}")
     history = source.history(Known(), frozenset(f"c{number:02}" for number in range(20)))
     assert (await anext(history)).jobs
@@ -895,13 +957,13 @@ async def test_facts_of_a_running_world(elastic: Elastic, source: ElasticSource)
     async with serve(app) as running:
         elastic.running = running
         async with reading(elastic) as reader:
-            for _ in range(60):
+            for _ in range(30):
                 seen = await reader.poll(known)
                 assert seen.complete
                 known = remember(known, seen)
                 jobs |= {job.status for job in seen.jobs}
                 connectors |= {fact.status for fact in seen.connectors}
-                hand.move(7)
+                hand.move(14)
     assert jobs == {
         JobStatus.PENDING,
         JobStatus.RUNNING,

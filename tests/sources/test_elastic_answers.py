@@ -18,6 +18,7 @@ from sources.elastic.simulator import API_KEY, simulator
 from sources.elastic.world import ElasticWorld
 from sources.http import decode
 from sources.simulation import FAULTS, WORLD, Clock, serve
+from tests.sources.cases import cases
 from tests.sources.contract import START, Hand
 
 #: Entries enough for several stretches of any decoding.
@@ -107,8 +108,8 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize("text", TEXTS)
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+@cases("text", TEXTS)
+@cases("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
 async def test_values_are_those_of_the_standard_parser(text: str, encoding: str) -> None:
     try:
         raw = text.encode(encoding)
@@ -130,7 +131,7 @@ def value(chance: random.Random, depth: int) -> Any:
     return chance.choice([None, True, False, 0, -1, 2**63, 2**70, 1.5, -1e300, "", 'a"b\\c\n', "\ud800", "é\u2028😀"])
 
 
-@pytest.mark.parametrize("seed", range(40))
+@cases("seed", range(40))
 async def test_texts_made_by_chance(seed: int) -> None:
     chance = random.Random(seed)
     made = [value(chance, 1) for _ in range(20)] if seed % 2 else {str(n): value(chance, 1) for n in range(20)}
@@ -163,7 +164,7 @@ async def test_entries_are_taken_one_by_one() -> None:
     ]
 
 
-@pytest.mark.parametrize("shape", ["object", "groups"])
+@cases("shape", ["object", "groups"])
 async def test_a_large_answer_lets_others_run(shape: str) -> None:
     entries = [{"id": str(number), "configuration": {"host": {"value": "x" * 300}}} for number in range(MANY)]
     body = {"results": entries} if shape == "object" else [{"source": "a", "entries": entries}]

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import pytest
-
 from sources.elastic.mapping import connector_fact
 from sources.elastic.scheduling import is_unscheduled, longest_distance
+from tests.sources.cases import cases
 
 HOUR, DAY = 3600.0, 86_400.0
 #: Both enabled: a full sync once a day, an incremental one every hour.
@@ -15,7 +14,7 @@ BOTH = {
 }
 
 
-@pytest.mark.parametrize(
+@cases(
     ("cron", "seconds"),
     [
         ("0 0 0 * * ?", DAY),
@@ -47,7 +46,7 @@ def test_the_longest_pause(cron: Any, seconds: float | None) -> None:
     assert longest_distance({"full": {"enabled": True, "interval": cron}}) == seconds
 
 
-@pytest.mark.parametrize(
+@cases(
     ("scheduling", "seconds", "unscheduled"),
     [
         (None, None, False),

@@ -1,6 +1,7 @@
 """The simulated Elasticsearch, asked by the vendor's own client and by hand (elastic.md §1 to §9)."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from copy import deepcopy
 from typing import Any
 
 import aiohttp
@@ -18,6 +19,7 @@ from sources.elastic.simulator import API_KEY, LIMITED_API_KEY, PASSWORD, TOKEN,
 from sources.elastic.world import ElasticWorld
 from sources.reading import instant
 from sources.simulation import WORLD, Clock, Running, serve
+from tests.sources.cases import cases, every_case
 from tests.sources.contract import START, Hand
 
 # the client warns of each of these routes that the vendor calls it beta: a notice to users, nothing of ours
@@ -171,13 +173,17 @@ UPDATES: dict[str, tuple[Update, Document]] = {
 }
 
 
-@pytest.mark.parametrize("name", UPDATES)
-async def test_an_update_is_kept(client: AsyncElasticsearch, simulated: Simulated, name: str) -> None:
-    identity = find(simulated, "Data lake")["id"]
-    change, expected = UPDATES[name]
-    assert (await change(client, identity)).body == UPDATED
-    document = (await client.connector.get(connector_id=identity)).body
-    assert {key: document[key] for key in expected} == expected
+async def test_an_update_is_kept(client: AsyncElasticsearch, simulated: Simulated) -> None:
+    lake = find(simulated, "Data lake")
+    before, identity = deepcopy(lake), lake["id"]
+    with every_case() as case:
+        for name, (change, expected) in UPDATES.items():
+            lake.clear()
+            lake.update(deepcopy(before))
+            with case(name):
+                assert (await change(client, identity)).body == UPDATED
+                document = (await client.connector.get(connector_id=identity)).body
+                assert {key: document[key] for key in expected} == expected
 
 
 def find(simulated: Simulated, name: str) -> Document:
@@ -331,8 +337,8 @@ async def test_a_triggered_sync_runs_to_its_end(client: AsyncElasticsearch, simu
     connector = await client.connector.put(connector_id="mine", index_name="search-mine", service_type="s3")
     job = simulated.world.jobs[(await client.connector.sync_job_post(id=connector["id"]))["id"]]
     seen = []
-    for _ in range(120):
-        simulated.hand.move(2)
+    for _ in range(60):
+        simulated.hand.move(4)
         await client.connector.sync_job_get(connector_sync_job_id=job["id"])
         seen.append((job["status"], job["indexed_document_count"]))
     assert list(dict.fromkeys(status for status, _ in seen)) == ["pending", "in_progress", "completed"]
@@ -345,16 +351,14 @@ async def test_a_triggered_sync_runs_to_its_end(client: AsyncElasticsearch, simu
 # ---- the door
 
 
-@pytest.mark.parametrize(
-    "credentials", [{"basic_auth": (USERNAME, PASSWORD)}, {"bearer_auth": TOKEN}, {"api_key": API_KEY}], ids=str
-)
+@cases("credentials", [{"basic_auth": (USERNAME, PASSWORD)}, {"bearer_auth": TOKEN}, {"api_key": API_KEY}])
 async def test_three_ways_in(simulated: Simulated, credentials: dict[str, Any]) -> None:
     async with AsyncElasticsearch(simulated.running.url, **credentials) as client:
         assert (await client.info())["version"]["number"] == "9.1.2"
         assert await client.ping()
 
 
-@pytest.mark.parametrize(
+@cases(
     ("credentials", "error"),
     [
         ({}, AuthenticationException),
@@ -363,7 +367,6 @@ async def test_three_ways_in(simulated: Simulated, credentials: dict[str, Any]) 
         ({"basic_auth": ("elastic", "wrong")}, AuthenticationException),
         ({"api_key": LIMITED_API_KEY}, AuthorizationException),
     ],
-    ids=str,
 )
 async def test_who_is_kept_out(simulated: Simulated, credentials: dict[str, Any], error: type[Exception]) -> None:
     async with AsyncElasticsearch(simulated.running.url, max_retries=0, **credentials) as client:
@@ -378,7 +381,7 @@ async def test_a_challenge_names_the_ways_in(simulated: Simulated) -> None:
     assert body["error"]["header"]["WWW-Authenticate"][0].startswith("Basic")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("accept", "status", "content_type"),
     [
         ("*/*", 200, "application/json"),
@@ -404,7 +407,7 @@ async def test_media_types(simulated: Simulated, accept: str, status: int, conte
         assert body["error"]["type"] == "media_type_header_exception"
 
 
-@pytest.mark.parametrize(
+@cases(
     ("path", "kind", "reason"),
     [
         ("/_connector?page=1", "illegal_argument_exception", "contains unrecognized parameter: [page]"),
@@ -429,7 +432,7 @@ async def test_the_end_of_the_window_is_still_inside(simulated: Simulated) -> No
     assert (status, body["count"], body["results"]) == (200, 24, [])
 
 
-@pytest.mark.parametrize(
+@cases(
     ("method", "path", "status", "words"),
     [
         ("GET", "/_connectors", 400, "no handler found for uri [/_connectors] and method [GET]"),
@@ -447,7 +450,7 @@ async def test_refusals_whose_error_is_a_string(
     assert ("Allow" in headers) is (status == 405)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("sent", "content_type", "status", "kind"),
     [
         ('{"name": "x"}', "text/plain", 406, None),
@@ -465,7 +468,7 @@ async def test_bodies(simulated: Simulated, sent: str, content_type: str, status
         assert body["error"]["type"] == kind
 
 
-@pytest.mark.parametrize("scheduling", [None, 7, {"full": None}, {"full": {"enabled": True}}], ids=str)
+@cases("scheduling", [None, 7, {"full": None}, {"full": {"enabled": True}}])
 async def test_a_schedule_that_is_none_is_refused(simulated: Simulated, scheduling: Any) -> None:
     path = f"/_connector/{find(simulated, 'Data lake')['id']}/_scheduling"
     status, _, _ = await ask(simulated, "PUT", path, json={"scheduling": scheduling})

@@ -15,6 +15,7 @@ from sources.reading import by_turns
 from sources.rounds import CONCURRENCY
 from sources.simulation import serve
 from tests.sources.canned import Asked, Reply, canned
+from tests.sources.cases import cases
 from tests.sources.contract import SourceContract, Upstream, collect, remember
 from tests.sources.feldera_stage import (
     INCARNATION,
@@ -57,30 +58,28 @@ class TestFeldera(SourceContract):
 # ---- settings
 
 
-@pytest.mark.parametrize("token", ["", "  ", "Bearer ", "apikey:ü", "apikey:a\nb"])
+@cases("token", ["", "  ", "Bearer ", "apikey:ü", "apikey:a\nb"])
 def test_a_token_must_fit_into_a_header(token: str) -> None:
     with pytest.raises(ValidationError) as caught:
         configured("http://127.0.0.1", token=token)
     assert "apikey" not in str(caught.value)
 
 
-@pytest.mark.parametrize("changes", [{"url": "nowhere"}, {"tokn": "x"}, {"pipelines": []}, {"pipelines": "orders"}])
+@cases("changes", [{"url": "nowhere"}, {"tokn": "x"}, {"pipelines": []}, {"pipelines": "orders"}])
 def test_no_complaint_about_settings_shows_the_token(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as caught:
         FelderaSettings.model_validate({"name": "n", "kind": "feldera", "token": "apikey:hush", **changes})
     assert "apikey:hush" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("token", "header"), [("apikey:x", "Bearer apikey:x"), (" Bearer apikey:x\n", "Bearer apikey:x"), (None, None)]
-)
+@cases(("token", "header"), [("apikey:x", "Bearer apikey:x"), (" Bearer apikey:x\n", "Bearer apikey:x"), (None, None)])
 async def test_the_token_is_sent_as_a_bearer(token: str | None, header: str | None) -> None:
     async with feldera(token=token) as (source, upstream):
         await source.poll(Known())
         assert upstream.served.asked[0].headers.get("Authorization") == header
 
 
-@pytest.mark.parametrize("suffix", ["", "/", "/v0", "/v0/"])
+@cases("suffix", ["", "/", "/v0", "/v0/"])
 async def test_the_url_may_end_in_v0(suffix: str) -> None:
     async with feldera(pipeline("orders", "Stopped")) as (_, upstream):
         source = FelderaSource(configured(upstream.served.url + suffix))
@@ -179,7 +178,7 @@ async def test_a_long_list_leaves_others_their_turns() -> None:
     assert turns >= 20
 
 
-@pytest.mark.parametrize("large", ["x" * 100_000, ["x" * 1_000] * 100, {"deep": [{"of": "x" * 100_000}]}])
+@cases("large", ["x" * 100_000, ["x" * 1_000] * 100, {"deep": [{"of": "x" * 100_000}]}])
 async def test_an_unknown_value_that_is_too_large_leaves_a_note(large: object) -> None:
     entry = pipeline("orders", padding=large)
     endpoint = an_input(padding=large, metrics=metrics(padding=large))
@@ -218,8 +217,8 @@ async def test_unreadable_endpoints_are_reported_and_the_rest_kept() -> None:
     assert seen.canceled_jobs == {"orders/orders.a@old"}  # c may be one of those that could not be read
 
 
-@pytest.mark.parametrize("wrong", [-1, 2**63, "many", 1.5, True])
-@pytest.mark.parametrize("key", ["total_records", "num_parse_errors", "processing_latency_p99_micros"])
+@cases("wrong", [-1, 2**63, "many", 1.5, True])
+@cases("key", ["total_records", "num_parse_errors", "processing_latency_p99_micros"])
 async def test_a_counter_that_is_none_is_kept_out(key: str, wrong: object) -> None:
     stats = counters(an_input(metrics=metrics(**{key: wrong})), outputs=[an_output()])
     async with feldera((pipeline("orders"), stats)) as (source, _):
@@ -234,7 +233,7 @@ async def test_a_counter_that_is_none_is_kept_out(key: str, wrong: object) -> No
         assert (seen.jobs[0].counts.total, seen.jobs[0].processed) == (None, None)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("change", "about"),
     [
         ({"paused": "no"}, "paused"),
@@ -268,7 +267,7 @@ async def test_errors_and_the_barrier_are_told_while_counters_are() -> None:
     assert (sent.parse_errors, sent.transport_errors, sent.blocks_checkpoint) == (2, None, False)
 
 
-@pytest.mark.parametrize("key", ["inputs", "outputs"])
+@cases("key", ["inputs", "outputs"])
 async def test_endpoints_that_are_no_list_are_shown_as_configured(key: str) -> None:
     info = program("orders", {"orders.kafka_orders": configured_kafka()}, {"totals.out": configured_kafka("totals")})
     stats = counters(an_input(), outputs=[an_output("totals.out")]) | {key: None}
@@ -294,7 +293,7 @@ TROUBLE: list[tuple[Reply, SystemErrorCode]] = [
 ]
 
 
-@pytest.mark.parametrize(("reply", "code"), TROUBLE)
+@cases(("reply", "code"), TROUBLE)
 async def test_a_pipeline_that_cannot_be_read_costs_no_other(reply: Reply, code: SystemErrorCode) -> None:
     info = program("lost", {"orders.kafka_orders": configured_kafka()})
     async with feldera((pipeline("lost"), reply, info), (pipeline("fine"), counters(an_input()))) as (source, _):
@@ -311,7 +310,7 @@ async def test_a_pipeline_that_cannot_be_read_costs_no_other(reply: Reply, code:
     assert not seen.canceled_jobs
 
 
-@pytest.mark.parametrize(("reply", "code"), [row for row in TROUBLE if row != UNAVAILABLE])
+@cases(("reply", "code"), [row for row in TROUBLE if row != UNAVAILABLE])
 async def test_what_is_known_of_a_pipeline_outlasts_a_failure_to_read_it(reply: Reply, code: SystemErrorCode) -> None:
     """The last known values are worth more than UNKNOWN: the connector is left out of the answer, which says so."""
     info = program("orders", {"orders.kafka_orders": configured_kafka()})
@@ -328,7 +327,7 @@ async def test_what_is_known_of_a_pipeline_outlasts_a_failure_to_read_it(reply: 
     assert again.complete
 
 
-@pytest.mark.parametrize(
+@cases(
     ("error", "status", "word"),
     [
         ("not_deployed", ConnectorStatus.INACTIVE, "Stopped"),
@@ -451,7 +450,7 @@ async def test_a_new_incarnation_is_a_new_job_and_ends_the_old_one() -> None:
     assert not second.gone_jobs
 
 
-@pytest.mark.parametrize("word", ["Stopped", "Stopping", "Suspended", "Provisioning"])
+@cases("word", ["Stopped", "Stopping", "Suspended", "Provisioning"])
 async def test_a_run_whose_process_is_gone_was_canceled(word: str) -> None:
     async with feldera(pipeline("orders", word)) as (source, _):
         seen = await source.poll(Known(open_jobs={"orders/a@1": "orders/a", "orders/b@1": None}))
@@ -459,7 +458,7 @@ async def test_a_run_whose_process_is_gone_was_canceled(word: str) -> None:
     assert not seen.jobs
 
 
-@pytest.mark.parametrize("word", ["Initializing", "Unavailable", "AwaitingApproval", "Hibernating"])
+@cases("word", ["Initializing", "Unavailable", "AwaitingApproval", "Hibernating"])
 async def test_of_a_process_that_tells_nothing_nothing_is_said(word: str) -> None:
     async with feldera(pipeline("orders", word)) as (source, _):
         seen = await source.poll(Known(open_jobs={"orders/a@1": "orders/a"}))
@@ -555,7 +554,7 @@ async def test_texts_of_endpoints_that_left_are_forgotten() -> None:
         assert not source._memory.texts
 
 
-@pytest.mark.parametrize("name", ["now", "unknown"])
+@cases("name", ["now", "unknown"])
 async def test_an_endpoint_without_a_relation_has_no_route(name: str) -> None:
     sent = {**older(num_parse_errors=1), "endpoint_name": name, "config": {"stream": name}}
     async with feldera((pipeline("p"), counters(sent))) as (source, upstream):

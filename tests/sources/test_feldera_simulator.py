@@ -23,6 +23,7 @@ from sources.feldera.simulator import READER_TOKEN, TOKEN
 from sources.feldera.views import pipeline
 from sources.feldera.world import FelderaWorld
 from tests.missing import missing
+from tests.sources.cases import cases
 from tests.sources.contract import START
 from tests.sources.feldera_stage import LIST, Api, configured, simulated
 
@@ -119,7 +120,7 @@ async def test_the_vendors_client_understands_it() -> None:
 # ---- credentials and the order of checks
 
 
-@pytest.mark.parametrize(
+@cases(
     ("headers", "status"),
     [
         ({"Authorization": f"Bearer {TOKEN}"}, 200),
@@ -143,7 +144,7 @@ def test_keys_have_the_form_of_keys() -> None:
         assert (prefix, len(secret), secret.isalnum()) == ("apikey", 128, True)
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/config/authentication"])
+@cases("path", ["/healthz", "/config/authentication"])
 async def test_public_paths_need_no_credentials(path: str) -> None:
     async with simulated() as api:
         assert (await api.ask("GET", path, headers={}))[0] == 200
@@ -180,7 +181,7 @@ async def test_what_is_checked_first() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("table", "connector", "status"),
     [
         ("orders", "kafka_orders", 200),
@@ -421,7 +422,7 @@ async def test_an_early_start_waits_for_the_compiler() -> None:
         assert (await api.ask("GET", f"{LIST}/fresh"))[0] == 404
 
 
-@pytest.mark.parametrize("name", ["", "-a", "a b", "ä", "a" * 64, None])
+@cases("name", ["", "-a", "a b", "ä", "a" * 64, None])
 async def test_names_have_a_pattern(name: str | None) -> None:
     async with simulated() as api:
         status, body = await api.ask("POST", LIST, {"name": name})

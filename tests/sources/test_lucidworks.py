@@ -17,6 +17,7 @@ from sources.lucidworks.simulator import simulator
 from sources.lucidworks.world import LucidworksWorld
 from sources.simulation import Clock, serve
 from tests.sources.canned import Reply, canned
+from tests.sources.cases import cases
 from tests.sources.contract import START, Hand, SourceContract, Upstream, collect, remember
 from tests.sources.lucidworks_stage import (
     EMPTY,
@@ -112,19 +113,19 @@ class TestFusion(Shared):
         return {job_id(source.key, crawl.started) for source in world.sources.values() for crawl in source.crawls}
 
 
-@pytest.mark.parametrize("build", [Build(never_run="null"), Build(never_run="empty", bulk=False), Build(fusion=1)])
-@pytest.mark.parametrize("dialect", ["search", "fusion"])
+@cases("build", [Build(never_run="null"), Build(never_run="empty", bulk=False), Build(fusion=1)])
+@cases("dialect", ["search", "fusion"])
 async def test_other_builds_are_read_as_well(build: Build, dialect: str) -> None:
     hand = Hand()
     async with serve(simulator(seed=5, clock=Clock(start=START, wall=hand), build=build)) as running:
         assert SOURCE.simulator_settings is not None
         source = LucidworksSource(configured(**{**SOURCE.simulator_settings(running.url), "dialect": dialect}))
         known = Known()
-        for _ in range(12):
+        for _ in range(6):
             seen = await source.poll(known)
             assert (seen.complete, seen.problems) == (True, [])
             known = remember(known, seen)
-            hand.move(20)
+            hand.move(40)
         assert {fact.status for fact in seen.connectors} >= {ConnectorStatus.ACTIVE, ConnectorStatus.INACTIVE}
         jobs, finished = await collect(source, known, frozenset(known.connectors))
         await source.close()
@@ -135,7 +136,7 @@ async def test_other_builds_are_read_as_well(build: Build, dialect: str) -> None
 # ---- settings
 
 
-@pytest.mark.parametrize(
+@cases(
     "changes",
     [
         {"username": "u"},
@@ -172,7 +173,7 @@ async def test_a_server_that_asks_for_credentials_says_so() -> None:
         assert ("set username and password" in str(caught.value)) is hinted
 
 
-@pytest.mark.parametrize(
+@cases(
     ("base", "prefix"),
     [
         ("", "/api"),
@@ -220,7 +221,7 @@ async def test_configured_collections_are_the_only_ones_asked() -> None:
     assert len(upstream.paths) == 4
 
 
-@pytest.mark.parametrize(
+@cases(
     ("broken", "code"),
     [
         (MISSING, SystemErrorCode.MISMATCH),
@@ -242,7 +243,7 @@ async def test_a_collection_that_cannot_be_read_leaves_the_others(broken: Answer
     assert problem.retry_after == (9.0 if code is SystemErrorCode.RATE_LIMITED else None)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("first", "second", "error"),
     [
         (Reply(text="", status=500), Reply(text="", status=401), SourceAuthFailed),
@@ -271,7 +272,7 @@ async def test_a_server_that_fails_is_not_asked_for_every_collection() -> None:
     assert any("more: " in problem.message for problem in seen.problems)
 
 
-@pytest.mark.parametrize("body", [{"name": "c"}, "c", 7])
+@cases("body", [{"name": "c"}, "c", 7])
 async def test_collections_that_are_no_list_are_a_mismatch(body: object) -> None:
     async with lucidworks({"GET /api/collections": Reply(body)}) as (source, _):
         with pytest.raises(SourceMismatch, match="expected a list"):
@@ -310,8 +311,8 @@ async def test_unreadable_entries_are_reported_and_the_rest_kept() -> None:
     ]
 
 
-@pytest.mark.parametrize("key", ["num_new", "num_total", "num_not_found"])
-@pytest.mark.parametrize("value", [-1, 2**63, "many", 1.5, True])
+@cases("key", ["num_new", "num_total", "num_not_found"])
+@cases("value", [-1, 2**63, "many", 1.5, True])
 async def test_a_counter_that_is_none_is_kept_out_and_its_crawl_kept(key: str, value: object) -> None:
     async with lucidworks(one_collection([listed(6)], [status(6, num_not_found=1) | {key: value}])) as (source, _):
         seen = await source.poll(Known())
@@ -341,7 +342,7 @@ UNREADABLE = [
 ]
 
 
-@pytest.mark.parametrize("odd", UNREADABLE)
+@cases("odd", UNREADABLE)
 async def test_a_state_that_cannot_be_read_leaves_what_was_known(odd: dict[str, Any]) -> None:
     answers = one_collection([listed(6), listed(7)], [odd, status(7)])
     async with lucidworks(answers) as (source, _):
@@ -354,7 +355,7 @@ async def test_a_state_that_cannot_be_read_leaves_what_was_known(odd: dict[str, 
     assert [fact.external_id for fact in again.connectors] == ["c/7"]
 
 
-@pytest.mark.parametrize("answer", [MISSING, Reply(None), EMPTY, Reply({}), Reply(status(6, "IDLE", None))])
+@cases("answer", [MISSING, Reply(None), EMPTY, Reply({}), Reply(status(6, "IDLE", None))])
 async def test_one_that_never_ran(answer: Answer) -> None:
     async with lucidworks({**one_collection([listed(6)]), path("c", 6, "status"): answer}) as (source, _):
         seen = await source.poll(Known())
@@ -388,7 +389,7 @@ async def test_of_two_statuses_of_one_source_the_later_crawl_counts() -> None:
         assert [crawl.external_id for crawl in seen.jobs] == [job(20)]
 
 
-@pytest.mark.parametrize(
+@cases(
     "refused",
     [
         MISSING,
@@ -449,7 +450,7 @@ async def test_the_past_of_a_new_data_source_is_left_to_history() -> None:
     assert not [asked for asked in upstream.paths if asked.endswith("/history")]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("known", "present", "told_of", "gone", "reads"),
     [
         # the same crawl goes on, ends, or is long over
@@ -541,7 +542,7 @@ async def test_many_histories_of_a_collection_are_read_at_once() -> None:
     assert len(upstream.asked) == 4 + 14 + 13
 
 
-@pytest.mark.parametrize(
+@cases(
     ("broken", "code"),
     [
         (Reply(text="", status=500), SystemErrorCode.UPSTREAM_ERROR),
@@ -721,7 +722,7 @@ async def test_every_attribute_is_readable_but_for_secrets() -> None:
     assert seen.jobs[0].error_message == "no route to http://x/"
 
 
-@pytest.mark.parametrize("large", ["x" * 100_000, ["x" * 1_000] * 100, {"deep": [{"of": "x" * 100_000}]}])
+@cases("large", ["x" * 100_000, ["x" * 1_000] * 100, {"deep": [{"of": "x" * 100_000}]}])
 async def test_an_unknown_value_that_is_too_large_leaves_a_note(large: object) -> None:
     answers = one_collection([listed(6, padding=large)], [status(6, padding=large)])
     answers["GET /api/collections"] = Reply([{"name": "c", "padding": large}])
@@ -735,7 +736,7 @@ async def test_an_unknown_value_that_is_too_large_leaves_a_note(large: object) -
     assert len(repr(seen)) < 10_000
 
 
-@pytest.mark.parametrize(
+@cases(
     ("said", "shown"),
     [
         ("nothing to hide: a = 1, see http://docs.example.com/?page=2", None),
@@ -750,7 +751,7 @@ def test_texts_are_shown_without_the_credentials_in_them(said: str, shown: str |
     assert discreet(said) == (shown or said)
 
 
-@pytest.mark.parametrize("piece", ["a-", "x", "password", "://", "=", "token ", "http://a:b:", "://@", "pwd= "])
+@cases("piece", ["a-", "x", "password", "://", "=", "token ", "http://a:b:", "://@", "pwd= "])
 def test_long_texts_are_searched_in_passing(piece: str) -> None:
     began = perf_counter()
     discreet(piece * (200_000 // len(piece)) + " password=hush ://")
@@ -788,7 +789,7 @@ def fusion_server(sources: Answer | None, jobs: Answer, **histories: Answer) -> 
     return answers | {f"GET /api/jobs/datasource:{name}/history": answer for name, answer in histories.items()}
 
 
-@pytest.mark.parametrize("sources", [None, Reply(text="", status=405), Reply({"message": "no"}, 403)])
+@cases("sources", [None, Reply(text="", status=405), Reply({"message": "no"}, 403)])
 async def test_the_job_list_alone_names_the_data_sources(sources: Answer | None) -> None:
     jobs = Reply([fusion_job("docs"), fusion_job("docs"), {**fusion_job("x"), "resource": "spark:roll-up"}, {"id": 7}])
     async with lucidworks(fusion_server(sources, jobs), dialect="fusion") as (source, upstream):
@@ -834,7 +835,7 @@ async def test_fusion_can_be_asked_for_some_collections() -> None:
             await source.poll(Known())
 
 
-@pytest.mark.parametrize(
+@cases(
     ("jobs", "error"),
     [
         (Reply(text="", status=404), SourceMismatch),

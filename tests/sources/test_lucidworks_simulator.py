@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import aiohttp
-import pytest
 
 from sources.lucidworks.crawls import KEPT, TEMPERS, Crawl, DataSource, Temper
 from sources.lucidworks.fusion_views import job
@@ -16,6 +15,7 @@ from sources.lucidworks.population import CAST, COLLECTIONS, SECRETS
 from sources.lucidworks.search_views import Build, status
 from sources.lucidworks.simulator import PASSWORD, USERNAME
 from sources.lucidworks.world import STALLED, LucidworksWorld
+from tests.sources.cases import cases
 from tests.sources.contract import START
 from tests.sources.lucidworks_stage import a_world, simulated
 
@@ -53,11 +53,11 @@ def crawling(world: LucidworksWorld, source: DataSource) -> Crawl:
 # ---- credentials and routes
 
 
-@pytest.mark.parametrize(
+@cases(
     ("user", "password", "code"),
     [(USERNAME, PASSWORD, 200), (USERNAME, "other", 401), ("other", PASSWORD, 401), (None, None, 401)],
 )
-@pytest.mark.parametrize("path", ["/collections", "/jobs", "/nowhere"])
+@cases("path", ["/collections", "/jobs", "/nowhere"])
 async def test_credentials_come_first(user: str | None, password: str, code: int, path: str) -> None:
     headers = {"Authorization": aiohttp.encode_basic_auth(user, password)} if user else {}
     async with simulated() as api:
@@ -65,7 +65,7 @@ async def test_credentials_come_first(user: str | None, password: str, code: int
     assert answer == (404 if code == 200 and path == "/nowhere" else code)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("method", "path", "code"),
     [
         ("POST", "/collections", 405),
@@ -95,7 +95,7 @@ async def test_builds_differ_in_the_routes_they_have() -> None:
         assert (await api.ask("GET", "/connectors/jobs/media-library"))[0] == 404
 
 
-@pytest.mark.parametrize(
+@cases(
     ("method", "body"),
     [
         ("POST", {"type": "web"}),
@@ -150,7 +150,7 @@ async def test_a_start_and_a_stop_as_people_ask_for_them() -> None:
     assert history == [{**ended, "job_id": made["id"]}]
 
 
-@pytest.mark.parametrize(("abort", "words"), [(False, ["STOPPING", "STOPPED"]), (True, ["ABORTING", "ABORTED"])])
+@cases(("abort", "words"), [(False, ["STOPPING", "STOPPED"]), (True, ["ABORTING", "ABORTED"])])
 def test_a_stop_takes_a_moment(abort: bool, words: list[str]) -> None:
     world, source = lone_source(scheduled=False)
     crawl = crawling(world, source)

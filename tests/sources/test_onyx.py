@@ -10,6 +10,7 @@ from sources.onyx import SOURCE, OnyxSettings
 from sources.onyx.client import HISTORY_PAGE, POLL_PAGE, OnyxSource
 from sources.onyx.world import OnyxWorld
 from tests.sources.canned import Asked, Reply, canned
+from tests.sources.cases import cases
 from tests.sources.contract import SourceContract, Upstream, collect, remember
 from tests.sources.onyx_stage import LIST, Answer, attempt, attempts_path, configured, groups, onyx, pages, pair
 
@@ -35,21 +36,21 @@ class TestOnyx(SourceContract):
 # ---- settings
 
 
-@pytest.mark.parametrize("token", ["", "  ", "Bearer ", "on_ü", "on_a\nb"])
+@cases("token", ["", "  ", "Bearer ", "on_ü", "on_a\nb"])
 def test_a_token_must_fit_into_a_header(token: str) -> None:
     with pytest.raises(ValidationError) as caught:
         configured("http://127.0.0.1/api", token=token)
     assert "on_" not in str(caught.value)
 
 
-@pytest.mark.parametrize("changes", [{"url": "nowhere"}, {"tokn": "x"}, {"timeout": "soon"}])
+@cases("changes", [{"url": "nowhere"}, {"tokn": "x"}, {"timeout": "soon"}])
 def test_no_complaint_about_settings_shows_the_token(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as caught:
         OnyxSettings.model_validate({"name": "n", "kind": "onyx", "token": "on_hush", **changes})
     assert "on_hush" not in str(caught.value)
 
 
-@pytest.mark.parametrize("token", ["on_x", " on_x\n", "Bearer on_x"])
+@cases("token", ["on_x", " on_x\n", "Bearer on_x"])
 async def test_the_token_is_sent_as_a_bearer(token: str) -> None:
     async with onyx(groups(), token=token) as (source, upstream):
         await source.poll(Known())
@@ -59,7 +60,7 @@ async def test_the_token_is_sent_as_a_bearer(token: str) -> None:
 # ---- the list
 
 
-@pytest.mark.parametrize("secondary", [False, True])
+@cases("secondary", [False, True])
 async def test_a_poll_asks_for_the_list_once_and_names_no_source(secondary: bool) -> None:
     async with onyx(groups(), secondary_index=secondary) as (source, upstream):
         seen = await source.poll(Known())
@@ -94,7 +95,7 @@ async def test_a_list_that_is_none_is_a_mismatch() -> None:
             await source.poll(Known())
 
 
-@pytest.mark.parametrize("order", [(True, False), (False, True)])
+@cases("order", [(True, False), (False, True)])
 async def test_of_two_rows_of_a_pair_the_editable_one_counts(order: tuple[bool, bool]) -> None:
     rows = [pair(9, is_editable=editable) for editable in order]
     async with onyx(groups(*rows), {9: pages([])}) as (source, _):
@@ -102,7 +103,7 @@ async def test_of_two_rows_of_a_pair_the_editable_one_counts(order: tuple[bool, 
     assert [(fact.external_id, fact.is_editable) for fact in seen.connectors] == [("9", True)]
 
 
-@pytest.mark.parametrize(
+@cases(
     "reply",
     [
         Reply(text="<html>Onyx</html>"),
@@ -156,7 +157,7 @@ async def test_a_federated_entry_has_no_attempts() -> None:
     assert upstream.paths == [LIST]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("known", "requests"),
     [
         (Known(), 1),  # never seen: the rest is history
@@ -194,7 +195,7 @@ def seeming(number: int, as_old_as: int, status: str = "success") -> dict[str, A
     return attempt(number, status, time_started=attempt(as_old_as)["time_started"])
 
 
-@pytest.mark.parametrize("place", [3, 19, 20, 45, 84])
+@cases("place", [3, 19, 20, 45, 84])
 async def test_new_attempts_that_seem_old_are_found(place: int) -> None:
     """The clock was set back: what is new stands behind what was known (onyx.md §5)."""
     rows = [attempt(number) for number in range(100, 15, -1)]
@@ -267,7 +268,7 @@ async def test_a_server_that_repeats_its_page_is_not_asked_for_ever() -> None:
     assert len(upstream.asked) < 6
 
 
-@pytest.mark.parametrize(
+@cases(
     "reply",
     [
         UNKNOWN_PAIR,
@@ -290,7 +291,7 @@ async def test_a_pair_deleted_meanwhile_is_no_problem(reply: Reply) -> None:
     assert finished == {"2"}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("reply", "code"),
     [
         (Reply({"detail": "oops"}, 500), SystemErrorCode.UPSTREAM_ERROR),
@@ -371,7 +372,7 @@ async def test_history_reads_all_pages_of_all_pairs() -> None:
     assert len({job.external_id for job in jobs}) == len(jobs) == sum(sizes.values())
 
 
-@pytest.mark.parametrize("reply", [Reply({"items": 3}), Reply(text="<html>", status=404)])
+@cases("reply", [Reply({"items": 3}), Reply(text="<html>", status=404)])
 async def test_history_leaves_out_a_pair_that_it_cannot_read(reply: Reply) -> None:
     async with onyx(groups(), {1: pages([attempt(1)]), 2: reply}) as (source, _):
         jobs, finished = await collect(source, Known(), frozenset({"1", "2"}))
@@ -379,7 +380,7 @@ async def test_history_leaves_out_a_pair_that_it_cannot_read(reply: Reply) -> No
     assert finished == {"1"}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("reply", "error"),
     [
         (Reply({"detail": "down"}, 503), SourceUnreachable),

@@ -14,6 +14,7 @@ from sources.onyx.client import OnyxSource
 from sources.onyx.findings import PAGES
 from sources.onyx.wire import ERRORS_PAGE
 from tests.sources.canned import Canned, Reply
+from tests.sources.cases import cases
 from tests.sources.contract import collect, remember
 from tests.sources.onyx_stage import (
     Answer,
@@ -68,7 +69,7 @@ async def test_each_attempt_gets_its_own() -> None:
     assert asked.query == {"include_resolved": "true", "page_num": "0", "page_size": "100"}
 
 
-@pytest.mark.parametrize(("attempt", "requests"), [(99, 2), (98, 3), (96, 5), (90, 11), (1, 12)])
+@cases(("attempt", "requests"), [(99, 2), (98, 3), (96, 5), (90, 11), (1, 12)])
 async def test_reading_ends_where_all_are_older(attempt: int, requests: int) -> None:
     """A page holds a hundred errors, and an attempt has a hundred: 99 stands on the first page alone."""
     rows = [item(number, number // ERRORS_PAGE) for number in range(10_000 - 1, 9_000 - 101, -1)]
@@ -102,7 +103,7 @@ async def test_errors_that_move_to_the_next_page_are_told_once() -> None:
     assert [row["id"] for row in found["7"].details["document_errors"]] == list(range(150, 0, -1))
 
 
-@pytest.mark.parametrize(
+@cases(
     "change",
     [
         {"failure_message": None},
@@ -119,7 +120,7 @@ async def test_an_unreadable_error_is_kept_as_it_was_sent(change: dict[str, Any]
     assert found["7"].details["document_errors"] == rows
 
 
-@pytest.mark.parametrize("odd", ["odd", None, {"index_attempt_id": "7"}, {"id": 3}])
+@cases("odd", ["odd", None, {"index_attempt_id": "7"}, {"id": 3}])
 async def test_an_error_of_nobody_costs_only_itself(odd: Any) -> None:
     found, _ = await examine({"7"}, Reply({"items": [odd, item(1, 7)], "total_items": 2}))
     assert [row["id"] for row in found["7"].details["document_errors"]] == [1]
@@ -146,7 +147,7 @@ async def test_no_secret_is_kept() -> None:
 # ---- stages
 
 
-@pytest.mark.parametrize(
+@cases(
     "refusal",
     [
         NO_ROUTE,
@@ -176,13 +177,13 @@ async def test_an_attempt_that_was_pruned_says_nothing_of_the_others() -> None:
     assert upstream.paths.count(stages_path(1)) == 2
 
 
-@pytest.mark.parametrize("body", [[], {"stages": None}, {}, "x"])
+@cases("body", [[], {"stages": None}, {}, "x"])
 async def test_stages_of_another_shape_are_not_told(body: Any) -> None:
     found, _ = await examine({"7"}, pages([]), {7: Reply(body)})
     assert found["7"].details == {"document_errors": []}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("reply", "error"),
     [
         (Reply({"detail": "oops"}, 500), SourceUnreachable),
@@ -203,7 +204,7 @@ async def test_other_trouble_is_raised_and_asked_again(reply: Reply, error: type
 # ---- who is asked for
 
 
-@pytest.mark.parametrize("connector", ["federated:1", "12"])
+@cases("connector", ["federated:1", "12"])
 async def test_what_is_not_there_is_looked_at_in_vain(connector: str) -> None:
     async with onyx(groups()) as (source, upstream):
         assert await source.examine(connector, frozenset({"7"})) == {}

@@ -9,6 +9,7 @@ from connectory.model import JobStatus, Known, Observation, SystemErrorCode
 from sources.base import SourceAuthFailed, SourceRateLimited, SourceUnreachable
 from sources.onyx.live import LARGE_PAGE, MARGIN
 from tests.sources.canned import Asked, Canned, Reply
+from tests.sources.cases import cases
 from tests.sources.onyx_stage import Answer, attempt, attempts_path, groups, onyx, pages
 
 DOWN = Reply({"detail": "down"}, 503)
@@ -59,9 +60,7 @@ async def test_an_attempt_further_back_is_found_on_a_larger_page() -> None:
     assert not seen.gone_jobs
 
 
-@pytest.mark.parametrize(
-    ("numbers", "requests"), [([9, 8, 6, 5, 4, 3], 2), ([9, 8, 6], 1), ([], 1)], ids=["long", "short", "empty"]
-)
+@cases(("numbers", "requests"), [([9, 8, 6, 5, 4, 3], 2), ([9, 8, 6], 1), ([], 1)])
 async def test_an_attempt_that_is_not_served_any_more_is_gone(numbers: list[int], requests: int) -> None:
     seen, upstream = await look(knowing(j7=1), {1: pages([attempt(number) for number in numbers])})
     assert seen.gone_jobs == {"7"}
@@ -104,7 +103,7 @@ async def test_what_can_be_read_is_told_beside_what_cannot() -> None:
     assert not seen.owed
 
 
-@pytest.mark.parametrize(
+@cases(
     ("reply", "error"),
     [
         (DOWN, SourceUnreachable),
@@ -130,7 +129,7 @@ async def test_a_wait_that_is_asked_for_is_handed_on() -> None:
     assert len(upstream.asked) < 10
 
 
-@pytest.mark.parametrize("open_jobs", [{"7": None}, {"7": "federated:1"}, {"seven": "1"}])
+@cases("open_jobs", [{"7": None}, {"7": "federated:1"}, {"seven": "1"}])
 async def test_what_cannot_be_an_attempt_is_not_asked_for(open_jobs: dict[str, Any]) -> None:
     def refuse(_: Asked) -> Reply:
         raise AssertionError("nothing is to be asked")

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from sources.onyx.listing import DOCUMENT_SOURCES, entry
 from sources.onyx.mapping import CONNECTOR_STATUS
 from sources.onyx.pairs import TEMPERS, Attempt, Pair, Temper
@@ -15,6 +13,7 @@ from sources.onyx.population import populate
 from sources.onyx.simulator import TOKEN
 from sources.onyx.views import attempts
 from sources.onyx.world import HEARTBEAT, PASS, OnyxWorld
+from tests.sources.cases import cases
 from tests.sources.contract import START
 from tests.sources.onyx_stage import Api, simulated
 
@@ -51,7 +50,7 @@ def run_until(world: OnyxWorld, condition: Callable[[], object], *, step: float 
 # ---- credentials and order of checks
 
 
-@pytest.mark.parametrize(
+@cases(
     ("headers", "status"),
     [
         ({"Authorization": f"Bearer {TOKEN}"}, 200),
@@ -88,13 +87,13 @@ async def test_what_is_checked_first() -> None:
         assert (await api.ask("POST", "/nowhere/", headers={}))[0] == 404
 
 
-@pytest.mark.parametrize("path", ["/health", "/health/ready", "/version"])
+@cases("path", ["/health", "/health/ready", "/version"])
 async def test_public_paths_need_no_credentials(path: str) -> None:
     async with simulated() as api:
         assert (await api.ask("GET", path, headers={}))[0] == 200
 
 
-@pytest.mark.parametrize(
+@cases(
     "form",
     [
         {"source": "nowhere"},
@@ -121,7 +120,7 @@ def _json() -> dict[str, str]:
     return {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
 
 
-@pytest.mark.parametrize("query", ["page_num=-1", "page_size=0", "page_size=1001", "page_num=x"])
+@cases("query", ["page_num=-1", "page_size=0", "page_size=1001", "page_num=x"])
 async def test_pages_of_attempts_have_limits(query: str) -> None:
     async with simulated() as api:
         assert (await api.ask("GET", f"/manage/admin/cc-pair/2/index-attempts?{query}"))[0] == 422
@@ -142,7 +141,7 @@ def slack_world(world: OnyxWorld, pairs: int) -> None:
         world.add_pair(Pair(number, f"channel {number}", "slack", "public", "ACTIVE", number, number, START))
 
 
-@pytest.mark.parametrize(
+@cases(
     ("page", "numbers"),
     [
         (1, range(23, 13, -1)),
@@ -175,7 +174,7 @@ async def test_all_connectors_come_undivided() -> None:
     assert (group["current_page"], group["total_pages"]) == (1, 3)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("form", "numbers"),
     [
         ({"docs_count_operator": "=", "docs_count_value": 0}, [3]),
@@ -298,7 +297,7 @@ def test_the_world_opens_with_every_status_and_many_sources() -> None:
     }
 
 
-@pytest.mark.parametrize("size", [1, 10, 24, 200, 1000])
+@cases("size", [1, 10, 24, 200, 1000])
 def test_the_world_has_the_size_asked_for(size: int) -> None:
     world = a_world(size)
     assert len(list(world.visible)) == size
@@ -429,7 +428,7 @@ def test_a_stalled_run_is_failed_by_the_monitor() -> None:
     assert (attempt.status, attempt.error_msg) == ("failed", "No heartbeat received for 1800 seconds")
 
 
-@pytest.mark.parametrize(("refresh", "runs"), [(60, 5), (None, 1)])
+@cases(("refresh", "runs"), [(60, 5), (None, 1)])
 def test_failures_in_a_row_are_remembered_until_a_success(refresh: int | None, runs: int) -> None:
     world, pair = lone_pair(Temper({"failed": 1}), refresh=refresh)
     run_until(world, lambda: pair.repeated_error)

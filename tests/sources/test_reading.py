@@ -10,6 +10,7 @@ from connectory.model import SystemErrorCode
 from sources.base import SourceMismatch, SystemSettings, Token
 from sources.discretion import REDACTED, USERS, Discretion
 from sources.reading import LenientReader, Reader, count, identifier, mismatches, text
+from tests.sources.cases import cases
 
 SENT: dict[str, Any] = {"id": 7, "name": "n", "size": -1, "inner": {"size": -1, "at": {"size": "x"}}, "null": None}
 
@@ -25,8 +26,8 @@ def test_a_strict_reader_names_what_is_wrong() -> None:
         read("size", count)
 
 
-@pytest.mark.parametrize("sent", [None, [], "x", 1])
-@pytest.mark.parametrize("kind", [Reader, LenientReader])
+@cases("sent", [None, [], "x", 1])
+@cases("kind", [Reader, LenientReader])
 def test_what_is_no_object_is_refused(kind: type[Reader], sent: object) -> None:
     with pytest.raises(SourceMismatch, match="expected an object"):
         kind(sent)
@@ -59,7 +60,7 @@ def test_ids_are_text_or_whole_numbers() -> None:
 SETTING = {"name": "jaas", "value": "PW"}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("discretion", "shown"),
     [
         (Discretion(), {"jaas": "PW", "of": [SETTING], "pair": ["jaas", "PW"], "url": "http://bob@h"}),
@@ -101,13 +102,13 @@ class _Settings(SystemSettings):
     token: Token
 
 
-@pytest.mark.parametrize("given", ["abc", " abc\n", "Bearer abc", "  Bearer   abc "])
+@cases("given", ["abc", " abc\n", "Bearer abc", "  Bearer   abc "])
 def test_a_token_is_taken_without_what_was_copied_along(given: str) -> None:
     settings = _Settings.model_validate({"name": "a", "kind": "b", "url": "http://h", "token": given})
     assert settings.token.get_secret_value() == "abc"
 
 
-@pytest.mark.parametrize("given", ["", " ", "Bearer", "Bearer ", "schlüssel", "a\x07b"])
+@cases("given", ["", " ", "Bearer", "Bearer ", "schlüssel", "a\x07b"])
 def test_what_no_header_carries_is_no_token(given: str) -> None:
     with pytest.raises(ValidationError, match="printable ASCII"):
         _Settings.model_validate({"name": "a", "kind": "b", "url": "http://h", "token": given})

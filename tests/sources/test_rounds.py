@@ -8,6 +8,7 @@ import pytest
 from connectory.model import SystemErrorCode
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable
 from sources.rounds import CONCURRENCY, PATIENCE, ask_all, ask_each
+from tests.sources.cases import cases
 
 MANY = range(100)
 
@@ -59,7 +60,7 @@ async def test_an_error_of_one_costs_no_other() -> None:
     assert (round_.take_out(SourceMismatch), round_.failures) == ({3}, {})
 
 
-@pytest.mark.parametrize("error", [SourceAuthFailed("no", status=401), SourceRateLimited("wait", retry_after=5)])
+@cases("error", [SourceAuthFailed("no", status=401), SourceRateLimited("wait", retry_after=5)])
 async def test_an_error_that_concerns_all_ends_the_round(error: SourceError) -> None:
     ask, asked = raising({3: error})
     round_ = await ask_each(MANY, ask)

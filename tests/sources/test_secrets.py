@@ -14,11 +14,12 @@ from sources.discretion import REDACTED, text, without_secrets
 from sources.elastic import SOURCE as ELASTIC
 from sources.http import HttpClient
 from sources.simulation import serve
+from tests.sources.cases import cases
 
 PASSWORD = "correct horse & battery"
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 429, 500])
+@cases("status", [400, 401, 403, 429, 500])
 async def test_an_error_that_quotes_our_credentials_is_redacted(status: int) -> None:
     async def quoting(request: web.Request) -> web.Response:
         sent = request.headers["Authorization"]
@@ -57,7 +58,7 @@ async def test_an_answer_may_not_unpack_without_end(monkeypatch: pytest.MonkeyPa
                 await client.get("/")
 
 
-@pytest.mark.parametrize(
+@cases(
     ("said", "shown"),
     [
         ("mongodb+srv://bob:PW@h/x", f"mongodb+srv://{REDACTED}@h/x"),
@@ -74,7 +75,7 @@ def test_secrets_within_texts(said: str, shown: str) -> None:
     assert without_secrets({"a": [said]}) == {"a": [shown]}
 
 
-@pytest.mark.parametrize(
+@cases(
     "key",
     [
         "password", "passwords", "Passphrase", "client_secret", "X-Api-Key", "api-key", "apiKeys", "api keys",
@@ -86,6 +87,6 @@ def test_keys_of_secrets(key: str) -> None:
     assert without_secrets({key: "PW", "kept": {key: ["PW"]}}) == {key: REDACTED, "kept": {key: REDACTED}}
 
 
-@pytest.mark.parametrize("key", ["name", "bypass", "keyboard", "compass", "primary_key", "cookies_enabled", "assigned"])
+@cases("key", ["name", "bypass", "keyboard", "compass", "primary_key", "cookies_enabled", "assigned"])
 def test_keys_that_are_none(key: str) -> None:
     assert without_secrets({key: "value"}) == {key: "value"}

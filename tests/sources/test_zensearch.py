@@ -17,6 +17,7 @@ from sources.zensearch.views import MANNERS
 from sources.zensearch.wire import Budget, ZenSearchClient, seconds_to_reset, signature
 from sources.zensearch.world import ZenSearchWorld
 from tests.sources.canned import Asked, Reply, canned
+from tests.sources.cases import cases
 from tests.sources.contract import FAILURES, START, SourceContract, Upstream, check_job, collect, remember
 from tests.sources.zensearch_stage import (
     LIST,
@@ -119,7 +120,7 @@ class TestZenSearch(SourceContract):
         assert polled.complete
         assert not polled.problems
 
-    @pytest.mark.parametrize(
+    @cases(
         ("dialect", "token", "signs"),
         [
             ("v1-bearer", TOKEN, False),
@@ -138,7 +139,7 @@ class TestZenSearch(SourceContract):
         seen = await connect(dialect=dialect, token=token, sign_requests=signs).poll(Known())
         assert seen == expected
 
-    @pytest.mark.parametrize(
+    @cases(
         ("dialect", "token"),
         [("v1-bearer", SESSION), ("v1-bearer", SECRET_KEY), ("api-v1-bearer", SECRET_KEY), ("api-v1-key", TOKEN)],
     )
@@ -175,14 +176,14 @@ def _shown(moment: datetime) -> str:
 # ---- settings
 
 
-@pytest.mark.parametrize("token", ["", "  ", "Bearer ", "zen_ü", "zen_a\nb"])
+@cases("token", ["", "  ", "Bearer ", "zen_ü", "zen_a\nb"])
 def test_a_token_must_fit_into_a_header(token: str) -> None:
     with pytest.raises(ValidationError) as caught:
         configured("http://127.0.0.1", token=token)
     assert "zen_" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@cases(
     "changes",
     [
         {"url": "http://127.0.0.1/v1"},
@@ -199,7 +200,7 @@ def test_settings_that_cannot_work_are_refused(changes: dict[str, Any]) -> None:
     assert "hush" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@cases(
     ("dialect", "path", "header", "value"),
     [
         ("v1-bearer", "/base/v1/connectors", "Authorization", "Bearer zen_x"),
@@ -207,7 +208,7 @@ def test_settings_that_cannot_work_are_refused(changes: dict[str, Any]) -> None:
         ("api-v1-key", "/base/api/v1/connectors", "X-ZenSearch-Key", "zen_x"),
     ],
 )
-@pytest.mark.parametrize("token", ["zen_x", " zen_x\n", "Bearer zen_x"])
+@cases("token", ["zen_x", " zen_x\n", "Bearer zen_x"])
 async def test_a_dialect_is_a_path_and_a_header(dialect: str, path: str, header: str, value: str, token: str) -> None:
     async with canned({f"GET {path}": listed()}) as upstream:
         source = ZenSearchSource(configured(f"{upstream.url}/base/", dialect=dialect, token=token))
@@ -288,24 +289,20 @@ async def test_an_entry_listed_twice_counts_once() -> None:
     assert len(seen.jobs) == 2
 
 
-@pytest.mark.parametrize(
-    "reply", [Reply([connector(1)]), Reply({"data": [connector(1)], "meta": {"requestId": "r"}, "more": 1})]
-)
+@cases("reply", [Reply([connector(1)]), Reply({"data": [connector(1)], "meta": {"requestId": "r"}, "more": 1})])
 async def test_envelopes_are_read_leniently(reply: Reply) -> None:
     async with zensearch(reply) as (source, _):
         assert [fact.external_id for fact in (await source.poll(Known())).connectors] == ["conn_1"]
 
 
-@pytest.mark.parametrize("body", [{"data": {}}, {"data": None}, {}, None, "text", 7])
+@cases("body", [{"data": {}}, {"data": None}, {}, None, "text", 7])
 async def test_a_list_that_is_none_is_a_mismatch(body: object) -> None:
     async with zensearch(Reply(body)) as (source, _):
         with pytest.raises(SourceMismatch, match="expected a list"):
             await source.poll(Known())
 
 
-@pytest.mark.parametrize(
-    "reply", [Reply({}, 404), Reply({"error": {}}, 405), Reply(text="404 page not found", status=404)]
-)
+@cases("reply", [Reply({}, 404), Reply({"error": {}}, 405), Reply(text="404 page not found", status=404)])
 async def test_a_path_that_is_not_there_gets_a_hint(reply: Reply) -> None:
     async with zensearch(reply) as (source, _):
         with pytest.raises(SourceMismatch, match="dialect api-v1-bearer or api-v1-key"):
@@ -374,7 +371,7 @@ async def test_an_open_job_without_a_connector_is_gone() -> None:
     assert upstream.paths == [LIST]
 
 
-@pytest.mark.parametrize(
+@cases(
     ("reply", "code", "error"),
     [
         (Reply({"error": {"message": "oops"}}, 500), SystemErrorCode.UPSTREAM_ERROR, SourceUnreachable),
@@ -420,7 +417,7 @@ async def test_credentials_refused_among_jobs_end_the_poll() -> None:
             await source.poll(known(open_jobs={7: 1}))
 
 
-@pytest.mark.parametrize("reply", [Reply({"error": {}}, 429), Reply({"error": {}}, 503)])
+@cases("reply", [Reply({"error": {}}, 429), Reply({"error": {}}, 503)])
 async def test_an_upstream_in_trouble_is_not_asked_for_every_job(reply: Reply) -> None:
     numbers = range(30)
     answers: dict[tuple[int, int], Answer] = {(number, number): reply for number in numbers}
@@ -483,7 +480,7 @@ async def infer(moment: str, sent: dict[str, Any] | None = None) -> list[str]:
 ENDED = {"status": "completed", "startedAt": "2026-08-22T09:30:00Z", "completedAt": "2026-08-22T09:31:00Z"}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("moment", "changes", "is_inferred"),
     [
         ("2026-08-22T09:31:00Z", ENDED, False),  # its end
@@ -572,7 +569,7 @@ DATE = "Sat, 22 Aug 2026 09:30:00 GMT"
 NOON_ISH = 1787391000  # the same moment
 
 
-@pytest.mark.parametrize(
+@cases(
     ("headers", "seconds"),
     [
         ({"X-RateLimit-Reset": str(NOON_ISH + 45), "Date": DATE}, 45),
@@ -587,7 +584,7 @@ def test_a_reset_is_read_by_the_clock_of_its_server(headers: dict[str, str], sec
     assert seconds_to_reset(headers) == seconds
 
 
-@pytest.mark.parametrize("date", [{}, {"Date": "yesterday"}])
+@cases("date", [{}, {"Date": "yesterday"}])
 def test_without_a_date_our_own_clock_counts(date: dict[str, str]) -> None:
     reset = int(datetime.now(UTC).timestamp()) + 100
     assert 90 < (seconds_to_reset({"X-RateLimit-Reset": str(reset), **date}) or 0) <= 100
@@ -622,7 +619,7 @@ async def test_nothing_is_sent_while_no_request_is_left() -> None:
         await source.close()
 
 
-@pytest.mark.parametrize("headers", [window(1), window("few"), window(0, -5), {"X-RateLimit-Remaining": "0"}, {}])
+@cases("headers", [window(1), window("few"), window(0, -5), {"X-RateLimit-Remaining": "0"}, {}])
 async def test_headers_that_do_not_ask_for_a_wait(headers: dict[str, str]) -> None:
     async with zensearch(Reply({"data": []}, 200, headers)) as (source, upstream):
         for _ in range(2):
@@ -630,7 +627,7 @@ async def test_headers_that_do_not_ask_for_a_wait(headers: dict[str, str]) -> No
     assert len(upstream.asked) == 2
 
 
-@pytest.mark.parametrize(
+@cases(
     ("headers", "error", "seconds"),
     [
         ({"Retry-After": "45", **window(0, 50)}, {"retryAfter": 40}, 45),

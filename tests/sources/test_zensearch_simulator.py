@@ -7,8 +7,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from sources.zensearch.checks import POWERLESS, SIGNATURE_AGE
 from sources.zensearch.mapping import CONNECTOR_STATUS
 from sources.zensearch.population import CAST, populate
@@ -16,6 +14,7 @@ from sources.zensearch.simulator import DATABASES, PUBLISHABLE_KEY, SECRET_KEY, 
 from sources.zensearch.views import connector as shown
 from sources.zensearch.wire import signature
 from sources.zensearch.world import IN_A_ROW, KEPT, Connector, Job, Temper, ZenSearchWorld
+from tests.sources.cases import cases
 from tests.sources.contract import START
 from tests.sources.zensearch_stage import Api, connector, simulated
 
@@ -58,7 +57,7 @@ def key(token: str) -> dict[str, str]:
     return {"X-ZenSearch-Key": token}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("headers", "outer", "inner"),
     [
         (bearer(TOKEN), 200, 200),
@@ -89,7 +88,7 @@ async def test_a_publishable_key_reads_only() -> None:
             assert (await api.ask(method, address, headers=key(PUBLISHABLE_KEY)))[0] == 403
 
 
-@pytest.mark.parametrize(
+@cases(
     ("secret", "age", "signed", "status"),
     [
         (SECRET_KEY, 0, b'{"sync_mode": "full"}', 202),
@@ -153,7 +152,7 @@ async def test_every_answer_tells_what_is_left() -> None:
 # ---- what is configurable
 
 
-@pytest.mark.parametrize(("wanted", "outer", "inner"), [(None, False, True), (True, True, True), (False, False, False)])
+@cases(("wanted", "outer", "inner"), [(None, False, True), (True, True, True), (False, False, False)])
 async def test_meta(wanted: bool | None, outer: bool, inner: bool) -> None:
     async with simulated(meta=wanted) as api:
         seen = set()
@@ -165,7 +164,7 @@ async def test_meta(wanted: bool | None, outer: bool, inner: bool) -> None:
     assert len(seen - {None}) == 2 * (outer + inner)
 
 
-@pytest.mark.parametrize(("sent", "progress"), [("absent", "nothing"), ("null", None), ("zeros", [0, 0, 0])])
+@cases(("sent", "progress"), [("absent", "nothing"), ("null", None), ("zeros", [0, 0, 0])])
 async def test_progress_of_a_queued_job(sent: str, progress: object) -> None:
     async with simulated(entries=[connector(1)], queued_progress=sent, trigger_status=200) as api:
         status, body = await api.ask("POST", SYNC)
@@ -202,7 +201,7 @@ async def test_deletion_with_and_without_a_body() -> None:
         assert (await api.ask("GET", "/v1/connectors"))[1] == {"data": []}
 
 
-@pytest.mark.parametrize(
+@cases(
     ("path", "body"),
     [
         ("/v1/connectors", {"type": "s3"}),
@@ -257,7 +256,7 @@ def test_the_world_opens_with_every_status_and_many_sources() -> None:
     assert [c.created for c in connectors] == sorted(c.created for c in connectors)
 
 
-@pytest.mark.parametrize("size", [1, 5, 13, 60, 400])
+@cases("size", [1, 5, 13, 60, 400])
 def test_the_world_has_the_size_asked_for(size: int) -> None:
     world = a_world(size)
     assert len(world.connectors) == size
@@ -344,7 +343,7 @@ def test_a_sync_goes_as_syncs_go() -> None:
     assert story(world, world.start(c, "incremental", 7))[-1] == ("completed", 7, 7, 7)
 
 
-@pytest.mark.parametrize("outcome", ["failed", "cancelled"])
+@cases("outcome", ["failed", "cancelled"])
 def test_lastsync_moves_only_at_the_end_of_a_success(outcome: str) -> None:
     world, c = lone({outcome: 1})
     job = world.start(c)

@@ -7,9 +7,9 @@ from typing import Any
 
 import aiohttp
 
-from connectory.model import Known, KnownConnector
+from connectory.model import ConnectorFact, JobFact, Known, KnownConnector
 from sources.simulation import WORLD, Clock, serve
-from sources.zensearch import ZenSearchSettings
+from sources.zensearch import ZenSearchSettings, mapping
 from sources.zensearch.client import ZenSearchSource
 from sources.zensearch.population import load
 from sources.zensearch.simulator import TOKEN, simulator
@@ -18,10 +18,22 @@ from sources.zensearch.world import ZenSearchWorld
 from tests.paths import EXAMPLES
 from tests.sources.canned import Asked, Canned, Reply, canned
 from tests.sources.contract import START, Hand
+from tests.sources.payloads import examples
 
 ZENSEARCH = EXAMPLES / "zensearch"
 LIST = "/v1/connectors"
 Answer = Reply | Callable[[Asked], Reply]
+FILES = examples(ZENSEARCH)
+LISTS = [
+    "assumed/connectors_list.empty.response.json",
+    "assumed/connectors_list.every_status.response.json",
+    "documented/connectors_list.response.json",
+    "documented/success_envelope_with_meta.response.json",
+]
+SINGLES = ["assumed/connector_create.response.json", "assumed/connector_get.response.json"]
+JOBS = [name for name in FILES if "/sync_status." in name] + ["documented/sync_trigger.response.json"]
+TIMELINE = "assumed/sync_job_timeline.json"
+ID = "job_5d11e4"
 
 
 def connector(number: int, **changes: Any) -> dict[str, Any]:
@@ -89,6 +101,20 @@ async def zensearch(
 
 def read(name: str) -> Any:
     return json.loads((ZENSEARCH / name).read_text())
+
+
+def a_job(entry: Any) -> JobFact:
+    """The fact of a job that has nothing to complain about."""
+    fact, complaints = mapping.job(entry, ID, "conn_1", seen_at=START)
+    assert not complaints
+    return fact
+
+
+def details_of(fact: ConnectorFact | JobFact) -> dict[str, Any]:
+    assert fact.details is not None
+    found = json.loads(fact.details.json)
+    assert isinstance(found, dict)
+    return found
 
 
 class Api:
