@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from connectory.engine import ConfiguredSystem, Engine
 from connectory.model import EventKind, Known, SystemHealth
@@ -27,6 +27,8 @@ from tests.wait import until
 
 #: Seconds.
 POLL_INTERVAL, MAX_BACKOFF, AUTH_PROBE_INTERVAL = 0.03, 0.15, 0.2
+#: The same of the system that is well, whose polls are nothing but counted.
+_WELL_INTERVAL = 0.1
 #: Seconds of simulated time before the first poll: enough for jobs that ended and jobs that are open.
 _BEFORE = 600.0
 _UNKNOWN_NAME = "nothing.invalid"
@@ -49,6 +51,7 @@ class Played:
     kind: SourceKind
     running: Running
     hand: Hand
+    poll_interval: float = POLL_INTERVAL
     timeout: float = 5.0
     host: str | None = None
     #: when each poll began, by the event loop's clock
@@ -86,7 +89,7 @@ class Played:
         return ConfiguredSystem(
             kind=replace(self.kind, open=self._open_watched),
             settings=self.kind.settings.model_validate(entry),
-            poll_interval=POLL_INTERVAL,
+            poll_interval=self.poll_interval,
             live_interval=3600.0,
             stale_after=90.0,
             max_backoff=MAX_BACKOFF,
@@ -128,6 +131,7 @@ class Ground:
     """The store, and the two systems on it."""
 
     store: Store
+    #: the one whose turn it is
     fault: Fault
     troubled: Played
     well: Played
@@ -135,9 +139,12 @@ class Ground:
     certificates: Callable[[], Certificates]
     names: set[str]
     began: Began = field(default_factory=Began)
+    #: both systems are well and at rest, and nothing has been done to them since
+    is_calm: bool = False
 
     async def begin(self) -> None:
         """Bring the fault on, before the next poll of the troubled system."""
+        self.is_calm = False
         begun = asyncio.Event()
 
         async def onset() -> None:
@@ -146,7 +153,7 @@ class Ground:
             begun.set()
 
         self.troubled.onset = onset
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await begun.wait()
 
     async def mend(self) -> None:
@@ -187,7 +194,8 @@ class Ground:
 
     async def position(self) -> int:
         """Of the log."""
-        return int((await self._rows(EVENTS, EVENTS.c.position > 0))[-1]["position"])
+        async with self.store.read() as connection:
+            return int((await connection.execute(select(func.max(EVENTS.c.position)))).scalar_one())
 
     async def _rows(self, table: Any, criterion: Any) -> list[Row]:
         async with self.store.read() as connection:
@@ -202,11 +210,14 @@ class Ground:
         await asyncio.gather(*map(self._settled, systems))
 
     async def _settled(self, played: Played) -> None:
+        due = (JOBS.c.system_id == played.id) & JOBS.c.examine_due
+
         async def look() -> bool:
-            connectors, jobs = await self.held(played)
-            up = (await self.system(played))["health"] is SystemHealth.UP
+            if (await self.system(played))["health"] is not SystemHealth.UP:
+                return False
+            connectors = await self.connectors(played)
             read = all(row["history_read"] for row in connectors)
-            return bool(up and connectors and read and not any(row["examine_due"] for row in jobs))
+            return bool(connectors and read and not await self._rows(JOBS, due))
 
         async def unchanged() -> bool:
             held = await self.held(played)
@@ -245,14 +256,15 @@ async def ground(
     monkeypatch: pytest.MonkeyPatch,
     certificates: Callable[[], Certificates],
 ) -> AsyncIterator[Ground]:
-    """Both systems being polled, the troubled one with its fault if that is there from the start."""
-    names = {_UNKNOWN_NAME}
+    """Both systems being polled, the troubled one at the fault's site, and with the fault if that is there from the
+    start."""
+    names, site = {_UNKNOWN_NAME}, fault.site
     _answer_for(names, monkeypatch)
-    tls = certificates().trusted if fault.network == "another certificate" else None
-    troubled = _play("troubled", kind, tls)
-    troubled.timeout = fault.timeout
-    troubled.host = _UNKNOWN_NAME if fault.network == "unknown name" else None
+    troubled = _play("troubled", kind, certificates().trusted if site.encrypted else None)
+    troubled.timeout = site.timeout
+    troubled.host = _UNKNOWN_NAME if site.named else None
     well = _play("well", "elastic" if kind == "zensearch" else "zensearch")
+    well.poll_interval = _WELL_INTERVAL
     async with troubled.running, well.running:
         zero = asyncio.get_running_loop().time()
 
