@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
+from math import inf
 from random import Random
 from typing import Any
 
@@ -27,8 +28,6 @@ from tests.wait import until
 
 #: Seconds.
 POLL_INTERVAL, MAX_BACKOFF, AUTH_PROBE_INTERVAL = 0.03, 0.15, 0.2
-#: The same of the system that is well, whose polls are nothing but counted.
-_WELL_INTERVAL = 0.1
 #: Seconds of simulated time before the first poll: enough for jobs that ended and jobs that are open.
 _BEFORE = 600.0
 _UNKNOWN_NAME = "nothing.invalid"
@@ -51,9 +50,14 @@ class Played:
     kind: SourceKind
     running: Running
     hand: Hand
-    poll_interval: float = POLL_INTERVAL
     timeout: float = 5.0
     host: str | None = None
+    #: polls that are due wait while so many have begun: nobody pays for those that nobody looks at
+    allowed: float = inf
+    #: polls that are or were due; all but the last one are stored
+    due: int = 0
+    #: notified when a poll is due, and when more are allowed
+    stir: asyncio.Condition = field(default_factory=asyncio.Condition)
     #: when each poll began, by the event loop's clock
     polls: list[float] = field(default_factory=list)
     #: how many requests had been made when each poll began
@@ -89,7 +93,7 @@ class Played:
         return ConfiguredSystem(
             kind=replace(self.kind, open=self._open_watched),
             settings=self.kind.settings.model_validate(entry),
-            poll_interval=self.poll_interval,
+            poll_interval=POLL_INTERVAL,
             live_interval=3600.0,
             stale_after=90.0,
             max_backoff=MAX_BACKOFF,
@@ -101,6 +105,10 @@ class Played:
         poll = source.poll
 
         async def watched(known: Known) -> Any:
+            async with self.stir:
+                self.due += 1
+                self.stir.notify_all()
+                await self.stir.wait_for(lambda: len(self.polls) < self.allowed)
             if self.onset is not None:
                 onset, self.onset = self.onset, None
                 await onset()
@@ -110,6 +118,18 @@ class Played:
 
         source.poll = watched  # type: ignore[method-assign]
         return source
+
+    async def allow(self, polls: float = inf) -> None:
+        """So many more from now on."""
+        async with self.stir:
+            self.allowed = len(self.polls) + polls
+            self.stir.notify_all()
+
+    async def polled(self, times: int, within: float = 30.0) -> None:
+        """Until so many polls that begin from now on are stored."""
+        wanted = len(self.polls) + times
+        async with asyncio.timeout(within), self.stir:
+            await self.stir.wait_for(lambda: self.due > wanted)
 
     def switch(self, **switches: Any) -> None:
         """These faults on, all others off."""
@@ -153,6 +173,7 @@ class Ground:
             begun.set()
 
         self.troubled.onset = onset
+        await self.troubled.allow()
         async with asyncio.timeout(30):
             await begun.wait()
 
@@ -206,7 +227,7 @@ class Ground:
 
     async def settled(self, *systems: Played) -> None:
         """Until these systems are up, their history is read, every job that ended was looked at closely, and a poll
-        more has changed nothing."""
+        more has changed nothing. Then they are at rest: no poll begins before it is allowed."""
         await asyncio.gather(*map(self._settled, systems))
 
     async def _settled(self, played: Played) -> None:
@@ -219,22 +240,18 @@ class Ground:
             read = all(row["history_read"] for row in connectors)
             return bool(connectors and read and not await self._rows(JOBS, due))
 
+        async def polled() -> bool:
+            await played.polled(1)
+            return await look()
+
         async def unchanged() -> bool:
             held = await self.held(played)
-            await self.polled(played, 1)
-            return await look() and held == await self.held(played)
+            return await polled() and held == await self.held(played)
 
-        await until(look, within=30)
-        await until(unchanged, within=30)
-
-    async def polled(self, played: Played, times: int, within: float = 30.0) -> None:
-        """Until so many polls that begin from now on are stored."""
-        wanted = len(played.polls) + times
-
-        async def look() -> bool:
-            return len(played.polls) > wanted  # another one has begun: those before it are stored
-
-        await until(look, within=within, every=0.005)
+        await played.allow()
+        await until(polled, within=60, every=0)
+        await until(unchanged, within=60, every=0)
+        await played.allow(0)
 
     async def newcomer(self, played: Played) -> tuple[set[str], set[str]]:
         """The connectors and jobs that somebody sees who has never asked before."""
@@ -264,7 +281,6 @@ async def ground(
     troubled.timeout = site.timeout
     troubled.host = _UNKNOWN_NAME if site.named else None
     well = _play("well", "elastic" if kind == "zensearch" else "zensearch")
-    well.poll_interval = _WELL_INTERVAL
     async with troubled.running, well.running:
         zero = asyncio.get_running_loop().time()
 

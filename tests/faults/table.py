@@ -242,7 +242,9 @@ FAULTS = (
         shows=Expected(Health.DOWN, Code.TLS, r"TLS refused: .*certificate"),
         then=_BACKS_OFF,
     ),
-    Fault(group="connection", name="no answer", switches={"hang": True}, site=IMPATIENT, shows=_SILENT, then=_BACKS_OFF),
+    Fault(
+        group="connection", name="no answer", switches={"hang": True}, site=IMPATIENT, shows=_SILENT, then=_BACKS_OFF
+    ),
     Fault(
         group="connection",
         name="an answer byte by byte",

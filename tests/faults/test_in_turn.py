@@ -26,12 +26,12 @@ async def wrong_clock(on: Ground) -> None:
     before = await calm(on)
     await on.begin()
     on.troubled.hand.move(_A_WHILE)
-    await on.polled(on.troubled, 3)  # what is gone is removed after two answers
+    await on.troubled.polled(3)  # what is gone is removed after two answers
     await shows(on, on.fault.shown_by(on.troubled.kind.name).health)
     await nothing_lost(on)
     await on.mend()
     on.troubled.hand.move(_A_WHILE)
-    await on.polled(on.troubled, 3)  # what is gone is removed after two answers
+    await on.troubled.polled(3)  # what is gone is removed after two answers
     await shows(on, SystemHealth.UP)
     await nothing_lost(on)
     told = await on.kinds(on.troubled, before.position)

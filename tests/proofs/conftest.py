@@ -1,0 +1,1 @@
+from tests.faults.fixtures import certificates, grounds  # noqa: F401
