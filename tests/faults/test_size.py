@@ -12,10 +12,10 @@ from tests.faults.table import FAULTS, Fault
 
 #: Bytes: more than a hundred times what is decoded, and thousands of entries where fifty are mapped, in one go.
 _LARGE = 4_000_000
-#: Seconds of processor time without a turn of the event loop. Defects stood still for 0.28 to 0.57; a garbage collection
+#: Seconds of processor time without a turn of the event loop. Defects stood still for 0.28 to 0.57; collecting garbage
 #: alone may take 0.12.
 _GAP = 0.2
-#: Bytes of memory that such an answer may cost, two copies of the simulator's own among them; it costs up to 32 million.
+#: Bytes of memory that such an answer may cost, two copies of the simulator's own among them; it costs half of it.
 _MEMORY = 60_000_000
 
 

@@ -11,7 +11,7 @@ from tests.faults.table import FAULTS, Fault
 
 #: Bytes of memory that such an answer may cost, two copies of the simulator's own among them.
 _MEMORY = 500_000_000
-#: Seconds of processor time without a turn of the event loop. The defects that this found stood still for five to eight.
+#: Seconds of processor time without a turn of the event loop. Defects that this found stood still for five to eight.
 _GAP = 3.0
 
 
