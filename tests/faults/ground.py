@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
+from math import inf
 from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from connectory.engine import ConfiguredSystem, Engine
 from connectory.model import EventKind, Known, SystemHealth
@@ -51,6 +52,12 @@ class Played:
     hand: Hand
     timeout: float = 5.0
     host: str | None = None
+    #: polls that are due wait while so many have begun: nobody pays for those that nobody looks at
+    allowed: float = inf
+    #: polls that are or were due; all but the last one are stored
+    due: int = 0
+    #: notified when a poll is due, and when more are allowed
+    stir: asyncio.Condition = field(default_factory=asyncio.Condition)
     #: when each poll began, by the event loop's clock
     polls: list[float] = field(default_factory=list)
     #: how many requests had been made when each poll began
@@ -98,6 +105,10 @@ class Played:
         poll = source.poll
 
         async def watched(known: Known) -> Any:
+            async with self.stir:
+                self.due += 1
+                self.stir.notify_all()
+                await self.stir.wait_for(lambda: len(self.polls) < self.allowed)
             if self.onset is not None:
                 onset, self.onset = self.onset, None
                 await onset()
@@ -107,6 +118,18 @@ class Played:
 
         source.poll = watched  # type: ignore[method-assign]
         return source
+
+    async def allow(self, polls: float = inf) -> None:
+        """So many more from now on."""
+        async with self.stir:
+            self.allowed = len(self.polls) + polls
+            self.stir.notify_all()
+
+    async def polled(self, times: int, within: float = 30.0) -> None:
+        """Until so many polls that begin from now on are stored."""
+        wanted = len(self.polls) + times
+        async with asyncio.timeout(within), self.stir:
+            await self.stir.wait_for(lambda: self.due > wanted)
 
     def switch(self, **switches: Any) -> None:
         """These faults on, all others off."""
@@ -128,6 +151,7 @@ class Ground:
     """The store, and the two systems on it."""
 
     store: Store
+    #: the one whose turn it is
     fault: Fault
     troubled: Played
     well: Played
@@ -135,9 +159,12 @@ class Ground:
     certificates: Callable[[], Certificates]
     names: set[str]
     began: Began = field(default_factory=Began)
+    #: both systems are well and at rest, and nothing has been done to them since
+    is_calm: bool = False
 
     async def begin(self) -> None:
         """Bring the fault on, before the next poll of the troubled system."""
+        self.is_calm = False
         begun = asyncio.Event()
 
         async def onset() -> None:
@@ -146,7 +173,8 @@ class Ground:
             begun.set()
 
         self.troubled.onset = onset
-        async with asyncio.timeout(10):
+        await self.troubled.allow()
+        async with asyncio.timeout(30):
             await begun.wait()
 
     async def mend(self) -> None:
@@ -187,7 +215,8 @@ class Ground:
 
     async def position(self) -> int:
         """Of the log."""
-        return int((await self._rows(EVENTS, EVENTS.c.position > 0))[-1]["position"])
+        async with self.store.read() as connection:
+            return int((await connection.execute(select(func.max(EVENTS.c.position)))).scalar_one())
 
     async def _rows(self, table: Any, criterion: Any) -> list[Row]:
         async with self.store.read() as connection:
@@ -198,32 +227,31 @@ class Ground:
 
     async def settled(self, *systems: Played) -> None:
         """Until these systems are up, their history is read, every job that ended was looked at closely, and a poll
-        more has changed nothing."""
+        more has changed nothing. Then they are at rest: no poll begins before it is allowed."""
         await asyncio.gather(*map(self._settled, systems))
 
     async def _settled(self, played: Played) -> None:
+        due = (JOBS.c.system_id == played.id) & JOBS.c.examine_due
+
         async def look() -> bool:
-            connectors, jobs = await self.held(played)
-            up = (await self.system(played))["health"] is SystemHealth.UP
+            if (await self.system(played))["health"] is not SystemHealth.UP:
+                return False
+            connectors = await self.connectors(played)
             read = all(row["history_read"] for row in connectors)
-            return bool(up and connectors and read and not any(row["examine_due"] for row in jobs))
+            return bool(connectors and read and not await self._rows(JOBS, due))
+
+        async def polled() -> bool:
+            await played.polled(1)
+            return await look()
 
         async def unchanged() -> bool:
             held = await self.held(played)
-            await self.polled(played, 1)
-            return await look() and held == await self.held(played)
+            return await polled() and held == await self.held(played)
 
-        await until(look, within=30)
-        await until(unchanged, within=30)
-
-    async def polled(self, played: Played, times: int, within: float = 30.0) -> None:
-        """Until so many polls that begin from now on are stored."""
-        wanted = len(played.polls) + times
-
-        async def look() -> bool:
-            return len(played.polls) > wanted  # another one has begun: those before it are stored
-
-        await until(look, within=within, every=0.005)
+        await played.allow()
+        await until(polled, within=60, every=0)
+        await until(unchanged, within=60, every=0)
+        await played.allow(0)
 
     async def newcomer(self, played: Played) -> tuple[set[str], set[str]]:
         """The connectors and jobs that somebody sees who has never asked before."""
@@ -245,13 +273,13 @@ async def ground(
     monkeypatch: pytest.MonkeyPatch,
     certificates: Callable[[], Certificates],
 ) -> AsyncIterator[Ground]:
-    """Both systems being polled, the troubled one with its fault if that is there from the start."""
-    names = {_UNKNOWN_NAME}
+    """Both systems being polled, the troubled one at the fault's site, and with the fault if that is there from the
+    start."""
+    names, site = {_UNKNOWN_NAME}, fault.site
     _answer_for(names, monkeypatch)
-    tls = certificates().trusted if fault.network == "another certificate" else None
-    troubled = _play("troubled", kind, tls)
-    troubled.timeout = fault.timeout
-    troubled.host = _UNKNOWN_NAME if fault.network == "unknown name" else None
+    troubled = _play("troubled", kind, certificates().trusted if site.encrypted else None)
+    troubled.timeout = site.timeout
+    troubled.host = _UNKNOWN_NAME if site.named else None
     well = _play("well", "elastic" if kind == "zensearch" else "zensearch")
     async with troubled.running, well.running:
         zero = asyncio.get_running_loop().time()

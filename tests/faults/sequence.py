@@ -1,19 +1,25 @@
-"""What every case goes through: calm, the fault, and the end of it."""
+"""What every fault goes through: calm, the fault, and the end of it."""
 
+import logging
 import re
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
+from _pytest.mark import ParameterSet
 
-from connectory.model import EventKind, SystemHealth
+from connectory.model import EventKind, SystemErrorCode, SystemHealth
 from sources.simulation import FAULTS
+from tests.faults.fixtures import Grounds
 from tests.faults.ground import AUTH_PROBE_INTERVAL, MAX_BACKOFF, POLL_INTERVAL, Ground, Row
-from tests.faults.table import ASKED_WAIT, CASES, OPEN, SHAPES, Fault, Group, events_of
+from tests.faults.table import ASKED_WAIT, OPEN, SHAPES, Fault, events_of
+from tests.faults.ticker import Ticker
 from tests.wait import until
 
-#: Seconds by which two clocks may tell a wait differently.
-_TOLERANCE = 0.02
+#: Seconds. The waits are told and kept by one clock, which a busy machine makes longer only; moments have microseconds.
+_ROUNDING = 0.00001
 #: Requests more than usual that a poll may cost which finds something changed.
 _MORE = 3
 
@@ -32,21 +38,64 @@ class Before:
     well: Held
 
 
-def cases(*groups: Group) -> pytest.MarkDecorator:
-    """Every fault of these groups in every system that can have it."""
-    return pytest.mark.parametrize(
-        ("fault", "kind"),
-        [
-            pytest.param(fault, kind, id=f"{kind}-{fault.name}", marks=_marks(fault, kind))
-            for fault, kind in CASES
-            if fault.group in groups
-        ],
-    )
+def in_each_system(faults: Sequence[Fault]) -> pytest.MarkDecorator:
+    """``turns`` and ``kind``: all of these faults that a kind can have, those that can share a ground together."""
+    return pytest.mark.parametrize(("turns", "kind"), [*_turns(faults)])
 
 
-def _marks(fault: Fault, kind: str) -> list[pytest.MarkDecorator]:
-    reason = OPEN.get((fault.name, kind))
-    return [pytest.mark.xfail(reason=reason, raises=AssertionError, strict=True)] if reason else []
+def _turns(faults: Sequence[Fault]) -> Iterator[ParameterSet]:
+    for kind, site in product(SHAPES, dict.fromkeys(fault.site for fault in faults)):
+        here = [fault for fault in faults if fault.site == site and fault.applies_to(kind)]
+        together = [fault for fault in here if (fault.name, kind) not in OPEN]
+        # a ground has one beginning: the first turn is of the fault that is there from the start
+        together.sort(key=lambda fault: not fault.from_the_start)
+        assert sum(fault.from_the_start for fault in together) <= 1
+        if together:
+            yield pytest.param(together, kind, id=f"{kind}-{site.name}")
+        for fault in here:
+            if fault not in together:
+                mark = pytest.mark.xfail(reason=OPEN[fault.name, kind], raises=AssertionError, strict=True)
+                yield pytest.param([fault], kind, id=f"{kind}-{fault.name}", marks=mark)
+
+
+async def take_turns(
+    grounds: Grounds,
+    turns: Sequence[Fault],
+    kind: str,
+    caplog: pytest.LogCaptureFixture,
+    go: Callable[[Ground], Awaitable[None]],
+) -> None:
+    """Each fault goes its way on a ground that is calm: as the one before has left it, or, where that has failed, on
+    another one. Fails with everything that failed, by kind and fault."""
+    failed: list[Exception] = []
+    on: Ground | None = None
+    async with AsyncExitStack() as stack:
+        for turn, fault in enumerate(turns, 1):
+            caplog.clear()
+            try:
+                on = on or await stack.enter_async_context(grounds(fault, kind))
+                on.fault = fault
+                await go(on)
+                if turn == len(turns):
+                    await stack.aclose()  # the end of a ground is told of, too
+                discreet(on, caplog)
+            except Exception as error:
+                error.add_note(f"{kind}: {fault.name}")
+                failed.append(error)
+                on = None
+                await stack.aclose()
+    if len(failed) > 1:
+        raise ExceptionGroup(f"{len(failed)} of {len(turns)} faults in {kind}", failed)
+    for error in failed:
+        raise error
+
+
+def discreet(on: Ground, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody's mistake was logged, and no secret was."""
+    ours = [record for record in caplog.records if record.name.startswith(("connectory", "sources"))]
+    assert [record.getMessage() for record in ours if record.levelno >= logging.ERROR] == []
+    for secret in (*on.troubled.secrets, *on.well.secrets):
+        assert secret not in caplog.text
 
 
 async def go_through(on: Ground) -> None:
@@ -59,10 +108,26 @@ async def go_through(on: Ground) -> None:
     await recover(on, before)
 
 
+async def outlast(on: Ground, *, gap: float, memory: int) -> None:
+    """The whole sequence, while the rest of the program never stands still for ``gap`` seconds of processor time, and
+    grows by less than ``memory`` bytes."""
+    before = await calm(on)
+    others = len(on.well.polls)
+    async with Ticker() as ticker:
+        await on.begin()
+        await suffer(on, before)
+    assert ticker.longest_gap < gap
+    assert ticker.growth < memory
+    assert len(on.well.polls) > others
+    await on.mend()
+    await recover(on, before)
+
+
 async def calm(on: Ground) -> Before:
     """Both systems are well, or the other one is where the fault is there from the start."""
     start = on.fault.from_the_start
-    await on.settled(on.well, *(() if start else (on.troubled,)))
+    if not on.is_calm:
+        await on.settled(on.well, *(() if start else (on.troubled,)))
     marks = on.troubled.marks
     return Before(
         position=0 if start else await on.position(),
@@ -86,7 +151,7 @@ async def suffer(on: Ground, before: Before) -> None:
 
     polled = len(on.troubled.polls)
     if not reads_nothing:
-        await on.polled(on.troubled, 1 if on.fault.group == "size" else 3, within=60)
+        await on.troubled.polled(1 if on.fault.group == "size" else 3, within=60)
         assert on.troubled.running.app[FAULTS].edited_answers in (None, 0)
     try:
         await until(look, within=20)
@@ -102,19 +167,19 @@ async def suffer(on: Ground, before: Before) -> None:
         assert "more)" not in message, "one entry is wrong"
     if on.fault.edits == "wrong_value":
         assert SHAPES[on.troubled.kind.name].names_it in message
-    await on.polled(on.well, 1)
+    await others_untouched(on, before)
+    await on.troubled.allow(0)
     if reads_nothing:
         assert row["consecutive_failures"] >= failures
         stays_polite(on, failures)
     if not on.fault.from_the_start:
         stays_bounded(on, before.usual + _MORE)
     await rest_untouched(on, before)
-    await others_untouched(on, before)
 
 
 def failures_awaited(fault: Fault) -> int:
     """Enough to see the waits grow, where they do and failing is quick."""
-    return 3 if fault.backs_off and fault.timeout > 1 else 2
+    return 3 if fault.backs_off and fault.shows.code is not SystemErrorCode.TIMEOUT else 2
 
 
 def stays_polite(on: Ground, failures: int) -> None:
@@ -126,7 +191,7 @@ def stays_polite(on: Ground, failures: int) -> None:
             due = ASKED_WAIT
         if on.fault.shown_by(on.troubled.kind.name).health is SystemHealth.AUTH_FAILED:
             due = AUTH_PROBE_INTERVAL
-        assert next_one - one >= due - _TOLERANCE
+        assert next_one - one >= due - _ROUNDING
 
 
 def stays_bounded(on: Ground, one_poll: int) -> None:
@@ -164,6 +229,9 @@ def differing(before: list[Row], after: list[Row]) -> list[Row]:
 
 
 async def others_untouched(on: Ground, before: Before) -> None:
+    """The system that is well is polled meanwhile, and nothing has changed of it."""
+    await on.well.allow(1)
+    await on.well.polled(1)
     assert await on.held(on.well) == before.well
     row = await on.system(on.well)
     assert row["health"] is SystemHealth.UP
@@ -194,6 +262,7 @@ async def recover(on: Ground, before: Before) -> None:
     told = [kind for kind in await on.kinds(on.troubled, before.position) if kind in about_itself]
     assert told == events_of(on.fault, on.troubled.kind.name)
     await others_untouched(on, before)
+    on.is_calm = True
 
 
 async def nothing_lost(on: Ground) -> None:

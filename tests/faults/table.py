@@ -1,5 +1,6 @@
 """The faults, the systems, and what ``System`` shows of each fault in each system."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,8 +16,10 @@ from sources.zensearch import SOURCE as ZENSEARCH
 Health, Code = SystemHealth, SystemErrorCode
 _Edit = Mapping[str, Any]
 
-#: Seconds of a Retry-After, of a wrong clock, and bytes of a huge answer.
-ASKED_WAIT, HOUR, HUGE = 0.25, 3600.0, 50_000_000
+#: Seconds of a Retry-After, of a wrong clock, and of a request that nobody answers.
+ASKED_WAIT, HOUR, PATIENCE = 0.25, 3600.0, 1.5
+#: Bytes of a huge answer.
+HUGE = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Shape:
     #: every list is told twice over
     twice: tuple[_Edit, ...]
     empty: tuple[_Edit, ...]
-    #: something huge that nobody asked for, and entries without end
+    #: something huge that nobody asked for, and entries without end; the fault says how much
     padded: _Edit
     swollen: _Edit
     #: every page is the first one, and says that there are more; none where one answer holds all
@@ -58,8 +61,8 @@ SHAPES: Mapping[str, Shape] = {
             no_entry=_edit(_LIST, [0, "indexing_statuses", 0], "put", "cc-pair"),
             twice=(_edit(_LIST, [0, "indexing_statuses"], "repeat", 2), _edit(_ATTEMPTS, ["items"], "repeat", 2)),
             empty=(_edit(_LIST, [], "put", []),),
-            padded=_edit(_LIST, [0, "padding"], "fill", HUGE),
-            swollen=_edit(_LIST, [0, "indexing_statuses"], "swell", HUGE),
+            padded=_edit(_LIST, [0, "padding"], "fill"),
+            swollen=_edit(_LIST, [0, "indexing_statuses"], "swell"),
             same_page={
                 "deaf_to": ["page_num"],
                 "edits": [_edit(_ATTEMPTS, ["total_items"], "put", 9999), _edit(_ATTEMPTS, ["items"], "swell", 60_000)],
@@ -72,8 +75,8 @@ SHAPES: Mapping[str, Shape] = {
             no_entry=_edit("/_connector", ["results", 0], "put", None),
             twice=tuple(_edit(path, ["results"], "repeat", 2) for path in ("/_connector", _SYNC_JOBS)),
             empty=(_edit("/_connector", ["results"], "put", []), _edit("/_connector", ["count"], "put", 0)),
-            padded=_edit("/_connector", ["padding"], "fill", HUGE),
-            swollen=_edit("/_connector", ["results"], "swell", HUGE),
+            padded=_edit("/_connector", ["padding"], "fill"),
+            swollen=_edit("/_connector", ["results"], "swell"),
             same_page={
                 "deaf_to": ["from"],
                 "edits": [
@@ -89,8 +92,8 @@ SHAPES: Mapping[str, Shape] = {
             no_entry=_edit("/connectors", ["data", 0], "put", 7),
             twice=(_edit("/connectors", ["data"], "repeat", 2),),
             empty=(_edit("/connectors", ["data"], "put", []),),
-            padded=_edit("/connectors", ["padding"], "fill", HUGE),
-            swollen=_edit("/connectors", ["data"], "swell", HUGE),
+            padded=_edit("/connectors", ["padding"], "fill"),
+            swollen=_edit("/connectors", ["data"], "swell"),
         ),
         Shape(
             FELDERA,
@@ -99,8 +102,8 @@ SHAPES: Mapping[str, Shape] = {
             no_entry=_edit("/orders/stats", ["inputs", 0], "put", []),
             twice=(_edit("/pipelines", [], "repeat", 2), _edit("/stats", ["inputs"], "repeat", 2)),
             empty=(_edit("/pipelines", [], "put", []),),
-            padded=_edit("/pipelines", [0, "program_code"], "fill", HUGE),
-            swollen=_edit("/pipelines", [], "swell", HUGE),
+            padded=_edit("/pipelines", [0, "program_code"], "fill"),
+            swollen=_edit("/pipelines", [], "swell"),
         ),
         Shape(
             LUCIDWORKS,
@@ -113,8 +116,8 @@ SHAPES: Mapping[str, Shape] = {
                 _edit("/status", [], "repeat", 2),
             ),
             empty=(_edit("/collections", [], "put", []),),
-            padded=_edit("/collections", [0, "padding"], "fill", HUGE),
-            swollen=_edit(_SOURCES, [], "swell", HUGE),
+            padded=_edit("/collections", [0, "padding"], "fill"),
+            swollen=_edit(_SOURCES, [], "swell"),
         ),
     )
 }
@@ -133,8 +136,28 @@ class Expected:
     says: str = ""
 
 
-#: What is wrong with the system; the cases of one group are one file of tests.
+#: What is wrong with the system.
 Group = Literal["connection", "refusal", "answer", "clock", "size"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a system must be from the start for a fault to befall it. Faults with equal ones can share a ground."""
+
+    name: str = "plain"
+    #: seconds for one request
+    timeout: float = 5.0
+    #: known by a name, not by its address
+    named: bool = False
+    #: served by https
+    encrypted: bool = False
+
+
+PLAIN = Site()
+NAMED = Site("named", named=True)
+ENCRYPTED = Site("encrypted", encrypted=True)
+IMPATIENT = Site("impatient", timeout=PATIENCE)
+PATIENT = Site("patient", timeout=30.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,8 +176,9 @@ class Fault:
     edits: str | None = None
     #: kinds that show something else
     but: Mapping[str, Expected] = field(default_factory=dict)
-    #: seconds for one request
-    timeout: float = 5.0
+    site: Site = PLAIN
+    #: bytes of what its edits make large
+    size: int = 0
     #: it is there before the first poll
     from_the_start: bool = False
 
@@ -175,6 +199,8 @@ class Fault:
         told = getattr(SHAPES[kind], self.edits)
         if "do" not in told and isinstance(told, Mapping):
             return {**self.switches, **told}
+        if self.size:
+            told = {**told, "value": self.size}
         return {**self.switches, "edits": [told] if isinstance(told, Mapping) else list(told)}
 
 
@@ -182,7 +208,7 @@ _BACKS_OFF = "Polls go on, further and further apart, up to `max_backoff`."
 _ASKS_RARELY = "It is asked again every `auth_probe_interval` only."
 _KEPT = "The entry keeps its stored values where it could not be read; all others are up to date."
 _NOTICED = "Nothing: the poll is complete."
-_SILENT = Expected(Health.DOWN, Code.TIMEOUT, r"no complete answer within 0\.3 s")
+_SILENT = Expected(Health.DOWN, Code.TIMEOUT, rf"no complete answer within {re.escape(f'{PATIENCE:g}')} s")
 _LIMITED = Expected(Health.DEGRADED, Code.RATE_LIMITED, r"429")
 _FINE = Expected(Health.UP)
 
@@ -203,6 +229,7 @@ FAULTS = (
         group="connection",
         name="the name does not resolve",
         network="unknown name",
+        site=NAMED,
         from_the_start=True,
         shows=Expected(Health.DOWN, Code.UNREACHABLE, r"the name nothing\.invalid does not resolve"),
         then=_BACKS_OFF,
@@ -211,15 +238,18 @@ FAULTS = (
         group="connection",
         name="certificate not trusted",
         network="another certificate",
+        site=ENCRYPTED,
         shows=Expected(Health.DOWN, Code.TLS, r"TLS refused: .*certificate"),
         then=_BACKS_OFF,
     ),
-    Fault(group="connection", name="no answer", switches={"hang": True}, timeout=0.3, shows=_SILENT, then=_BACKS_OFF),
+    Fault(
+        group="connection", name="no answer", switches={"hang": True}, site=IMPATIENT, shows=_SILENT, then=_BACKS_OFF
+    ),
     Fault(
         group="connection",
         name="an answer byte by byte",
-        switches={"drip": 0.02},
-        timeout=0.3,
+        switches={"drip": 0.1},
+        site=IMPATIENT,
         shows=_SILENT,
         then=_BACKS_OFF,
     ),
@@ -327,7 +357,8 @@ FAULTS = (
         name="50 MB of something unknown",
         edits="padded",
         switches={"edited_answers": 1},
-        timeout=30.0,
+        site=PATIENT,
+        size=HUGE,
         shows=_FINE,
         then="The poll is complete; the rest of the program goes on meanwhile.",
     ),
@@ -336,7 +367,8 @@ FAULTS = (
         name="50 MB of entries told again and again",
         edits="swollen",
         switches={"edited_answers": 1},
-        timeout=30.0,
+        site=PATIENT,
+        size=HUGE,
         shows=_FINE,
         then="The poll is complete; the rest of the program goes on meanwhile.",
     ),
@@ -360,4 +392,4 @@ OPEN: Mapping[tuple[str, str], str] = {}
 
 CASES = [(fault, kind) for fault in FAULTS for kind in SHAPES if fault.applies_to(kind)]
 
-__all__ = ["CASES", "FAULTS", "OPEN", "SHAPES", "Expected", "Fault", "Group", "Shape", "events_of"]
+__all__ = ["CASES", "FAULTS", "OPEN", "SHAPES", "Expected", "Fault", "Group", "Shape", "Site", "events_of"]

@@ -4,6 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.faults.fixtures import certificates, grounds
+
+__all__ = ["certificates", "grounds"]
+
 Figures = Callable[[str], None]
 
 

@@ -1,8 +1,10 @@
 """One query over everything that the schema serves, asked of a store that the real engine fills."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from graphql import GraphQLObjectType, GraphQLUnionType, get_named_type, is_leaf_type
@@ -18,8 +20,6 @@ from tests.sources.canned import Asked, Reply, canned
 from tests.wait import until
 
 SCHEMA = build_schema()
-#: The system that the examples are served as.
-SYSTEM = "upstream"
 #: What stands for a secret in the example payloads.
 MARK = "NOT-A-REAL-SECRET"
 
@@ -53,14 +53,27 @@ def _has_fields_of_its_own(named: object) -> bool:
     return isinstance(named, GraphQLObjectType) and (bool(named.interfaces) or named.name.endswith("Connection"))
 
 
-EVERYTHING = f"""{{
+_NODES = f"""
   systems {{ {selection("System")} }}
-  connectors(first: 1000, filter: {{ includeRemoved: true }}) {{ nodes {{ {selection("Connector")} }} }}
-  jobs(first: 1000) {{ nodes {{
-    {selection("Job")} connector {{ id }} errors(first: 1000) {{ nodes {{ {selection("JobError")} }} }}
+  connectors(first: 1000, filter: {{ includeRemoved: true }}) {{ nodes {{
+    {selection("Connector")} system {{ name }}
   }} }}
-  sourceSummaries {{ {selection("SourceSummary")} }}
-}}"""
+  jobs(first: 1000) {{ nodes {{
+    {selection("Job")} system {{ name }} connector {{ id }}
+    errors(first: 1000) {{ nodes {{ {selection("JobError")} }} }}
+  }} }}
+"""
+_SUMMARIES = f"{{ {selection('SourceSummary')} }}"
+_GLANCE = "{ systems { name lastPollAt } jobs(first: 1000) { nodes { system { name } } } }"
+
+
+def everything(systems: Iterable[str]) -> str:
+    """What sums up several connectors is asked of each system apart, under its number."""
+    summaries = (
+        f'summaries_{number}: sourceSummaries(filter: {{ systems: ["{system}"] }}) {_SUMMARIES}'
+        for number, system in enumerate(systems)
+    )
+    return f"{{ {_NODES} {' '.join(summaries)} }}"
 
 
 def payload(*path: str) -> Any:
@@ -78,13 +91,21 @@ def examples(*globs: str) -> list[str]:
 
 
 @asynccontextmanager
-async def gateway(store: Store, kind: str, settings: Mapping[str, Any]) -> AsyncIterator[Engine]:
-    """An engine with one system, whose polls after the first one are far away."""
+async def gateway(store: Store, kind: str, settings: Mapping[str, Mapping[str, Any]]) -> AsyncIterator[Engine]:
+    """An engine with these systems of one kind, whose polls after the first one are far away."""
     found = kinds()[kind]
-    told = found.settings.model_validate({"name": SYSTEM, "kind": kind, **settings})
-    times = {"poll_interval": 60.0, "live_interval": 60.0, "stale_after": 600.0}
-    system = ConfiguredSystem(kind=found, settings=told, max_backoff=60.0, auth_probe_interval=60.0, **times)
-    engine = Engine(store, [system])
+    times = {"poll_interval": 600.0, "live_interval": 600.0, "stale_after": 6000.0}
+    systems = [
+        ConfiguredSystem(
+            kind=found,
+            settings=found.settings.model_validate({"name": name, "kind": kind, **given}),
+            max_backoff=600.0,
+            auth_probe_interval=600.0,
+            **times,
+        )
+        for name, given in settings.items()
+    ]
+    engine = Engine(store, systems)
     await engine.start()
     try:
         yield engine
@@ -92,23 +113,46 @@ async def gateway(store: Store, kind: str, settings: Mapping[str, Any]) -> Async
         await engine.stop()
 
 
-async def look(store: Store) -> Data:
-    """The answer to the query over everything: nodes in lists, each job with its whole connector and its errors."""
+async def _ask(store: Store, query: str) -> Data:
     context = Context(store, Viewer("test", Role.VIEWER))
     try:
-        result = await SCHEMA.execute(EVERYTHING, context_value=context)
+        result = await SCHEMA.execute(query, context_value=context)
     finally:
         await context.close()
     assert result.errors is None, result.errors
     assert result.data is not None
     data: Data = json.loads(json.dumps(result.data))
-    for name in ("connectors", "jobs"):
-        data[name] = [_unaliased(node) for node in data[name]["nodes"]]
-    by_id = {connector["id"]: connector for connector in data["connectors"]}
-    for job in data["jobs"]:
+    return data
+
+
+async def _is_worth_a_look(store: Store, jobs: Mapping[str, int]) -> bool:
+    """Whether these systems are polled, and have so many jobs: to ask for everything costs too much to try."""
+    seen = await _ask(store, _GLANCE)
+    polled = {system["name"] for system in seen["systems"] if system["lastPollAt"]}
+    there = Counter(job["system"]["name"] for job in seen["jobs"]["nodes"])
+    return jobs.keys() <= polled and all(there[system] >= count for system, count in jobs.items())
+
+
+async def look(store: Store, systems: Iterable[str]) -> dict[str, Data]:
+    """The answer to the query over everything, by system: nodes in lists, each job with its whole connector and its
+    errors."""
+    systems = list(systems)
+    data = await _ask(store, everything(systems))
+    told: dict[str, Data] = {
+        system: {"systems": [], "connectors": [], "jobs": [], "sourceSummaries": data[f"summaries_{number}"]}
+        for number, system in enumerate(systems)
+    }
+    for system in data["systems"]:
+        told[system["name"]]["systems"].append(system)
+    by_id = {}
+    for node in data["connectors"]["nodes"]:
+        told[node.pop("system")["name"]]["connectors"].append(_unaliased(node))
+        by_id[node["id"]] = node
+    for job in data["jobs"]["nodes"]:
+        told[job.pop("system")["name"]]["jobs"].append(_unaliased(job))
         job["connector"] = job["connector"] and by_id[job["connector"]["id"]]
         job["errors"] = job["errors"]["nodes"]
-    return data
+    return told
 
 
 def _unaliased(node: dict[str, Any]) -> dict[str, Any]:
@@ -116,38 +160,72 @@ def _unaliased(node: dict[str, Any]) -> dict[str, Any]:
     return node
 
 
-async def told(
-    store: Store,
-    kind: str,
-    answers: Answers,
-    settings: Mapping[str, Any],
-    *,
-    jobs: int = 0,
-    ready: Callable[[Data], bool] = lambda data: True,
-    complete: bool = True,
-) -> Data:
-    """Everything that is known once this upstream was polled, so many jobs are there and ``ready`` holds.
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One upstream, and what is to be known once it was polled, so many jobs are there and ``ready`` holds.
 
     ``settings`` lack the URL; a path below it stands under ``below``. With ``complete``, nothing of the answers may
     have been unreadable.
     """
-    async with canned(answers) as upstream:
-        url = f"{upstream.url}{settings.get('below', '')}"
-        given = {key: value for key, value in settings.items() if key != "below"}
 
-        async def seen() -> Data | None:
-            data = await look(store)
-            (system,) = data["systems"]
-            return data if system["lastPollAt"] and len(data["jobs"]) >= jobs and ready(data) else None
+    answers: Answers
+    settings: Mapping[str, Any]
+    #: what is wrong with what is told, line by line
+    wrong: Callable[[Data], Iterable[str]]
+    jobs: int = 0
+    ready: Callable[[Data], bool] = lambda data: True
+    complete: bool = True
 
-        async with gateway(store, kind, {"url": url, **given}):
-            data = await until(seen)
-    assert data is not None
-    if complete:
-        assert data["systems"][0]["lastError"] is None
-        assert data["systems"][0]["health"] == "UP"
-    assert MARK not in json.dumps(data)
-    return data
+
+def system_of(number: int) -> str:
+    """The name of the system that stands for the case of this number."""
+    return f"upstream-{number}"
+
+
+async def wrong(store: Store, kind: str, cases: Mapping[str, Case]) -> dict[str, list[str]]:
+    """Case → what is wrong there, of all cases that have anything wrong: each is a system of its own in one gateway."""
+    of = {system_of(number): case for number, case in enumerate(cases.values())}
+    told: dict[str, Data] = {}
+
+    async def seen() -> bool:
+        if await _is_worth_a_look(store, {system: case.jobs for system, case in of.items()}):
+            told.update(await look(store, of))
+        return bool(told) and all(_is_ready(case, told[system]) for system, case in of.items())
+
+    async with AsyncExitStack() as stack:
+        settings = {}
+        for system, case in of.items():
+            upstream = await stack.enter_async_context(canned(case.answers))
+            given = {key: value for key, value in case.settings.items() if key != "below"}
+            settings[system] = {"url": f"{upstream.url}{case.settings.get('below', '')}", **given}
+        await stack.enter_async_context(gateway(store, kind, settings))
+        try:
+            await until(seen, within=60, every=0.1)
+        except AssertionError:  # what is not ready is told, case by case
+            told.update(await look(store, of))
+    return {
+        name: lines
+        for name, (system, case) in zip(cases, of.items(), strict=True)
+        if (lines := list(_lines(case, told[system])))
+    }
+
+
+def _is_ready(case: Case, data: Data) -> bool:
+    return bool(data["systems"][0]["lastPollAt"] and len(data["jobs"]) >= case.jobs and case.ready(data))
+
+
+def _lines(case: Case, data: Data) -> Iterator[str]:
+    (system,) = data["systems"]
+    try:
+        if not _is_ready(case, data):
+            yield f"not all is there: {system}, {len(data['jobs'])} of {case.jobs} jobs"
+        if case.complete and (system["lastError"] or system["health"] != "UP"):
+            yield f"{system['health']}: {system['lastError']}"
+        if MARK in json.dumps(data):
+            yield "a secret is shown"
+        yield from case.wrong(data)
+    except Exception as error:
+        yield f"{type(error).__name__}: {error}"
 
 
 def by_external_id(nodes: list[Data]) -> dict[str, Data]:

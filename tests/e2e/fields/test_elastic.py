@@ -1,14 +1,14 @@
 """Every field of Elastic's connectors and sync jobs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
-
-import pytest
 
 from connectory.store import Store
 from tests.e2e.fields.comparison import Place, Table, differences, under
-from tests.e2e.fields.probe import MARK, Answers, Data, examples, payload, told
+from tests.e2e.fields.probe import MARK, Answers, Case, Data, by_external_id, examples, payload, wrong
 from tests.sources.canned import Asked, Reply
 
 CONNECTORS = examples("elastic/connector/get.*.response.json", "elastic/connector/list.*.response.json")
@@ -89,7 +89,9 @@ JOB: Table = {
 }
 
 
-async def elastic(store: Store, connectors: list[Any], jobs: list[Any]) -> Data:
+def elastic(connectors: list[Any], jobs: list[Any]) -> Case:
+    """An upstream with these, each of which has to be told as it is."""
+
     def page(entries: list[Any]) -> Any:
         def answer(asked: Asked) -> Reply:
             start, size = int(asked.query.get("from", 0)), int(asked.query.get("size", 100))
@@ -100,17 +102,29 @@ async def elastic(store: Store, connectors: list[Any], jobs: list[Any]) -> Data:
         return answer
 
     answers: Answers = {"GET /_connector": page(connectors), "GET /_connector/_sync_job": page(jobs)}
-    return await told(store, "elastic", answers, {"api_key": "ZXhhbXBsZTprZXk="}, jobs=len(jobs))
+    settings = {"api_key": "ZXhhbXBsZTprZXk="}
+    return Case(answers=answers, settings=settings, jobs=len(jobs), wrong=partial(_wrong, connectors, jobs))
 
 
-def entries(names: list[str]) -> list[Any]:
+def _wrong(connectors: list[Any], jobs: list[Any], data: Data) -> Iterator[str]:
+    told = by_external_id(data["connectors"])
+    assert told.keys() == {entry["id"] for entry in connectors}
+    for entry in connectors:
+        yield from connector_differences(told[entry["id"]], entry)
+    ran = by_external_id(data["jobs"])
+    assert ran.keys() == {entry["id"] for entry in jobs}
+    for entry in jobs:
+        yield from differences("elastic job", {"job": ran[entry["id"]]}, entry, JOB)
+
+
+def entries(names: list[str]) -> dict[str, Any]:
     """Each entry of these lists and single objects, once per file."""
     found = {}
     for name in names:
         body = payload(name)
         for entry in body.get("results", [body] if "results" not in body else []):
-            found[name, entry["id"]] = entry
-    return [pytest.param(entry, id=f"{name.rpartition('/')[2]}:{id}") for (name, id), entry in found.items()]
+            found[f"{name}: {entry['id']}"] = entry
+    return found
 
 
 def connector_differences(node: Data, entry: dict[str, Any]) -> list[str]:
@@ -121,45 +135,44 @@ def connector_differences(node: Data, entry: dict[str, Any]) -> list[str]:
     return differences("elastic connector", {"connector": node}, entry, CONNECTOR)
 
 
-@pytest.mark.parametrize("entry", entries(CONNECTORS))
-async def test_connector(sqlite_store: Store, entry: dict[str, Any]) -> None:
-    (node,) = (await elastic(sqlite_store, [entry], []))["connectors"]
-    assert connector_differences(node, entry) == []
+async def test_connectors(sqlite_store: Store) -> None:
+    cases = {name: elastic([entry], []) for name, entry in entries(CONNECTORS).items()}
+    assert await wrong(sqlite_store, "elastic", cases) == {}
 
 
-@pytest.mark.parametrize("entry", entries(JOBS))
-async def test_job(sqlite_store: Store, entry: dict[str, Any]) -> None:
-    connector = {**payload("elastic/connector/get.created.response.json"), "id": entry["connector"]["id"]}
-    (job,) = (await elastic(sqlite_store, [connector], [entry]))["jobs"]
-    assert differences("elastic job", {"job": job}, entry, JOB) == []
+async def test_jobs(sqlite_store: Store) -> None:
+    any_one = payload("elastic/connector/get.created.response.json")
+    cases = {
+        name: elastic([{**any_one, "id": entry["connector"]["id"]}], [entry]) for name, entry in entries(JOBS).items()
+    }
+    assert await wrong(sqlite_store, "elastic", cases) == {}
 
 
-@pytest.mark.parametrize("name", [*CONNECTORS, *JOBS])
-def test_nothing_else_stands_in_a_list(name: str) -> None:
-    body = payload(name)
-    if "results" in body:
-        assert differences("elastic page", {}, {k: v for k, v in body.items() if k != "results"}, {}) == []
+def test_nothing_else_stands_in_a_list() -> None:
+    bodies = {name: body for name in (*CONNECTORS, *JOBS) if "results" in (body := payload(name))}
+    found = {
+        name: differences("elastic page", {}, {k: v for k, v in body.items() if k != "results"}, {})
+        for name, body in bodies.items()
+    }
+    assert found == {name: [] for name in bodies}
 
 
-@pytest.mark.parametrize(
-    ("name", "place"), [(name, place) for name in TIMELINES for place in range(len(payload(name)))]
-)
-async def test_timeline(sqlite_store: Store, name: str, place: int) -> None:
-    steps = payload(name)[: place + 1]
-    connector = payload("elastic/connector/get.connected.response.json")
-    for step in steps:
-        connector |= step["connector_changes"]
-    job = steps[-1]["sync_job"]
-    connector["id"] = job["connector"]["id"]
-    data = await elastic(sqlite_store, [connector], [job])
-    assert connector_differences(data["connectors"][0], connector) == []
-    assert differences("elastic job", {"job": data["jobs"][0]}, job, JOB) == []
+async def test_timelines(sqlite_store: Store) -> None:
+    cases = {}
+    for name in TIMELINES:
+        connector = payload("elastic/connector/get.connected.response.json")
+        for place, step in enumerate(payload(name)):
+            job = step["sync_job"]
+            connector = {**connector, **step["connector_changes"]}
+            cases[f"{name} {place}"] = elastic([{**connector, "id": job["connector"]["id"]}], [job])
+    assert await wrong(sqlite_store, "elastic", cases) == {}
 
 
 async def test_no_marked_secret_is_shown(sqlite_store: Store) -> None:
-    """The examples mark their secrets, so that no test here can overlook one: see ``told``."""
+    """The examples mark their secrets, so that no test here can overlook one: see ``wrong``."""
     connectors = payload("elastic/connector/list.from_0.size_4.response.json")["results"]
     jobs = payload("elastic/sync_job/list.from_0.size_5.newest_first.response.json")["results"]
     assert MARK in json.dumps(connectors)
     assert MARK in json.dumps(jobs)
-    await elastic(sqlite_store, connectors, jobs)
+    case = replace(elastic(connectors, jobs), wrong=lambda data: ())
+    assert await wrong(sqlite_store, "elastic", {"whole lists": case}) == {}

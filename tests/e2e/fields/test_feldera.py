@@ -1,14 +1,13 @@
 """Every field of Feldera's pipelines, and of the counters of their endpoints."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
-
-import pytest
 
 from connectory.store import Store
 from tests.e2e.fields.comparison import Place, Table, differences, under
-from tests.e2e.fields.probe import Data, by_external_id, examples, payload, told
+from tests.e2e.fields.probe import Case, Data, by_external_id, examples, payload, wrong
 from tests.sources.canned import Reply
 
 INPUTS, OUTPUTS = examples("feldera/input/*.json"), examples("feldera/output/*.json")
@@ -100,15 +99,15 @@ PIPELINE: Table = {
 }  # fmt: skip
 
 
-async def feldera(
-    store: Store,
+def feldera(
     pipelines: list[Any],
+    differing: Callable[[Data], Iterable[str]],
     *,
     stats: Any,
     program: Any = None,
     endpoints: Mapping[str, Any] | None = None,
     **options: Any,
-) -> Data:
+) -> Case:
     """Pipelines that all run the same program and tell the same counters. ``endpoints``: their own answers by what
     stands between the pipeline's path and /stats."""
 
@@ -121,7 +120,7 @@ async def feldera(
         path = f"GET /v0/pipelines/{entry['name']}"
         answers |= {path: pipeline(entry), f"{path}/stats": Reply(stats)}
         answers |= {f"{path}/{name}/stats": Reply(body) for name, body in (endpoints or {}).items()}
-    return await told(store, "feldera", answers, {}, **options)
+    return Case(answers=answers, settings={}, wrong=differing, **options)
 
 
 def counters(*inputs: Any, outputs: tuple[Any, ...] = ()) -> dict[str, Any]:
@@ -148,48 +147,62 @@ def endpoint_differences(sent: dict[str, Any], data: Data, pipeline: str = "orde
     return differences("feldera endpoint", nodes, with_known_texts(sent), ENDPOINT)
 
 
-@pytest.mark.parametrize("texts_come_along", [True, False], ids=["now", "before 2026-04-29"])
-@pytest.mark.parametrize("example", [*INPUTS, *OUTPUTS])
-async def test_endpoint(sqlite_store: Store, example: str, texts_come_along: bool) -> None:
-    """Older servers tell error texts on the endpoint's own route only."""
-    sent = payload(example)
-    is_input = example in INPUTS
-    relation, _, name = sent["endpoint_name"].rpartition(".")
-    route = f'{"tables" if is_input else "views"}/"{relation}"/connectors/{name}'
-    entry = sent if texts_come_along else {key: value for key, value in sent.items() if key not in TEXTS}
-    stats = counters(entry) if is_input else counters(outputs=(entry,))
-    data = await feldera(sqlite_store, [RUNNING], stats=stats, endpoints={route: sent}, jobs=1)
-    assert endpoint_differences(sent, data) == []
+async def test_endpoints(sqlite_store: Store) -> None:
+    """Older servers (before 2026-04-29) tell error texts on the endpoint's own route only."""
+    cases = {}
+    for example in (*INPUTS, *OUTPUTS):
+        sent, is_input = payload(example), example in INPUTS
+        relation, _, name = sent["endpoint_name"].rpartition(".")
+        route = f'{"tables" if is_input else "views"}/"{relation}"/connectors/{name}'
+        without_texts = {key: value for key, value in sent.items() if key not in TEXTS}
+        for age, entry in (("now", sent), ("before", without_texts)):
+            stats = counters(entry) if is_input else counters(outputs=(entry,))
+            differing = partial(endpoint_differences, sent)
+            cases[f"{example} {age}"] = feldera([RUNNING], differing, stats=stats, endpoints={route: sent}, jobs=1)
+    assert await wrong(sqlite_store, "feldera", cases) == {}
 
 
-@pytest.mark.parametrize("example", COUNTERS)
-async def test_counters(sqlite_store: Store, example: str) -> None:
-    body = payload(example)
-    endpoints = body["inputs"] + body["outputs"]
-    data = await feldera(sqlite_store, [RUNNING], stats=body, jobs=len(endpoints))
+def counters_wrong(body: dict[str, Any], endpoints: list[Any], data: Data) -> Iterator[str]:
     run = {key: value for key, value in body.items() if key not in ("inputs", "outputs")}
-    assert [line for sent in endpoints for line in endpoint_differences(sent, data)] == []
-    assert [
-        line for job in data["jobs"] for line in differences("feldera counters", {"job": job}, run, WHOLE_RUN)
-    ] == []
+    for sent in endpoints:
+        yield from endpoint_differences(sent, data)
+    for job in data["jobs"]:
+        yield from differences("feldera counters", {"job": job}, run, WHOLE_RUN)
     assert len(data["jobs"]) == len(endpoints) > 0
 
 
-@pytest.mark.parametrize("example", [*LISTS, PROGRAM])
-async def test_pipelines(sqlite_store: Store, example: str) -> None:
-    """A single pipeline is what an entry of the list is; with the selector ``all`` it has its program, too."""
-    body = payload(example)
-    entries = body if isinstance(body, list) else [body]
-    listed = [{key: value for key, value in entry.items() if key not in PROGRAM_KEYS} for entry in entries]
-    stats = payload("feldera/pipeline_stats/running.response.json")
-    data = await feldera(sqlite_store, listed, stats=stats, program=WHOLE["program_info"], complete=False)
+async def test_counters(sqlite_store: Store) -> None:
+    cases = {}
+    for example in COUNTERS:
+        body = payload(example)
+        endpoints = body["inputs"] + body["outputs"]
+        differing = partial(counters_wrong, body, endpoints)
+        cases[example] = feldera([RUNNING], differing, stats=body, jobs=len(endpoints))
+    assert await wrong(sqlite_store, "feldera", cases) == {}
+
+
+def pipelines_wrong(entries: list[Any], data: Data) -> Iterator[str]:
     configured = WHOLE["program_info"]["input_connectors"] | WHOLE["program_info"]["output_connectors"]
     connectors = by_external_id(data["connectors"])
     for entry in entries:
         for name, config in configured.items():
             connector = connectors[f"{entry['name']}/{name}"]
-            assert differences("feldera pipeline", {"connector": connector}, shown(entry), PIPELINE) == []
+            yield from differences("feldera pipeline", {"connector": connector}, shown(entry), PIPELINE)
             assert connector["details"]["config"] == config
+
+
+async def test_pipelines(sqlite_store: Store) -> None:
+    """A single pipeline is what an entry of the list is; with the selector ``all`` it has its program, too."""
+    cases = {}
+    stats = payload("feldera/pipeline_stats/running.response.json")
+    for example in (*LISTS, PROGRAM):
+        body = payload(example)
+        entries = body if isinstance(body, list) else [body]
+        listed = [{key: value for key, value in entry.items() if key not in PROGRAM_KEYS} for entry in entries]
+        cases[example] = feldera(
+            listed, partial(pipelines_wrong, entries), stats=stats, program=WHOLE["program_info"], complete=False
+        )
+    assert await wrong(sqlite_store, "feldera", cases) == {}
 
 
 def shown(entry: dict[str, Any]) -> dict[str, Any]:
@@ -201,14 +214,22 @@ def shown(entry: dict[str, Any]) -> dict[str, Any]:
     return {**entry, "program_info": rest}
 
 
-@pytest.mark.parametrize("place", range(len(payload(TIMELINE))))
-async def test_timeline(sqlite_store: Store, place: int) -> None:
-    step = payload(TIMELINE)[place]
-    pipeline = {**RUNNING, "name": "nightly", "deployment_status": step["deployment_status"]}
-    runs = step["status"] == 200
-    sent = step["response"] if runs else {"endpoint_name": "customers.unnamed-0"}
-    data = await feldera(sqlite_store, [pipeline], stats=counters(sent), program=WHOLE["program_info"], jobs=runs)
+def step_wrong(pipeline: dict[str, Any], sent: dict[str, Any], runs: bool, data: Data) -> Iterator[str]:
     connector = by_external_id(data["connectors"])["nightly/customers.unnamed-0"]
-    assert differences("feldera pipeline", {"connector": connector}, pipeline, PIPELINE) == []
-    assert not runs or endpoint_differences(sent, data, "nightly") == []
+    yield from differences("feldera pipeline", {"connector": connector}, pipeline, PIPELINE)
+    if runs:
+        yield from endpoint_differences(sent, data, "nightly")
     assert len(data["jobs"]) == runs
+
+
+async def test_timeline(sqlite_store: Store) -> None:
+    cases = {}
+    for place, step in enumerate(payload(TIMELINE)):
+        pipeline = {**RUNNING, "name": "nightly", "deployment_status": step["deployment_status"]}
+        runs = step["status"] == 200
+        sent = step["response"] if runs else {"endpoint_name": "customers.unnamed-0"}
+        differing = partial(step_wrong, pipeline, sent, runs)
+        cases[f"{TIMELINE} {place}"] = feldera(
+            [pipeline], differing, stats=counters(sent), program=WHOLE["program_info"], jobs=runs
+        )
+    assert await wrong(sqlite_store, "feldera", cases) == {}

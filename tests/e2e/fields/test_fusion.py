@@ -1,12 +1,12 @@
 """Every field of Fusion's jobs, in the five shapes that its versions send."""
 
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
-
-import pytest
 
 from connectory.store import Store
 from tests.e2e.fields.comparison import Place, Table, differences, under
-from tests.e2e.fields.probe import Data, by_external_id, examples, payload, told
+from tests.e2e.fields.probe import Case, Data, by_external_id, examples, payload, wrong
 from tests.sources.canned import Reply
 
 FUSION = "lucidworks/fusion"
@@ -80,52 +80,50 @@ OLD_RUN: Table = {
 }
 
 
-async def fusion(store: Store, answers: dict[str, Any], *, jobs: int = 1) -> Data:
+def fusion(answers: dict[str, Any], differing: Callable[[Data], Iterable[str]], *, jobs: int = 1) -> Case:
     """Answers by their path below /api."""
     given = {f"GET /api{path}": Reply(answer) for path, answer in answers.items()}
-    return await told(store, "lucidworks", given, {"below": "/api", "dialect": "fusion"}, jobs=jobs)
+    return Case(answers=given, settings={"below": "/api", "dialect": "fusion"}, jobs=jobs, wrong=differing)
 
 
-DOCS = {"/connectors/datasources": [{"id": "docs", "type": "web"}]}
-
-
-async def test_list_of_jobs(sqlite_store: Store) -> None:
-    entries = payload(LIST)
-    ran = [entry for entry in entries if "lastStartTime" in entry]
-    data = await fusion(sqlite_store, {"/jobs": entries}, jobs=len(ran))
+def list_wrong(entries: list[Any], ran: list[Any], data: Data) -> Iterator[str]:
     connectors = by_external_id(data["connectors"])
     jobs = {job["connector"]["externalId"]: job for job in data["jobs"]}
     for entry in entries:
         name = entry["resource"].removeprefix("datasource:")
         standing = {key: value for key, value in entry.items() if key in SOURCE}
-        assert differences("fusion job", {"connector": connectors[name]}, standing, SOURCE) == []
+        yield from differences("fusion job", {"connector": connectors[name]}, standing, SOURCE)
         run = {key: value for key, value in entry.items() if key not in ("enabled", "startedBy")}
         if name in jobs:
-            assert differences("fusion job", {"job": jobs[name]}, run, RUN) == []
+            yield from differences("fusion job", {"job": jobs[name]}, run, RUN)
         else:
             assert run.keys() - SOURCE.keys() == {"extra"}
             assert run["extra"] == {}
     assert len(jobs) == len(ran) == len(data["jobs"])
 
 
-async def test_history(sqlite_store: Store) -> None:
-    (entry,) = payload(HISTORY)
-    data = await fusion(sqlite_store, {**DOCS, "/jobs": [], "/jobs/datasource:docs/history": [entry]})
+def job_wrong(about: str, body: Any, table: Table, data: Data) -> list[str]:
     (job,) = data["jobs"]
-    assert differences("fusion run", {"job": job}, entry, RUN) == []
+    return differences(about, {"job": job}, body, table)
 
 
-@pytest.mark.parametrize("example", [*OLD_JOBS, *NEW_JOBS])
-async def test_jobs_of_one_data_source(sqlite_store: Store, example: str) -> None:
-    body = payload(example)
-    data = await fusion(sqlite_store, {**DOCS, "/connectors/jobs/docs": body})
-    (job,) = data["jobs"]
-    table = OLD_JOB if example in OLD_JOBS else NEW_JOB
-    assert differences("fusion job", {"job": job}, body, table) == []
+DOCS = {"/connectors/datasources": [{"id": "docs", "type": "web"}]}
 
 
-async def test_old_history(sqlite_store: Store) -> None:
-    (entry,) = payload(OLD_HISTORY)
-    data = await fusion(sqlite_store, {**DOCS, "/connectors/jobs/docs": None, "/connectors/history/docs": [entry]})
-    (job,) = data["jobs"]
-    assert differences("fusion run", {"job": job}, entry, OLD_RUN) == []
+async def test_jobs(sqlite_store: Store) -> None:
+    entries, (run,), (old_run,) = payload(LIST), payload(HISTORY), payload(OLD_HISTORY)
+    ran = [entry for entry in entries if "lastStartTime" in entry]
+    cases = {
+        LIST: fusion({"/jobs": entries}, partial(list_wrong, entries, ran), jobs=len(ran)),
+        HISTORY: fusion(
+            {**DOCS, "/jobs": [], "/jobs/datasource:docs/history": [run]}, partial(job_wrong, "fusion run", run, RUN)
+        ),
+        OLD_HISTORY: fusion(
+            {**DOCS, "/connectors/jobs/docs": None, "/connectors/history/docs": [old_run]},
+            partial(job_wrong, "fusion run", old_run, OLD_RUN),
+        ),
+    }
+    for example in (*OLD_JOBS, *NEW_JOBS):
+        body, table = payload(example), OLD_JOB if example in OLD_JOBS else NEW_JOB
+        cases[example] = fusion({**DOCS, "/connectors/jobs/docs": body}, partial(job_wrong, "fusion job", body, table))
+    assert await wrong(sqlite_store, "lucidworks", cases) == {}

@@ -1,12 +1,12 @@
 """Every field of LucidWorks Search: collections, data sources, statuses and histories."""
 
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
-
-import pytest
 
 from connectory.store import Store
 from tests.e2e.fields.comparison import Place, Table, differences, under
-from tests.e2e.fields.probe import Data, by_external_id, examples, payload, told
+from tests.e2e.fields.probe import Case, Data, by_external_id, examples, payload, wrong
 from tests.sources.canned import Reply
 
 SEARCH = "lucidworks/search_2x"
@@ -69,9 +69,14 @@ def path(*rest: object) -> str:
     return "GET /api/collections/" + "/".join(map(str, rest))
 
 
-async def search(
-    store: Store, sources: list[Any], *, collection: str = "collection1", jobs: int = 0, **answers: Any
-) -> Data:
+def search(
+    sources: list[Any],
+    differing: Callable[[Data], Iterable[str]],
+    *,
+    collection: str = "collection1",
+    jobs: int = 0,
+    **answers: Any,
+) -> Case:
     """``answers`` by what comes after the data sources' path, with ``_`` for a slash."""
     given = {
         "GET /api/collections": Reply(payload(COLLECTIONS)),
@@ -79,7 +84,7 @@ async def search(
         path(collection, "datasources"): Reply(sources),
         **{path(collection, "datasources", *key.split("_")): Reply(answer) for key, answer in answers.items()},
     }
-    return await told(store, "lucidworks", given, {"below": "/api"}, jobs=jobs)
+    return Case(answers=given, settings={"below": "/api"}, jobs=jobs, wrong=differing)
 
 
 def listed(number: Any) -> dict[str, Any]:
@@ -110,74 +115,87 @@ def run_differences(status: dict[str, Any], jobs: list[Data]) -> list[str]:
     return differences("lucidworks status", {"job": job}, status, RUN)
 
 
-@pytest.mark.parametrize("example", SOURCES)
-async def test_data_sources(sqlite_store: Store, example: str) -> None:
-    body = payload(example)
-    sources = body if isinstance(body, list) else [body]
-    data = await search(sqlite_store, sources)
+def sources_wrong(sources: list[Any], data: Data) -> Iterator[str]:
     connectors = by_external_id(data["connectors"])
     for source in sources:
         nodes = {"connector": connectors[f"collection1/{source['id']}"]}
-        assert differences("lucidworks data source", nodes, source, SOURCE) == []
+        yield from differences("lucidworks data source", nodes, source, SOURCE)
     assert len(connectors) == len(sources)
 
 
-@pytest.mark.parametrize("collection", payload(COLLECTIONS))
-async def test_collections(sqlite_store: Store, collection: dict[str, Any]) -> None:
-    data = await search(sqlite_store, [{"id": 6, "type": "web"}], collection=collection["name"])
+def collection_wrong(collection: dict[str, Any], data: Data) -> list[str]:
     (connector,) = data["connectors"]
-    assert differences("lucidworks collection", {"connector": connector}, collection, COLLECTION) == []
+    return differences("lucidworks collection", {"connector": connector}, collection, COLLECTION)
 
 
-@pytest.mark.parametrize("example", STATUSES)
-async def test_status(sqlite_store: Store, example: str) -> None:
-    status = payload(example)
-    number = status["id"] if status else 6
-    ran = bool(status and status["crawl_started"])
-    data = await search(sqlite_store, [listed(number)], jobs=ran, **{f"{number}_status": status})
+async def test_data_sources_and_collections(sqlite_store: Store) -> None:
+    cases = {}
+    for example in SOURCES:
+        body = payload(example)
+        sources = body if isinstance(body, list) else [body]
+        cases[example] = search(sources, partial(sources_wrong, sources))
+    for collection in payload(COLLECTIONS):
+        name = collection["name"]
+        cases[f"{COLLECTIONS}: {name}"] = search(
+            [{"id": 6, "type": "web"}], partial(collection_wrong, collection), collection=name
+        )
+    assert await wrong(sqlite_store, "lucidworks", cases) == {}
+
+
+def status_wrong(status: dict[str, Any] | None, ran: bool, data: Data) -> list[str]:
     assert len(data["jobs"]) == ran
-    if status is None:  # it never ran, and there is nothing that could be lost
-        assert data["connectors"][0]["upstreamStatus"] is None
-    else:
-        assert told_of(status, data) == []
+    if status is not None:
+        return told_of(status, data)
+    assert data["connectors"][0]["upstreamStatus"] is None  # it never ran, and there is nothing that could be lost
+    return []
 
 
-@pytest.mark.parametrize("example", HISTORIES)
-async def test_history(sqlite_store: Store, example: str) -> None:
-    entries = payload(example)
-    data = await search(sqlite_store, [listed(6)], jobs=len(entries), **{"6_status": None, "6_history": entries})
-    assert [line for entry in entries for line in run_differences(entry, data["jobs"])] == []
+async def test_statuses(sqlite_store: Store) -> None:
+    statuses = {example: payload(example) for example in STATUSES}
+    steps = [step for step in payload(TIMELINE) if step["request"].startswith("GET")]
+    statuses |= {f"{TIMELINE} {place}": step["response"] for place, step in enumerate(steps)}
+    cases = {}
+    for name, status in statuses.items():
+        number, ran = status["id"] if status else 6, bool(status and status["crawl_started"])
+        answers = {f"{number}_status": status}
+        cases[name] = search([listed(number)], partial(status_wrong, status, ran), jobs=ran, **answers)
+    assert await wrong(sqlite_store, "lucidworks", cases) == {}
+
+
+def runs_wrong(runs: list[Any], data: Data) -> Iterator[str]:
+    for run in runs:
+        yield from run_differences(run, data["jobs"])
+
+
+def history_wrong(entries: list[Any], data: Data) -> Iterator[str]:
+    yield from runs_wrong(entries, data)
     assert len(data["jobs"]) == len(entries)
 
 
-async def test_all_at_once(sqlite_store: Store) -> None:
-    """A fourth data source makes one request for all histories the cheaper way."""
-    statuses, histories = payload(ALL_STATUS), payload(ALL_HISTORY)
-    sources = [listed(number) for number in (6, 7, 8, 9)]
-    data = await search(sqlite_store, sources, jobs=2, all_status=statuses, all_history=histories)
-    assert [line for status in statuses for line in told_of(status, data)] == []
+def all_wrong(statuses: list[Any], histories: list[Any], data: Data) -> Iterator[str]:
+    for status in statuses:
+        yield from told_of(status, data)
     assert len(data["jobs"]) == 2
     for entry in histories:
         assert entry.keys() == {"id", "history"}
         assert f"collection1/{entry['id']}" in by_external_id(data["connectors"])
-        assert [line for run in entry["history"] for line in run_differences(run, data["jobs"])] == []
+        yield from runs_wrong(entry["history"], data)
 
 
-async def test_history_of_all_alone(sqlite_store: Store) -> None:
-    """Crawls that no status tells of any more."""
-    histories = payload(ALL_HISTORY)
+async def test_histories(sqlite_store: Store) -> None:
+    """A fourth data source makes one request for all histories the cheaper way."""
+    cases = {}
+    for example in HISTORIES:
+        entries = payload(example)
+        answers = {"6_status": None, "6_history": entries}
+        cases[example] = search([listed(6)], partial(history_wrong, entries), jobs=len(entries), **answers)
+    statuses, histories = payload(ALL_STATUS), payload(ALL_HISTORY)
     runs = [run for entry in histories for run in entry["history"]]
     sources = [listed(number) for number in (6, 7, 8, 9)]
-    data = await search(sqlite_store, sources, jobs=len(runs), all_status=[], all_history=histories)
-    assert [line for run in runs for line in run_differences(run, data["jobs"])] == []
-
-
-ANSWERED = [step for step in payload(TIMELINE) if step["request"].startswith("GET")]
-
-
-@pytest.mark.parametrize("step", ANSWERED, ids=[str(step["seconds"]) for step in ANSWERED])
-async def test_timeline(sqlite_store: Store, step: dict[str, Any]) -> None:
-    status = step["response"]
-    ran = bool(status["crawl_started"])
-    data = await search(sqlite_store, [listed(6)], jobs=ran, **{"6_status": status})
-    assert told_of(status, data) == []
+    cases["all at once"] = search(
+        sources, partial(all_wrong, statuses, histories), jobs=2, all_status=statuses, all_history=histories
+    )
+    cases["crawls that no status tells of any more"] = search(
+        sources, partial(runs_wrong, runs), jobs=len(runs), all_status=[], all_history=histories
+    )
+    assert await wrong(sqlite_store, "lucidworks", cases) == {}

@@ -1,12 +1,12 @@
 """Every field of Onyx's lists, attempts, errors and stages."""
 
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
-
-import pytest
 
 from connectory.store import Store
 from tests.e2e.fields.comparison import Table, differences
-from tests.e2e.fields.probe import Data, by_external_id, examples, payload, told
+from tests.e2e.fields.probe import Case, Data, by_external_id, examples, payload, wrong
 from tests.sources.canned import Reply
 
 LISTS = examples("onyx/indexing_status/*.response.json")
@@ -60,7 +60,13 @@ ATTEMPT: Table = {
 }
 
 
-async def onyx(store: Store, groups: Any, attempts: dict[int, Any], also: Any = None, **options: Any) -> Data:
+def onyx(
+    groups: Any,
+    attempts: dict[int, Any],
+    differing: Callable[[Data], Iterable[str]],
+    also: Any = None,
+    **options: Any,
+) -> Case:
     """``attempts``: one page of each cc-pair; pairs without one have none."""
     pairs = {entry["cc_pair_id"] for group in groups for entry in group["indexing_statuses"] if "cc_pair_id" in entry}
     none = {"items": [], "total_items": 0}
@@ -72,7 +78,8 @@ async def onyx(store: Store, groups: Any, attempts: dict[int, Any], also: Any = 
         },
         **(also or {}),
     }
-    return await told(store, "onyx", answers, {"below": "/api", "token": "on_example"}, **options)
+    settings = {"below": "/api", "token": "on_example"}
+    return Case(answers=answers, settings=settings, wrong=differing, **options)
 
 
 def told_of(entry: Any, connectors: dict[str, Data]) -> list[str]:
@@ -96,15 +103,13 @@ def editable_rows(entries: list[Any]) -> list[Any]:
     return list(rows.values())
 
 
-@pytest.mark.parametrize("example", LISTS)
-async def test_indexing_status(sqlite_store: Store, example: str) -> None:
-    groups = payload(example)
-    data = await onyx(sqlite_store, groups, {})
+def status_wrong(groups: list[Any], data: Data) -> Iterator[str]:
     connectors = by_external_id(data["connectors"])
     summaries = {node["source"]: node for node in data["sourceSummaries"]}
     for group in groups:
         entries = editable_rows(group["indexing_statuses"])
-        assert [line for entry in entries for line in told_of(entry, connectors)] == []
+        for entry in entries:
+            yield from told_of(entry, connectors)
         about = {key: value for key, value in group.items() if key != "indexing_statuses"}
         if group["summary"]["total_connectors"] != len(entries):
             del about["summary"]  # it sums up what this answer, filtered or one page of several, does not hold
@@ -112,15 +117,21 @@ async def test_indexing_status(sqlite_store: Store, example: str) -> None:
             # federated ones have no documents: Onyx makes that 0, we say that nobody reports any
             assert about["summary"]["total_docs_indexed"] == 0
             about["summary"] = {**about["summary"], "total_docs_indexed": None}
-        assert differences("onyx group", {"summary": summaries[group["source"]]}, about, GROUP) == []
+        yield from differences("onyx group", {"summary": summaries[group["source"]]}, about, GROUP)
     assert len(connectors) == sum(len(editable_rows(group["indexing_statuses"])) for group in groups)
 
 
-@pytest.mark.parametrize("place", range(len(payload(TIMELINE))))
-async def test_timeline(sqlite_store: Store, place: int) -> None:
-    entry = payload(TIMELINE)[place]["status"]
-    data = await onyx(sqlite_store, [{"source": entry["source"], "indexing_statuses": [entry]}], {})
-    assert told_of(entry, by_external_id(data["connectors"])) == []
+def entry_wrong(entry: Any, data: Data) -> list[str]:
+    return told_of(entry, by_external_id(data["connectors"]))
+
+
+async def test_indexing_status(sqlite_store: Store) -> None:
+    cases = {example: onyx(groups := payload(example), {}, partial(status_wrong, groups)) for example in LISTS}
+    for place, step in enumerate(payload(TIMELINE)):
+        entry = step["status"]
+        groups = [{"source": entry["source"], "indexing_statuses": [entry]}]
+        cases[f"{TIMELINE} {place}"] = onyx(groups, {}, partial(entry_wrong, entry))
+    assert await wrong(sqlite_store, "onyx", cases) == {}
 
 
 def a_pair(number: int) -> Any:
@@ -129,17 +140,22 @@ def a_pair(number: int) -> Any:
     return [{"source": entry["source"], "indexing_statuses": [entry]}]
 
 
-@pytest.mark.parametrize("example", ATTEMPTS)
-async def test_index_attempts(sqlite_store: Store, example: str) -> None:
-    page = payload(example)
-    items = page.pop("items")
-    data = await onyx(sqlite_store, a_pair(10), {10: {**page, "items": items}}, jobs=len(items))
+def attempts_wrong(page: dict[str, Any], items: list[Any], data: Data) -> Iterator[str]:
     jobs = by_external_id(data["jobs"])
-    assert [
-        line for item in items for line in differences("onyx attempt", {"job": jobs[str(item["id"])]}, item, ATTEMPT)
-    ] == []
+    for item in items:
+        yield from differences("onyx attempt", {"job": jobs[str(item["id"])]}, item, ATTEMPT)
     assert len(jobs) == len(items)
-    assert differences("onyx page", {}, page, {}) == []
+    yield from differences("onyx page", {}, page, {})
+
+
+async def test_index_attempts(sqlite_store: Store) -> None:
+    cases = {}
+    for example in ATTEMPTS:
+        page = payload(example)
+        items = page.pop("items")
+        differing = partial(attempts_wrong, page, items)
+        cases[example] = onyx(a_pair(10), {10: {**page, "items": items}}, differing, jobs=len(items))
+    assert await wrong(sqlite_store, "onyx", cases) == {}
 
 
 # ---- a closer look at what has ended
@@ -154,7 +170,7 @@ COMMON: Table = {
 }
 
 
-async def examined(store: Store, number: int, also: Any, found: str) -> Data:
+def examined(number: int, also: Any, found: str, differing: Callable[[Data], Iterable[str]]) -> Case:
     """The job of the one attempt of pair 10, once the closer look has filled the field ``found`` of its details."""
     pages = [payload(name)["items"] for name in ATTEMPTS]
     (item,) = (item for page in pages for item in page if item["id"] == number)
@@ -163,34 +179,40 @@ async def examined(store: Store, number: int, also: Any, found: str) -> Data:
     def ready(data: Data) -> bool:
         return bool(data["jobs"][0]["details"][found])
 
-    data = await onyx(store, a_pair(10), {10: page}, also, jobs=1, ready=ready)
-    (job,) = data["jobs"]
-    assert isinstance(job, dict)
-    return job
+    def job_wrong(data: Data) -> Iterable[str]:
+        (job,) = data["jobs"]
+        return differing(job)
+
+    return onyx(a_pair(10), {10: page}, job_wrong, also, jobs=1, ready=ready)
 
 
-async def test_document_errors(sqlite_store: Store) -> None:
-    page = payload(ERRORS)
-    route = {"GET /api/manage/admin/cc-pair/10/errors": Reply(page)}
+def errors_wrong(page: dict[str, Any], job: Data) -> Iterator[str]:
     items = page["items"]
-    (attempt,) = {item["index_attempt_id"] for item in items}
-    job = await examined(sqlite_store, attempt, route, "documentErrors")
     assert job["details"]["documentErrors"] == items
     for item, error in zip(items, job["errors"], strict=True):
         common = {key: item[key] for key in COMMON}
         common["document_id"] = item["document_id"] or item["entity_id"]
-        assert differences("onyx error", {"error": error}, common, COMMON) == []
-    assert differences("onyx page", {}, {"total_items": page["total_items"]}, {}) == []
+        yield from differences("onyx error", {"error": error}, common, COMMON)
+    yield from differences("onyx page", {}, {"total_items": page["total_items"]}, {})
     assert page.keys() == {"items", "total_items"}
 
 
-async def test_stage_metrics(sqlite_store: Store) -> None:
-    body = payload(STAGES)
+def stages_wrong(body: dict[str, Any], job: Data) -> list[str]:
+    table: Table = {"index_attempt_id": "job.externalId", "stages": "job.details.stageMetrics"}
+    return differences("onyx stages", {"job": job}, body, table)
+
+
+async def test_what_a_closer_look_finds(sqlite_store: Store) -> None:
+    page, body = payload(ERRORS), payload(STAGES)
+    (attempt,) = {item["index_attempt_id"] for item in page["items"]}
     number = body["index_attempt_id"]
-    routes = {
+    errors = {"GET /api/manage/admin/cc-pair/10/errors": Reply(page)}
+    stages = {
         "GET /api/manage/admin/cc-pair/10/errors": Reply({"items": [], "total_items": 0}),
         f"GET /api/manage/admin/index-attempt/{number}/stage-metrics": Reply(body),
     }
-    job = await examined(sqlite_store, number, routes, "stageMetrics")
-    table: Table = {"index_attempt_id": "job.externalId", "stages": "job.details.stageMetrics"}
-    assert differences("onyx stages", {"job": job}, body, table) == []
+    cases = {
+        ERRORS: examined(attempt, errors, "documentErrors", partial(errors_wrong, page)),
+        STAGES: examined(number, stages, "stageMetrics", partial(stages_wrong, body)),
+    }
+    assert await wrong(sqlite_store, "onyx", cases) == {}

@@ -1,9 +1,9 @@
 """Every field of ZenSearch's connectors and sync jobs."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
-
-import pytest
 
 from connectory.engine.commit import Commit
 from connectory.engine.pace import SystemState
@@ -12,7 +12,7 @@ from connectory.store import Store
 from connectory.store.identity import SYSTEM as SYSTEMS
 from connectory.store.identity import global_id
 from tests.e2e.fields.comparison import Table, differences, under
-from tests.e2e.fields.probe import SYSTEM, Data, by_external_id, examples, payload, told
+from tests.e2e.fields.probe import Case, Data, by_external_id, examples, payload, system_of, wrong
 from tests.sources.canned import Reply
 
 LISTS = examples(
@@ -45,53 +45,54 @@ JOB: Table = {
 SETTINGS = {"token": "zen_example"}
 
 
-@pytest.mark.parametrize("example", [*LISTS, ONE])
-async def test_connectors(sqlite_store: Store, example: str) -> None:
-    """The answer for one connector has the list's entries, with their configuration."""
-    body = payload(example)
-    entries = body["data"] if isinstance(body["data"], list) else [body["data"]]
-    answer = Reply({**body, "data": entries})
-    data = await told(sqlite_store, "zensearch", {"GET /v1/connectors": answer}, SETTINGS)
+def connectors_wrong(body: dict[str, Any], entries: list[Any], data: Data) -> Iterator[str]:
     connectors = by_external_id(data["connectors"])
     for entry in entries:
-        nodes = {"connector": connectors[entry["id"]]}
-        assert differences("zensearch connector", nodes, entry, CONNECTOR) == []
+        yield from differences("zensearch connector", {"connector": connectors[entry["id"]]}, entry, CONNECTOR)
     assert len(connectors) == len(entries)
     around = {key: value for key, value in body.items() if key != "data"}
-    assert differences("zensearch answer", {}, around, {}) == []
+    yield from differences("zensearch answer", {}, around, {})
 
 
-async def told_of(store: Store, status: dict[str, Any]) -> Data:
-    """The job, which nothing lists: somebody must have triggered it through the gateway for it to be read."""
-    entry = {**payload(ONE)["data"], "lastSync": None}
-    connector, number = entry["id"], status["jobId"]
-    answers = {"GET /v1/connectors": Reply({"data": [entry]})}
-    await told(store, "zensearch", answers, SETTINGS)
-    now = datetime.now(UTC)
-    triggered = JobFact(external_id=number, connector=connector, status=JobStatus.PENDING, order_at=now)
-    commit = Commit(store, global_id(SYSTEMS, SYSTEM), SYSTEM, frozenset(), Known(), now)
-    await commit.look(Observation(connectors=[], jobs=[triggered], complete=False), SystemState())
-    answers[f"GET /v1/connectors/{connector}/sync/{number}"] = Reply({"data": status})
-    data = await told(
-        store, "zensearch", answers, SETTINGS, jobs=1, ready=lambda data: data["jobs"][0]["upstreamStatus"] is not None
-    )
+async def test_connectors(sqlite_store: Store) -> None:
+    """The answer for one connector has the list's entries, with their configuration."""
+    cases = {}
+    for example in (*LISTS, ONE):
+        body = payload(example)
+        entries = body["data"] if isinstance(body["data"], list) else [body["data"]]
+        answers = {"GET /v1/connectors": Reply({**body, "data": entries})}
+        cases[example] = Case(answers=answers, settings=SETTINGS, wrong=partial(connectors_wrong, body, entries))
+    assert await wrong(sqlite_store, "zensearch", cases) == {}
+
+
+def job_wrong(status: dict[str, Any], data: Data) -> Iterator[str]:
     (job,) = data["jobs"]
-    assert isinstance(job, dict)
-    return job
-
-
-@pytest.mark.parametrize("example", STATUSES)
-async def test_sync_status(sqlite_store: Store, example: str) -> None:
-    body = payload(example)
-    assert body.keys() == {"data"}
-    job = await told_of(sqlite_store, body["data"])
-    assert differences("zensearch job", {"job": job}, body["data"], JOB) == []
+    yield from differences("zensearch job", {"job": job}, status, JOB)
     stages = {stage["name"]: stage["count"] for stage in job["progress"]["stages"]}
-    assert stages == (body["data"].get("progress") or {})
+    assert stages == (status.get("progress") or {})
 
 
-@pytest.mark.parametrize("place", range(len(payload(TIMELINE))))
-async def test_timeline(sqlite_store: Store, place: int) -> None:
-    body = payload(TIMELINE)[place]["response"]
-    job = await told_of(sqlite_store, body["data"])
-    assert differences("zensearch job", {"job": job}, body["data"], JOB) == []
+async def test_sync_status(sqlite_store: Store) -> None:
+    """Nothing lists the jobs: somebody must have triggered one through the gateway for it to be read."""
+    bodies = {example: payload(example) for example in STATUSES}
+    bodies |= {f"{TIMELINE} {place}": step["response"] for place, step in enumerate(payload(TIMELINE))}
+    assert [name for name, body in bodies.items() if body.keys() != {"data"}] == []
+    entry = {**payload(ONE)["data"], "lastSync": None}
+    listed = {"GET /v1/connectors": Reply({"data": [entry]})}
+    untriggered = {name: Case(answers=listed, settings=SETTINGS, wrong=lambda data: ()) for name in bodies}
+    assert await wrong(sqlite_store, "zensearch", untriggered) == {}
+    cases = {}
+    for number, (name, body) in enumerate(bodies.items()):
+        status, system, now = body["data"], system_of(number), datetime.now(UTC)
+        triggered = JobFact(external_id=status["jobId"], connector=entry["id"], status=JobStatus.PENDING, order_at=now)
+        commit = Commit(sqlite_store, global_id(SYSTEMS, system), system, frozenset(), Known(), now)
+        await commit.look(Observation(connectors=[], jobs=[triggered], complete=False), SystemState())
+        route = f"GET /v1/connectors/{entry['id']}/sync/{status['jobId']}"
+        cases[name] = Case(
+            answers={**listed, route: Reply({"data": status})},
+            settings=SETTINGS,
+            jobs=1,
+            ready=lambda data: data["jobs"][0]["upstreamStatus"] is not None,
+            wrong=partial(job_wrong, status),
+        )
+    assert await wrong(sqlite_store, "zensearch", cases) == {}
