@@ -1,0 +1,1 @@
+"""The same proofs as elsewhere at sizes that take their time."""
