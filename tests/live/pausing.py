@@ -1,4 +1,4 @@
-"""Clients that stop reading beside one who reads on, over both transports, with so many rows of the log as asked for."""
+"""Clients that stop reading beside one who reads on, over both transports, and as many rows of the log as asked for."""
 
 import asyncio
 import gc
