@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import pytest_asyncio
 from aiohttp import ClientSession
 from graphql import OperationDefinitionNode, build_schema, parse, validate
-from playwright.async_api import ConsoleMessage, Page, Request, Route, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, Route, async_playwright, expect
 from yarl import URL
 
 from connectory import graphiql
@@ -70,7 +71,7 @@ class Visit:
         await self.page.keyboard.type(text)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateway_url() -> AsyncIterator[str]:
     """The address of the demo's gateway, once every system of it has answered."""
     if not graphiql.is_built():
@@ -106,28 +107,39 @@ async def moving_job(url: str) -> str:
     return found
 
 
-@pytest.fixture
-async def visit(gateway_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Visit]:
-    """GraphiQL, just opened; parametrize indirectly with "light" or "dark" to set what the system prefers."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         missing("Chromium", "install the browser, 'apt-get install chromium' on Debian")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        started = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         try:
-            scheme: Literal["dark", "light"] = getattr(request, "param", "light")
-            page = await browser.new_page(viewport={"width": 1400, "height": 900}, color_scheme=scheme)
-            visit = Visit(page, {URL(gateway_url).authority})
-            page.on("console", visit.hear)
-            page.on("pageerror", lambda error: visit.complaints.append(str(error)))
-            await page.route("**/*", visit.guard)
-            await page.goto(f"{gateway_url}/graphql")
-            await expect(page.locator(f"{QUERY} .view-lines")).to_contain_text("query Overview")
-            yield visit
+            yield started
         finally:
-            await browser.close()
+            await started.close()
 
 
+@pytest_asyncio.fixture(loop_scope="module")
+async def visit(gateway_url: str, browser: Browser, request: pytest.FixtureRequest) -> AsyncIterator[Visit]:
+    """GraphiQL, just opened by somebody who was never here before; parametrize indirectly with "light" or "dark" to set
+    what the system prefers."""
+    scheme: Literal["dark", "light"] = getattr(request, "param", "light")
+    # A page made so has a context of its own: nothing that another one stored is there.
+    page = await browser.new_page(viewport={"width": 1400, "height": 900}, color_scheme=scheme)
+    try:
+        visit = Visit(page, {URL(gateway_url).authority})
+        page.on("console", visit.hear)
+        page.on("pageerror", lambda error: visit.complaints.append(str(error)))
+        await page.route("**/*", visit.guard)
+        await page.goto(f"{gateway_url}/graphql")
+        await expect(page.locator(f"{QUERY} .view-lines")).to_contain_text("query Overview")
+        yield visit
+    finally:
+        await page.close()
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_person_looks_around(visit: Visit) -> None:
     page = visit.page
     await expect(page).to_have_title("Connectory")
@@ -145,6 +157,7 @@ async def test_a_person_looks_around(visit: Visit) -> None:
     assert visit.outside == []
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_person_types_a_query(visit: Visit) -> None:
     page = visit.page
     await visit.begin("{ systems { nonsense } }")
@@ -162,6 +175,7 @@ async def test_a_person_types_a_query(visit: Visit) -> None:
     assert visit.outside == []
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_person_follows_a_job(gateway_url: str, visit: Visit) -> None:
     page = visit.page
     job = await moving_job(gateway_url)
@@ -184,6 +198,7 @@ async def test_a_person_follows_a_job(gateway_url: str, visit: Visit) -> None:
     assert visit.outside == []
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("tab", ["LiveJobs", "LiveEvents", "LiveSources"])
 async def test_a_person_opens_a_live_example(visit: Visit, tab: str) -> None:
     page = visit.page
@@ -203,6 +218,7 @@ async def test_a_person_opens_a_live_example(visit: Visit, tab: str) -> None:
     assert visit.outside == []
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_an_event_source_goes_on_after_breaks(gateway_url: str, visit: Visit) -> None:
     """It remembers the id of the last event by itself, and hands it back when it connects again."""
     page = visit.page
@@ -236,6 +252,7 @@ async def test_an_event_source_goes_on_after_breaks(gateway_url: str, visit: Vis
     assert visit.outside == []
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("visit", "dark"), [("light", False), ("dark", True)], indirect=["visit"])
 async def test_colours_follow_the_system(visit: Visit, dark: bool) -> None:
     colour = await visit.page.locator(".graphiql-container").evaluate("e => getComputedStyle(e).backgroundColor")
@@ -243,6 +260,7 @@ async def test_colours_follow_the_system(visit: Visit, dark: bool) -> None:
     assert (max(channels) < 128) is dark
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_files_are_kept_for_good_and_the_page_is_not(gateway_url: str) -> None:
     async with ClientSession(gateway_url) as http:
         async with http.get("/graphql", headers={"Accept": "text/html"}) as page:
