@@ -146,16 +146,23 @@ async def test_a_rate_limit_outlasts_a_restart(sqlite_store: Store) -> None:
 
 
 async def test_retry_after_told_to_the_history_holds_for_polls_too(sqlite_store: Store) -> None:
+    polls_before: list[int] = []
+
     class Limited(Scripted):
         async def history(self, known: Known, connectors: frozenset[str]) -> AsyncIterator[HistoryBatch]:
-            yield HistoryBatch(jobs=[])
+            yield HistoryBatch(jobs=[])  # takes a commit, and polls go on meanwhile
+            polls_before.append(self.polls)
             raise SourceRateLimited("slow down", retry_after=3600)
+
+    async def is_told() -> bool:
+        return bool(polls_before)
 
     source, other = Limited(), saying(SEEN)
     source.says = SEEN
     async with running(sqlite_store, configured(source, poll_interval=0.2), configured(other, "other")):
-        await until(polled(other, 40))
-    assert source.polls == 1
+        await until(is_told)
+        await until(polled(other, other.polls + 40))
+    assert polls_before == [source.polls]
 
 
 async def test_refused_credentials_are_probed_and_recover(sqlite_store: Store) -> None:
