@@ -190,7 +190,7 @@ async def test_a_peer_that_answers_no_ping_is_given_up(gateway: Client, monkeypa
 
 
 async def test_a_peer_that_answers_pings_stays(gateway: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "HEARTBEAT", 0.2)
+    monkeypatch.setattr(socket, "HEARTBEAT", 0.8)  # half of it is what an answer may take
     client = await SocketClient.connect(gateway.session, gateway.url, autoping=False)
     for _ in range(5):
         frame = await client.socket.receive()
