@@ -6,6 +6,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+#: Seconds for what needs none to speak of: who waits in vain fails then, and a machine that others use has them.
+PATIENCE = 30.0
+
 
 async def until(look: Callable[[], Awaitable[T]], within: float = 30.0, every: float = 0.02) -> T:
     """What ``look`` gives as soon as it is true. Fails with the last thing seen after ``within`` seconds."""

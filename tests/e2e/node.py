@@ -10,7 +10,6 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from connectory.model import JobStatus
 from tests.missing import missing
 from tests.paths import ROOT
 
@@ -30,7 +29,7 @@ class Outcome:
 
 @dataclass
 class Gateway:
-    """The demo's gateway, asked by ordinary queries."""
+    """A gateway, asked by ordinary queries."""
 
     endpoint: str
     http: ClientSession
@@ -40,19 +39,6 @@ class Gateway:
             answer = await response.json(content_type=None)
         assert "errors" not in answer, answer
         return answer["data"]
-
-    async def newest(self, but: set[str]) -> str | None:
-        """The running job that was started last, none of ``but``, among those that end at all."""
-        query = """{ jobs(filter: {statuses: [RUNNING]}, orderBy: {field: STARTED_AT, direction: DESC}, first: 100) {
-            nodes { id connector { mode } } } }"""
-        jobs = (await self.ask(query))["jobs"]["nodes"]
-        batch = {"mode": "BATCH"}
-        return next((job["id"] for job in jobs if job["id"] not in but and job["connector"] == batch), None)
-
-    async def has_ended(self, job: str) -> bool:
-        query = "query ($id: ID!) { job(id: $id) { status completedAt } }"
-        found = (await self.ask(query, id=job))["job"]
-        return JobStatus[found["status"]].ended or found["completedAt"] is not None
 
     async def log(self, after: str | None = None, job: str | None = None) -> list[Item]:
         """The events after a cursor, of one job or of everything."""

@@ -12,7 +12,7 @@ from connectory.store.tables import CONNECTORS, EVENTS, JOBS, SYSTEMS
 from sources.base import SourceUnreachable
 from tests.engine.stage import rows
 from tests.facts import Scripted, at, configured, connector, job
-from tests.wait import until
+from tests.wait import PATIENCE, until
 
 
 class Remembering(Scripted):
@@ -92,7 +92,7 @@ async def test_the_list_is_visible_first_and_then_the_past_newest_first(store: S
         await until(goes_on)
         assert len(source.begun) == 1, "one at a time"
     finally:
-        await asyncio.wait_for(running.stop(), 5)
+        await asyncio.wait_for(running.stop(), PATIENCE)
     assert source.ended == 1, "what is read when the engine ends, ends with it"
 
 
@@ -115,7 +115,7 @@ async def test_it_is_read_once(store: Store) -> None:
 
         await until(asked_again)
     finally:
-        await asyncio.wait_for(running.stop(), 5)
+        await asyncio.wait_for(running.stop(), PATIENCE)
     assert source.begun == [frozenset("a"), frozenset("b")]
 
 
@@ -128,7 +128,7 @@ async def test_it_goes_on_after_a_failure(sqlite_store: Store, error: Exception)
     try:
         await whole(sqlite_store, source)
     finally:
-        await asyncio.wait_for(running.stop(), 5)
+        await asyncio.wait_for(running.stop(), PATIENCE)
     assert len(source.begun) == 2
     assert (await rows(sqlite_store, SYSTEMS))[0]["health"] is SystemHealth.UP
 
@@ -145,14 +145,14 @@ async def test_it_goes_on_after_a_restart(store: Store) -> None:
 
         await until(some)
     finally:
-        await asyncio.wait_for(first.stop(), 5)
+        await asyncio.wait_for(first.stop(), PATIENCE)
     source = Remembering()
     second = engine(store, source)
     await second.start()
     try:
         await whole(store, source)
     finally:
-        await asyncio.wait_for(second.stop(), 5)
+        await asyncio.wait_for(second.stop(), PATIENCE)
     third = engine(store, source)
     await third.start()
     try:
@@ -163,7 +163,7 @@ async def test_it_goes_on_after_a_restart(store: Store) -> None:
 
         await until(goes_on)
     finally:
-        await asyncio.wait_for(third.stop(), 5)
+        await asyncio.wait_for(third.stop(), PATIENCE)
     assert len(source.begun) == 1, "a history that was read is not asked for again"
 
 
@@ -184,5 +184,5 @@ async def test_a_history_that_keeps_breaking_off_is_not_asked_for_at_every_poll(
 
         await until(often)
     finally:
-        await asyncio.wait_for(running.stop(), 5)
+        await asyncio.wait_for(running.stop(), PATIENCE)
     assert 1 <= len(source.begun) < 20

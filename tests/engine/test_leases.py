@@ -17,7 +17,7 @@ from connectory.store.registration import Registration, register_systems
 from connectory.store.tables import CONNECTORS, EVENTS, JOBS, SYSTEMS
 from tests.engine.stage import rows
 from tests.facts import Scripted, configured, connector, job
-from tests.wait import until
+from tests.wait import PATIENCE, until
 
 A = connector("a")
 
@@ -46,7 +46,7 @@ class Gateway:
         await self.engine.start()
 
     async def stop(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await self.engine.stop()
             await self.store.close()
 
@@ -71,7 +71,7 @@ async def gateways(*all_of_them: Gateway) -> AsyncIterator[None]:
 
 
 async def execute(url: str, statement: str) -> list[Any]:
-    connection = await asyncpg.connect(url, timeout=10)
+    connection = await asyncpg.connect(url, timeout=PATIENCE)
     try:
         return list(await connection.fetch(statement))
     finally:
@@ -273,7 +273,7 @@ async def test_closing_after_the_connection_was_cut(postgres_url: str) -> None:
     store = Store(postgres_url)
     await store.leases.hold("a")
     await execute(postgres_url, _END_ALL)
-    await asyncio.wait_for(store.close(), 10)
+    await asyncio.wait_for(store.close(), PATIENCE)
 
 
 async def test_on_sqlite_there_is_nobody_to_share_with(sqlite_store: Store) -> None:
@@ -290,7 +290,7 @@ async def test_a_lease_asked_for_and_cut_short_can_be_had_again(postgres_url: st
             for _ in range(chance.randint(1, 40)):
                 await asyncio.sleep(0)
             asking.cancel()
-            await asyncio.wait([asking], timeout=10)
-        assert await asyncio.wait_for(store.leases.hold("s0"), 10) is not None
+            await asyncio.wait([asking], timeout=PATIENCE)
+        assert await asyncio.wait_for(store.leases.hold("s0"), PATIENCE) is not None
     finally:
         await store.close()

@@ -28,7 +28,7 @@ from sources.base import SourceAuthFailed, SourceMismatch, SourceRateLimited, So
 from sources.reading import details
 from tests.engine.stage import rows
 from tests.facts import Scripted, at, configured, connector, job
-from tests.wait import until
+from tests.wait import PATIENCE, until
 
 RUNS = Observation(connectors=[connector("a"), connector("b")], jobs=[job("1", status=JobStatus.RUNNING, processed=1)])
 
@@ -40,7 +40,7 @@ async def running(store: Store, *systems: ConfiguredSystem) -> AsyncIterator[Eng
     try:
         yield engine
     finally:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await engine.stop()
 
 
@@ -215,7 +215,7 @@ async def test_refresh_polls_now_and_answers_afterwards(store: Store) -> None:
     async with running(store, idle(source)) as engine:
         await until(lambda: _truth(source.looks))
         source.says = Observation(connectors=[connector("a", name="Renamed"), connector("b")])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await engine.refresh("scripted") is None
         assert source.polls == 2
         assert "Renamed" in {row["name"] for row in await rows(store, CONNECTORS)}
@@ -232,7 +232,7 @@ async def test_refreshes_at_once_share_a_poll_that_began_after_them(store: Store
         await pulse.beats()
         assert not any(task.done() for task in asked), "the poll under way began before they asked"
         source.hangs.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await asyncio.gather(*asked) == [None] * 5
         assert source.polls == 2
 
@@ -244,10 +244,10 @@ async def test_refresh_skips_a_back_off_and_a_hold(store: Store, error: Exceptio
     times = {"max_backoff": 3600.0, "auth_probe_interval": 3600.0}
     async with running(store, configured(source, poll_interval=1800.0, live_interval=1.0, **times)) as engine:
         await until(lambda: _truth(source.polls == 1))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await engine.refresh("scripted") is None, "a failed poll is an answer: the system tells how it is"
         source.says = RUNS
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await engine.refresh("scripted") is None
         (system,) = await rows(store, SYSTEMS)
         assert system["health"] is SystemHealth.UP
@@ -291,11 +291,11 @@ async def test_a_refresh_during_a_look_that_is_asked_to_wait_says_so(store: Stor
         asked = asyncio.create_task(engine.refresh("scripted"))
         await asyncio.sleep(0)
         go_on.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             refusal = await asked
     assert refusal is not None
     assert (refusal.code, source.polls) == (ActionFailureCode.UPSTREAM_UNAVAILABLE, 1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert await engine.refresh("scripted") is not None, "a gateway that has stopped polls no more"
 
 
@@ -307,7 +307,7 @@ async def test_whoever_waits_is_told_when_the_gateway_stops(store: Store) -> Non
         await until(lambda: _truth(source.polls == 1))
         asked = asyncio.create_task(engine.refresh("scripted"))
         await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         refusal = await asked
     assert refusal is not None
     assert refusal.code is ActionFailureCode.UPSTREAM_UNAVAILABLE

@@ -21,7 +21,7 @@ from sources.base import SourceRateLimited, SourceUnreachable
 from tests.engine.stage import rows
 from tests.facts import Scripted, configured, connector, job
 from tests.store.test_tail import actions
-from tests.wait import until
+from tests.wait import PATIENCE, until
 
 #: Two jobs that wait, of different connectors, and one that has ended; nothing runs.
 WAITS = Observation(
@@ -65,7 +65,7 @@ async def running(store: Store, *systems: ConfiguredSystem, **more: Any) -> Asyn
     try:
         yield engine
     finally:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await engine.stop()
 
 
@@ -359,19 +359,19 @@ async def test_a_gateway_that_takes_over_knows_what_is_watched_elsewhere(postgre
 async def test_a_refresh_is_done_by_the_gateway_that_polls(pair: Pair) -> None:
     polls = pair.source.polls
     pair.source.says = Observation(connectors=[connector("a", name="Renamed"), connector("b")], jobs=WAITS.jobs)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         assert await pair.second.refresh("scripted") is None
     assert pair.source.polls == polls + 1
 
 
 async def test_refreshes_at_once_are_each_answered(pair: Pair) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         assert await asyncio.gather(*(pair.second.refresh("scripted") for _ in range(10))) == [None] * 10
 
 
 async def test_a_failed_poll_elsewhere_is_an_answer(pair: Pair) -> None:
     pair.source.says = SourceUnreachable("down")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         assert await pair.second.refresh("scripted") is None
     (system,) = [row for row in await rows(pair.second._store, SYSTEMS) if row["name"] == "scripted"]
     assert system["error_message"] == "down"
@@ -379,7 +379,7 @@ async def test_a_failed_poll_elsewhere_is_an_answer(pair: Pair) -> None:
 
 async def test_a_retry_after_elsewhere_refuses_as_it_would_there(pair: Pair) -> None:
     pair.source.says = SourceRateLimited("slowly", retry_after=3600.0)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         assert await pair.second.refresh("scripted") is None
         there = await pair.first.refresh("scripted")
         here = await pair.second.refresh("scripted")
@@ -411,7 +411,7 @@ async def test_who_waits_for_another_gateway_is_told_when_ours_stops(pair: Pair)
     polls = pair.source.polls
     await until(truth(lambda: pair.source.polls > polls))
     await pair.second.stop()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         refusal = await asked
     assert refusal is not None
     assert "being stopped" in refusal.message
@@ -428,7 +428,7 @@ async def test_a_client_that_gives_up_leaves_nothing_behind(pair: Pair) -> None:
     assert pair.second._neighbours._asked == {}
     pair.source.hangs.set()
     pair.source.hangs = None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         assert await pair.second.refresh("scripted") is None
 
 

@@ -1,12 +1,13 @@
 """Clients of both transports. Nothing is read before the test asks for it: one that does not ask is a slow reader.
 
 A ``Stream`` is one operation on either transport: ``next`` gives its results one by one and raises Complete, Refused or
-Lost for the three ways in which it ends.
+Lost for the three ways in which it ends. ``PairClient`` is a client of each, whose streams have to say the same.
 """
 
 import asyncio
 import json
 from collections import defaultdict, deque
+from collections.abc import Sequence
 from itertools import count
 from types import TracebackType
 from typing import Any, Protocol
@@ -288,6 +289,50 @@ class SseStream:
 
     async def leave(self) -> None:
         self.response.close()
+
+
+class PairClient:
+    """A client of each transport, asking the same."""
+
+    def __init__(self, *clients: Listener) -> None:
+        self._clients = clients
+
+    async def subscribe(self, query: str, variables: Message | None = None) -> "PairStream":
+        return PairStream([await client.subscribe(query, variables) for client in self._clients])
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.close()
+
+    def drop(self) -> None:
+        for client in self._clients:
+            client.drop()
+
+
+class PairStream:
+    """One operation on each transport: the results that both are given, and the end that both come to."""
+
+    def __init__(self, streams: Sequence[Stream]) -> None:
+        self._streams = streams
+
+    async def next(self, within: float = _PATIENCE) -> Message:
+        first, second = await asyncio.gather(*(_result(stream, within) for stream in self._streams))
+        assert first == second
+        if first is None:
+            raise Complete
+        return first
+
+    async def leave(self) -> None:
+        for stream in self._streams:
+            await stream.leave()
+
+
+async def _result(stream: Stream, within: float) -> Message | None:
+    """The next result; None once the operation is complete."""
+    try:
+        return await stream.next(within)
+    except Complete:
+        return None
 
 
 def _abort(response: aiohttp.ClientResponse) -> None:

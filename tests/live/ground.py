@@ -4,7 +4,7 @@ answers are committed, at the present, when the test says so; committing wakes t
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 from sqlalchemy import select
@@ -22,7 +22,9 @@ from connectory.store.registration import Registration, register_systems
 from connectory.store.tables import EVENTS
 from connectory.store.writes import append_events
 from tests.engine.stage import Stage
-from tests.live.client import Listener, SocketClient, SseClient, Stream
+from tests.live.client import Listener, PairClient, SocketClient, SseClient, Stream
+
+Transport = Literal["websocket", "sse", "both"]
 
 #: Where the log begins.
 START = log_cursor(0)
@@ -51,9 +53,10 @@ class LiveStage(Stage):
 
 
 class Ground:
-    """A served gateway: its store, its bus, and a client of one transport."""
+    """A served gateway: its store, its bus, and clients of ``transport``; "both": whatever is asked is asked on either
+    transport, and has to be told alike on both."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession, store: Store, bus: Bus, transport: str) -> None:
+    def __init__(self, url: str, session: aiohttp.ClientSession, store: Store, bus: Bus, transport: Transport) -> None:
         self.url, self.session, self.store, self.bus, self.transport = url, session, store, bus, transport
         self.listeners: list[Listener] = []
         self.stages: dict[str, LiveStage] = {}
@@ -73,12 +76,14 @@ class Ground:
                 await stage.restart()
 
     async def connect(self, session: aiohttp.ClientSession | None = None) -> Listener:
-        """A client with a connection of its own."""
-        listener: Listener
-        if self.transport == "websocket":
-            listener = await SocketClient.connect(session or self.session, self.url)
-        else:
-            listener = SseClient(session or self.session, self.url)
+        """A client with connections of its own."""
+        session = session or self.session
+        transports = ("websocket", "sse") if self.transport == "both" else (self.transport,)
+        listeners: list[Listener] = [
+            await SocketClient.connect(session, self.url) if transport == "websocket" else SseClient(session, self.url)
+            for transport in transports
+        ]
+        listener = listeners[0] if len(listeners) == 1 else PairClient(*listeners)
         self.listeners.append(listener)
         return listener
 
@@ -131,7 +136,7 @@ class Ground:
 
 
 @asynccontextmanager
-async def grounds(store_url: str, transport: str, **server: Any) -> AsyncIterator[Ground]:
+async def grounds(store_url: str, transport: Transport = "both", **server: Any) -> AsyncIterator[Ground]:
     """A gateway over an empty store with one system, ``scripted``; ``server`` are keys of ``[server]``."""
     store, bus = Store(store_url), Bus()
     app = build_app(store, Engine(store, [], bus=bus), ServerSettings(port=0, **server))

@@ -4,10 +4,11 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any
 
 from connectory.app import LIVE
-from connectory.model import JobStatus, Observation
+from connectory.model import JobStatus, Known, Observation
 from connectory.store.identity import JOB, global_id
 from tests.api.gateway import Client, served
 from tests.facts import Scripted, configured, connector, job
@@ -34,6 +35,18 @@ class Running:
         jobs = [job(id, "a", status, processed=processed, **more) for id in ids]
         self._source.says = Observation(connectors=[connector()], jobs=jobs)
         self._source.sees = Observation(connectors=[], jobs=jobs, complete=False)
+
+    def keep_going(self, id: str) -> None:
+        """This job alone, a little further with every poll."""
+        numbers = count(1)
+
+        def told(_: Known) -> Observation:
+            return Observation(
+                connectors=[connector()], jobs=[job(id, "a", JobStatus.RUNNING, processed=next(numbers))]
+            )
+
+        self._source.says = told
+        self._source.sees = Observation(connectors=[], complete=False)
 
     async def reach(self, processed: int, id: str = "j") -> None:
         """Return once the store has it."""
@@ -80,9 +93,13 @@ class Running:
 
 
 @asynccontextmanager
-async def running(store_url: str, jobs: Sequence[str] = ("j",), **server: Any) -> AsyncIterator[Running]:
+async def running(
+    store_url: str, jobs: Sequence[str] = ("j",), *, every: float = 0.02, **server: Any
+) -> AsyncIterator[Running]:
+    """The system is asked ``every`` so many seconds; ``server`` are keys of ``[server]``."""
     source = Scripted()
-    async with served(store_url, systems=[configured(source, _SYSTEM)], **server) as client:
+    system = configured(source, _SYSTEM, poll_interval=every, live_interval=every)
+    async with served(store_url, systems=[system], **server) as client:
         found = Running(client, source)
         found.go(jobs, 1)
         await found.reach(1, jobs[-1])

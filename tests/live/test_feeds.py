@@ -1,4 +1,4 @@
-"""What each subscription yields, over both transports and on both stores."""
+"""What each subscription yields, on both stores and alike over both transports."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,6 +11,7 @@ from connectory.live import live
 from connectory.model import JobStatus
 from connectory.store.log import log_cursor, log_position
 from connectory.store.tables import EVENTS, JOBS
+from resolvers.feeds import CHUNK
 from tests.facts import at, connector, job
 from tests.live.client import Complete, SocketClient, SseClient, Stream, item, rest
 from tests.live.ground import START, Ground, grounds
@@ -31,14 +32,21 @@ PAGE = """query($f: EventFilter, $after: String) { events(filter: $f, after: $af
     nodes { cursor kind ... on JobEvent { processed } } } }"""
 
 RUNNING = JobStatus.RUNNING
-#: Commits while a replay runs; one for every five events that it has given.
-_WRITES = 520
+#: Rows of the log where a replay begins, which are several times what it reads at once, and commits while it runs: one
+#: for every five events that it has given.
+_ROWS, _WRITES = 600, 120
 
 
-@pytest.fixture(params=["websocket", "sse"])
-async def ground(request: pytest.FixtureRequest, store_url: str) -> AsyncIterator[Ground]:
-    async with grounds(store_url, request.param) as found:
+@pytest.fixture
+async def ground(store_url: str) -> AsyncIterator[Ground]:
+    async with grounds(store_url) as found:
         yield found
+
+
+async def each(ground: Ground, query: str, **variables: Any) -> AsyncIterator[Stream]:
+    """The operation over one transport after the other, for what may differ between two who ask."""
+    for ground.transport in ("websocket", "sse"):
+        yield await ground.subscribe(query, **variables)
 
 
 async def refusal(stream: Stream) -> str:
@@ -84,21 +92,23 @@ async def test_a_job_is_shown_as_it_is_then_at_each_change_until_it_has_ended(gr
 
 async def test_every_row_of_the_jobs_log_is_one_item(ground: Ground) -> None:
     await run_to(ground, 1)
-    stream = await ground.subscribe(PROGRESS, id=ground.stage.job_id("j"))
-    opening = await item(stream)
+    streams = [stream async for stream in each(ground, PROGRESS, id=ground.stage.job_id("j"))]
+    openings = [await item(stream) for stream in streams]
     await run_to(ground, *range(2, 30))
     await ground.stage.poll([connector()], [job("j", processed=30)])
-    items = await rest(stream)
-    page = await ground.ask(PAGE, f={"jobIds": [ground.stage.job_id("j")]}, after=opening["cursor"])
-    assert [{key: told[key] for key in ("cursor", "kind", "processed")} for told in items] == page["events"]["nodes"]
-    assert len(items) >= 29
+    page = await ground.ask(PAGE, f={"jobIds": [ground.stage.job_id("j")]}, after=openings[0]["cursor"])
+    for stream, opening in zip(streams, openings, strict=True):
+        assert opening["cursor"] == openings[0]["cursor"]
+        items = [{key: told[key] for key in ("cursor", "kind", "processed")} for told in await rest(stream)]
+        assert items == page["events"]["nodes"]
+        assert len(items) >= 29
 
 
-@pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED, JobStatus.INTERRUPTED])
-async def test_a_job_that_has_ended_is_one_item(sqlite_url: str, status: JobStatus) -> None:
-    async with grounds(sqlite_url, "websocket") as ground:
-        await ground.stage.poll([connector()], [job("j", status=status, processed=5)])
-        (told,) = await rest(await ground.subscribe(PROGRESS, id=ground.stage.job_id("j")))
+async def test_a_job_that_has_ended_is_one_item(ground: Ground) -> None:
+    ended = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED, JobStatus.INTERRUPTED)
+    await ground.stage.poll([connector()], [job(status.name, status=status, processed=5) for status in ended])
+    for status in ended:
+        (told,) = await rest(await ground.subscribe(PROGRESS, id=ground.stage.job_id(status.name)))
         assert (told["kind"], told["jobStatus"], told["processed"]) == ("JOB_FINISHED", status.name, 5)
 
 
@@ -119,13 +129,12 @@ async def test_an_unknown_job_is_an_error(ground: Ground) -> None:
         assert await refusal(await ground.subscribe(PROGRESS, id=id)) == "NOT_FOUND", id
 
 
-@pytest.mark.parametrize("cursor", ["?", "", "bG9nOi0x", "am9iOjE", log_cursor(10**6)])
-async def test_a_cursor_that_is_none_is_an_error(sqlite_url: str, cursor: str) -> None:
-    async with grounds(sqlite_url, "websocket") as ground:
-        await run_to(ground, 1)
-        assert await refusal(await ground.subscribe(EVENTS_, after=cursor)) == "BAD_USER_INPUT"
+async def test_a_cursor_that_is_none_is_an_error(ground: Ground) -> None:
+    await run_to(ground, 1)
+    for cursor in ("?", "", "bG9nOi0x", "am9iOjE", log_cursor(10**6)):
+        assert await refusal(await ground.subscribe(EVENTS_, after=cursor)) == "BAD_USER_INPUT", cursor
         progress = await ground.subscribe(PROGRESS, id=ground.stage.job_id("j"), after=cursor)
-        assert await refusal(progress) == "BAD_USER_INPUT"
+        assert await refusal(progress) == "BAD_USER_INPUT", cursor
 
 
 async def test_the_opening_is_left_out_only_when_nothing_changed(ground: Ground) -> None:
@@ -189,13 +198,12 @@ async def test_without_a_cursor_only_what_comes_from_now_on(ground: Ground) -> N
     await run_to(ground, 1)
     past = len(await ground.log())
     await item(await ground.subscribe(EVENTS_, after=START))  # who asks the same from elsewhere on
-    stream = await ground.subscribe(EVENTS_)
-    first = asyncio.create_task(item(stream))
+    firsts = [asyncio.create_task(item(stream)) async for stream in each(ground, EVENTS_)]
     processed = 2
-    while not first.done():
+    while not all(first.done() for first in firsts):
         await run_to(ground, processed)
         processed += 1
-    assert log_position(first.result()["cursor"]) > past
+    assert all(log_position(first.result()["cursor"]) > past for first in firsts)
 
 
 async def test_filters(ground: Ground) -> None:
@@ -218,21 +226,22 @@ async def test_filters(ground: Ground) -> None:
             await stage.poll([connector(), connector("b"), connector(f"c{n}")], [job(f"j{n}")])
 
     await act(1)
-    streams = [await ground.subscribe(EVENTS_, f=filter, after=START) for filter in filters]
+    streams = [[stream async for stream in each(ground, EVENTS_, f=filter, after=START)] for filter in filters]
     told: list[list[str]] = [[] for _ in filters]
     for n in (2, 3):  # what comes after the last expected item would show in the next round
         await act(n)
-        for filter, stream, seen in zip(filters, streams, told, strict=True):
+        for number, filter in enumerate(filters):
             expected = [node["cursor"] for node in (await ground.ask(PAGE, f=filter))["events"]["nodes"]]
-            seen += [(await item(stream))["cursor"] for _ in expected[len(seen) :]]
-            assert seen == expected, filter
+            for stream in streams[number]:
+                new = [(await item(stream))["cursor"] for _ in expected[len(told[number]) :]]
+                assert told[number] + new == expected, filter
+            told[number] = expected
     assert [bool(seen) for seen in told] == [True, True, False, True, True, True, True]
 
 
 async def test_replay_goes_over_into_live_without_a_seam(ground: Ground) -> None:
     await run_to(ground, 1)
-    for _ in range(5):
-        await ground.append([ground.line(n) for n in range(500)])
+    await ground.append([ground.line(n) for n in range(_ROWS)])
     turns = asyncio.Semaphore(0)
 
     async def write() -> None:
@@ -248,7 +257,8 @@ async def test_replay_goes_over_into_live_without_a_seam(ground: Ground) -> None
         turns.release()
     await writer
     rows = await ground.log()
-    assert len(rows) > 2_500 + _WRITES
+    assert _ROWS > 5 * CHUNK
+    assert len(rows) > _ROWS + _WRITES
     positions += [log_position((await item(stream))["cursor"]) for _ in rows[len(positions) :]]
     assert positions == [row.position for row in rows] == list(range(1, len(rows) + 1))
 
@@ -383,10 +393,10 @@ async def test_growing_stale_is_a_change_though_nothing_is_logged(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "_CLOCK_INTERVAL", 0.5)
-    await ground.configure("scripted", stale_after=2.0)
     await ground.stage.poll([connector()])
     stream = await ground.subscribe(SUMMARIES)
     assert (await item(stream))["staleConnectors"] == 0
+    await ground.configure("scripted", stale_after=2.0)
     head = len(await ground.log())
     assert (await item(stream))["staleConnectors"] == 1
     assert len(await ground.log()) == head
@@ -400,30 +410,32 @@ async def test_growing_stale_is_a_change_though_nothing_is_logged(
 
 async def test_many_changes_at_once_are_few_items(ground: Ground) -> None:
     await ground.stage.poll([connector()])
-    stream = await ground.subscribe(SUMMARIES)
-    await item(stream)
+    streams = [stream async for stream in each(ground, SUMMARIES)]
+    for stream in streams:
+        await item(stream)
     last = 60
     for n in range(1, last + 1):
         await ground.stage.poll([connector(docs_indexed=n)])
-    shown = [await item(stream)]
-    while shown[-1]["totalDocsIndexed"] != last:
-        shown.append(await item(stream))
-    counts = [each["totalDocsIndexed"] for each in shown]
-    assert counts == sorted(counts)
-    assert len(counts) < last
+    for stream in streams:
+        counts = [(await item(stream))["totalDocsIndexed"]]
+        while counts[-1] != last:
+            counts.append((await item(stream))["totalDocsIndexed"])
+        assert counts == sorted(counts)
+        assert len(counts) < last
 
 
 async def test_unknown_sources_are_shown_once_they_are_there(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_CLOCK_INTERVAL", 3600.0)  # only the log tells, also of what happens while it begins
     await ground.stage.poll([connector()])
-    stream = await ground.subscribe(SUMMARIES, sources=["slack"])
+    streams = [stream async for stream in each(ground, SUMMARIES, sources=["slack"])]
     await ground.stage.poll([connector(), connector("b", source="slack")])
+    for stream in streams:
 
-    async def shown() -> bool:
-        told = await item(stream)
-        return bool(told["source"] == "slack" and told["totalConnectors"] == 1)
+        async def shown(stream: Stream = stream) -> bool:
+            told = await item(stream)
+            return bool(told["source"] == "slack" and told["totalConnectors"] == 1)
 
-    await until(shown)
+        await until(shown)
 
 
 # ---- what one transport alone has
