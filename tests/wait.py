@@ -10,7 +10,7 @@ T = TypeVar("T")
 PATIENCE = 30.0
 
 
-async def until(look: Callable[[], Awaitable[T]], within: float = 30.0, every: float = 0.02) -> T:
+async def until(look: Callable[[], Awaitable[T]], within: float = PATIENCE, every: float = 0.02) -> T:
     """What ``look`` gives as soon as it is true. Fails with the last thing seen after ``within`` seconds."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
