@@ -10,10 +10,10 @@ import pytest
 from tests.live.pausing import Pausing, Size, pausing
 
 #: The kernel, the gateway's transport and the client's own buffers take about 200 kB for a connection that nobody
-#: reads. What is not read has to be so much more that keeping it would show: 6.5 MB here, which would be told from the
-#: 2 MB or so that a process grows by for other reasons, as little as from what is under way. Half of the rows, and a
-#: quarter of them, are still ten times what is under way. Fat rows make it cheap: each costs the same work.
-SIZE = Size(rows=700, at_once=100, fat=13_000, settled=200, flat=2_500_000)
+#: reads. What is not read has to be so much more that it would show if it were kept: 3.9 MB once the process has
+#: settled, of which a single copy is more than the 1 MB or so that it grows by anyway. A quarter of all rows is still
+#: several times what the buffers take. Fat rows make it cheap: a row costs much the same whatever its size.
+SIZE = Size(rows=500, at_once=100, fat=13_000, settled=200, flat=2_500_000)
 
 
 @pytest.fixture

@@ -3,17 +3,21 @@
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import aiohttp
 
+from connectory.model import Known, KnownConnector, Observation
 from sources.elastic import SOURCE
 from sources.elastic.client import ElasticSource
+from sources.elastic.documents import Document, api_time, new_connector, new_job, snapshot
 from sources.elastic.simulator import API_KEY, simulator
-from sources.simulation import FAULTS, Clock, Faults, serve
+from sources.elastic.world import ElasticWorld
+from sources.simulation import FAULTS, REQUESTS, WORLD, Clock, Faults, Running, serve
 from tests.paths import EXAMPLES
 from tests.sources.canned import Asked, Canned, Reply, canned
-from tests.sources.contract import START, Hand
+from tests.sources.contract import START, Hand, remember
 from tests.sources.payloads import examples
 
 FOLDER = EXAMPLES / "elastic"
@@ -111,3 +115,86 @@ async def open_door() -> AsyncIterator[Door]:
             "r": next(j["id"] for j in jobs if j["status"] == "in_progress"),
         }
         yield door
+
+
+#: No rules: most of the time of a large world would go into reading them, and the payloads' tests read such.
+FILTERING: list[Document] = [{"active": {}, "domain": "DEFAULT", "draft": {}}]
+
+
+class Elastic:
+    """An empty simulated Elasticsearch to be filled by hand, and a source that reads it."""
+
+    def __init__(self) -> None:
+        self.app = simulator(clock=Clock(start=START, wall=Hand()), connectors=0, jobs_per_connector=0)
+        world = self.app[WORLD]
+        assert isinstance(world, ElasticWorld)
+        self.world = world
+        self.running: Running = serve(self.app)
+
+    @property
+    def requests(self) -> list[str]:
+        return self.app[REQUESTS]
+
+    def asked(self, text: str) -> list[str]:
+        return [request for request in self.requests if text in request]
+
+    def open(self, **changes: Any) -> ElasticSource:
+        entry = {"name": "e", "kind": "elastic", "timeout": 5.0, "url": self.running.url, "api_key": API_KEY, **changes}
+        source = SOURCE.open(SOURCE.settings.model_validate(entry))
+        assert isinstance(source, ElasticSource)
+        return source
+
+    def connector(self, identity: str, **values: Any) -> Document:
+        given = {"name": identity, "index_name": f"search-{identity}", "service_type": "mysql"}
+        self.world.connectors[identity] = document = new_connector(identity, FILTERING, given)
+        document.update(values)
+        self.world.reorder()
+        return document
+
+    def job(self, identity: str, age: float, *, of: str = "c1", status: str = "completed", **values: Any) -> Document:
+        """A job created ``age`` seconds before the start; add older ones first."""
+        connector = self.world.connectors.get(of) or new_connector(of, FILTERING, {})
+        job = new_job(identity, snapshot(connector, "full"), "full", "scheduled", api_time(ago(age)))
+        job.update({"status": status, **values})
+        self.world.add_job(job)
+        return job
+
+
+def ago(seconds: float) -> datetime:
+    return START - timedelta(seconds=seconds)
+
+
+@asynccontextmanager
+async def reading(elastic: Elastic, **changes: Any) -> AsyncIterator[ElasticSource]:
+    source = elastic.open(**changes)
+    try:
+        yield source
+    finally:
+        await source.close()
+
+
+@asynccontextmanager
+async def a_server() -> AsyncIterator[tuple[Elastic, ElasticSource]]:
+    """An empty server of its own for one case of many."""
+    elastic = Elastic()
+    async with elastic.running, reading(elastic) as source:
+        yield elastic, source
+
+
+def since(seconds: float, open_jobs: dict[str, str | None] | None = None, **connectors: str | None) -> Known:
+    """Known: jobs up to that many seconds before the start, these open ones, and connectors with fingerprints."""
+    return Known(
+        connectors={name: KnownConnector(fingerprint=value) for name, value in connectors.items()},
+        open_jobs=open_jobs or {},
+        newest_job_at=ago(seconds),
+    )
+
+
+def ids(seen: Observation) -> set[str]:
+    return {job.external_id for job in seen.jobs}
+
+
+def remembered(known: Known, seen: Observation) -> None:
+    """As the engine does it: the memory stays the same object."""
+    memory = remember(known, seen)
+    known.connectors, known.open_jobs, known.newest_job_at = memory.connectors, memory.open_jobs, memory.newest_job_at

@@ -335,11 +335,7 @@ async def test_the_greatest_counters_are_kept_and_their_sum_is_not_clamped() -> 
     assert "more than 64 bits" in seen.problems[0].message
 
 
-UNREADABLE = [
-    status(6, crawl_state=7),
-    status(6, crawl_started="yesterday"),
-    {**status(6), "crawl_state": None},
-]
+UNREADABLE = [status(6, crawl_state=7), status(6, crawl_started="yesterday"), {**status(6), "crawl_state": None}]
 
 
 @cases("odd", UNREADABLE)
@@ -425,11 +421,7 @@ async def test_a_server_that_does_not_know_all_is_asked_one_by_one_from_then_on(
 
 async def test_a_server_whose_crawlers_are_down_is_asked_for_all_again() -> None:
     down = Reply(text="<html>", status=500)
-    answers = {
-        **one_collection([listed(6)]),
-        path("c", "all", "status"): down,
-        path("c", 6, "status"): down,
-    }
+    answers = {**one_collection([listed(6)]), path("c", "all", "status"): down, path("c", 6, "status"): down}
     async with lucidworks(answers) as (source, upstream):
         seen = await source.poll(Known())
         assert [(fact.status.name, fact.upstream_status) for fact in seen.connectors] == [("UNKNOWN", None)]

@@ -16,17 +16,7 @@ from sources.onyx.wire import ERRORS_PAGE
 from tests.sources.canned import Canned, Reply
 from tests.sources.cases import cases
 from tests.sources.contract import collect, remember
-from tests.sources.onyx_stage import (
-    Answer,
-    configured,
-    errors_path,
-    groups,
-    onyx,
-    pages,
-    read,
-    simulated,
-    stages_path,
-)
+from tests.sources.onyx_stage import Answer, configured, errors_path, groups, onyx, pages, read, simulated, stages_path
 
 ITEMS: list[dict[str, Any]] = read("cc_pair/errors.response.json")["items"]
 STAGES: dict[str, Any] = read("index_attempt/stage_metrics.response.json")
