@@ -128,8 +128,11 @@ class Played:
     async def polled(self, times: int, within: float = 30.0) -> None:
         """Until so many polls that begin from now on are stored."""
         wanted = len(self.polls) + times
-        async with asyncio.timeout(within), self.stir:
-            await self.stir.wait_for(lambda: self.due > wanted)
+        try:
+            async with asyncio.timeout(within), self.stir:
+                await self.stir.wait_for(lambda: self.due > wanted)
+        except TimeoutError:
+            raise AssertionError(f"{self.name}: {self.due} of {wanted} polls within {within} seconds") from None
 
     def switch(self, **switches: Any) -> None:
         """These faults on, all others off."""

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import pairwise, product
+from typing import Any
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from connectory.model import EventKind, SystemErrorCode, SystemHealth
 from sources.simulation import FAULTS
@@ -43,7 +43,7 @@ def in_each_system(faults: Sequence[Fault]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("turns", "kind"), [*_turns(faults)])
 
 
-def _turns(faults: Sequence[Fault]) -> Iterator[ParameterSet]:
+def _turns(faults: Sequence[Fault]) -> Iterator[Any]:
     for kind, site in product(SHAPES, dict.fromkeys(fault.site for fault in faults)):
         here = [fault for fault in faults if fault.site == site and fault.applies_to(kind)]
         together = [fault for fault in here if (fault.name, kind) not in OPEN]

@@ -23,6 +23,7 @@ _A_WHILE = 600.0
 
 
 async def wrong_clock(on: Ground) -> None:
+    """Jobs go on meanwhile and afterwards, and each of them is found."""
     before = await calm(on)
     await on.begin()
     on.troubled.hand.move(_A_WHILE)
@@ -40,10 +41,10 @@ async def wrong_clock(on: Ground) -> None:
     await others_untouched(on, before)
 
 
-async def go(on: Ground) -> None:
+async def go_its_way(on: Ground) -> None:
     await (wrong_clock if on.fault.group == "clock" else go_through)(on)
 
 
 @in_each_system([fault for fault in FAULTS if fault.group != "size"])
 async def test_faults(grounds: Grounds, turns: Sequence[Fault], kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    await take_turns(grounds, turns, kind, caplog, go)
+    await take_turns(grounds, turns, kind, caplog, go_its_way)
