@@ -17,7 +17,7 @@ async def until(look: Callable[[], Awaitable[T]], within: float = 10.0, every: f
     seconds the product's own timers (heartbeats, pings) could stand in for what a test waits for.
     """
     loop = asyncio.get_running_loop()
-    deadline, looks = loop.time() + within, within / every / 2
+    deadline, looks = loop.time() + within, within / max(every, 0.02) / 2
     while not (seen := await look()):
         looks -= 1
         if loop.time() > deadline and looks < 0:
