@@ -10,14 +10,39 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import pytest
+from sqlalchemy import Connection, Engine, event
 
 from connectory.store import Store, upgrade
 from tests.missing import missing
 from tests.wait import until
+
+
+class _Compiled(dict[Any, Any]):
+    """Statements that were compiled for one engine and serve all others of its kind in this process: each test has
+    engines of its own, and would spend a fifth of its time on compiling anew."""
+
+    def __getitem__(self, key: Any) -> Any:
+        return super().__getitem__((type(key[0]), *key[1:]))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__((type(key[0]), *key[1:]), value)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get((type(key[0]), *key[1:]), default)
+
+
+_COMPILED = _Compiled()
+
+
+@event.listens_for(Engine, "engine_connect")
+def _share_compiled_statements(connection: Connection) -> None:
+    connection.execution_options(compiled_cache=_COMPILED)
+
 
 _ADMIN = os.environ.get("CONNECTORY_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 #: Ends whatever a test has left open; the locks and channels of a connection go with it.

@@ -107,7 +107,7 @@ async def walk_every_way(ask: Asker, query: str, sizes: tuple[int, ...], expecte
 async def test_connectors_in_every_order(ask: Asker, world: World, field: str, direction: str) -> None:
     expected = in_order(world.present, CONNECTOR_ORDERS[field], descending=direction == "DESC")
     order = {"field": field, "direction": direction}
-    await walk_every_way(ask, LISTS["connectors"], (7, 60), expected, o=order)
+    await walk_every_way(ask, LISTS["connectors"], (13, 60) if field == "NAME" else (13,), expected, o=order)
     own = [id for id in expected if _system(world, id) == "gamma"]
     await walk_every_way(ask, LISTS["connectors"], (1,), own, o=order, f={"systems": ["gamma"]})
 
@@ -122,7 +122,8 @@ async def test_jobs_in_every_order(ask: Asker, world: World, field: str, directi
     rows = [row for row in world.jobs if row.system.name in ("alpha", "beta")]
     expected = in_order(rows, JOB_ORDERS[field], descending=direction == "DESC")
     filter = {"systems": ["alpha", "beta"]}
-    await walk_every_way(ask, LISTS["jobs"], (13, 1000), expected, o={"field": field, "direction": direction}, f=filter)
+    sizes = (29, 1000) if field == "STARTED_AT" else (29,)
+    await walk_every_way(ask, LISTS["jobs"], sizes, expected, o={"field": field, "direction": direction}, f=filter)
 
 
 async def test_orders_when_nothing_is_said(ask: Asker, world: World) -> None:
@@ -231,7 +232,7 @@ async def test_pages_of_nested_lists(ask: Asker, world: World) -> None:
 async def test_rows_that_stay_are_met_once_while_others_move(store: Store, field: str, direction: str) -> None:
     chance = Random(f"{field} {direction}")
     writer = await begin(store)
-    facts = {f"{n:02}": _some(chance, f"{n:02}") for n in range(40)}
+    facts = {f"{n:02}": _some(chance, f"{n:02}") for n in range(24)}
     await writer.poll(at(0), list(facts.values()))
     rows = (await Asker(store, at(0))("{ connectors(first: 1000) { nodes { id externalId } } }"))["connectors"]["nodes"]
     stays = {row["id"] for row in rows if int(row["externalId"]) % 2}

@@ -312,7 +312,7 @@ async def test_stop_before_start_and_twice(sqlite_store: Store) -> None:
 
 
 async def test_stopping_in_the_middle_of_commits(store: Store) -> None:
-    """Thirty engines in turn over one store, each stopped after some steps of the event loop; of every third one a
+    """Twelve engines in turn over one store, each stopped after some steps of the event loop; of every third one a
     commit is waited for first."""
     chance = Random(5)
     jobs = [job(str(n), order_at=at(n)) for n in range(600)]
@@ -321,7 +321,7 @@ async def test_stopping_in_the_middle_of_commits(store: Store) -> None:
         shown = chance.sample(jobs, 40)
         return Observation(connectors=[connector(name=f"Name {chance.random()}"), connector("b")], jobs=shown)
 
-    for turn in range(30):
+    for turn in range(12):
         before = len(await rows(store, EVENTS))
 
         async def has_grown(before: int = before) -> bool:
@@ -331,7 +331,7 @@ async def test_stopping_in_the_middle_of_commits(store: Store) -> None:
         await asyncio.wait_for(engine.start(), PATIENCE)
         if turn % 3 == 0:
             await until(has_grown)
-        for _ in range(chance.randint(1, 3000)):
+        for _ in range(chance.randint(1, 2000)):
             await asyncio.sleep(0)
         await asyncio.wait_for(engine.stop(), PATIENCE)
     assert len(await rows(store, EVENTS)) > 100, "some of them came to something"

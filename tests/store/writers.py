@@ -12,7 +12,7 @@ from connectory.store.writes import append_events
 from tests.facts import T0
 
 #: What each writer says, in a message of its own.
-LINES = 120
+LINES = 60
 
 
 def line(writer: str, number: int) -> dict[str, Any]:
