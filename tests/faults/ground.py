@@ -31,6 +31,8 @@ POLL_INTERVAL, MAX_BACKOFF, AUTH_PROBE_INTERVAL = 0.03, 0.15, 0.2
 #: Seconds of simulated time before the first poll: enough for jobs that ended and jobs that are open.
 _BEFORE = 600.0
 _UNKNOWN_NAME = "nothing.invalid"
+#: Worlds that are smaller than they are by themselves: enough to have a past, something that runs, and a second page.
+_WORLDS: dict[str, dict[str, int]] = {"elastic": {"connectors": 10, "jobs_per_connector": 4}, "onyx": {"size": 10}}
 
 Row = dict[str, Any]
 
@@ -306,7 +308,8 @@ async def ground(
 def _play(name: str, kind: str, tls: ssl.SSLContext | None = None) -> Played:
     chosen, hand = SHAPES[kind].kind, Hand()
     assert chosen.simulator is not None
-    app = chosen.simulator(seed=7, clock=Clock(start=START - timedelta(seconds=_BEFORE), wall=hand))
+    start = START - timedelta(seconds=_BEFORE)
+    app = chosen.simulator(seed=7, clock=Clock(start=start, wall=hand), **_WORLDS.get(kind, {}))
     hand.move(_BEFORE)
     return Played(name, chosen, serve(app, tls=tls), hand)
 

@@ -57,7 +57,7 @@ SHAPES: Mapping[str, Shape] = {
         Shape(
             ONYX,
             wrong_value=_edit(_LIST, [0, "indexing_statuses", 0, "docs_indexed"], "put", "many"),
-            names_it="cc-pair 16 ",
+            names_it="cc-pair 2 ",
             no_entry=_edit(_LIST, [0, "indexing_statuses", 0], "put", "cc-pair"),
             twice=(_edit(_LIST, [0, "indexing_statuses"], "repeat", 2), _edit(_ATTEMPTS, ["items"], "repeat", 2)),
             empty=(_edit(_LIST, [], "put", []),),
@@ -71,7 +71,7 @@ SHAPES: Mapping[str, Shape] = {
         Shape(
             ELASTIC,
             wrong_value=_edit("/_connector", ["results", 0, "name"], "put", 7),
-            names_it="connector tkzkjDj7KRjxNdJfVXID: name",
+            names_it="connector GBjoiSkQK9IxCCQSiy8z: name",
             no_entry=_edit("/_connector", ["results", 0], "put", None),
             twice=tuple(_edit(path, ["results"], "repeat", 2) for path in ("/_connector", _SYNC_JOBS)),
             empty=(_edit("/_connector", ["results"], "put", []), _edit("/_connector", ["count"], "put", 0)),
