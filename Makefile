@@ -34,7 +34,7 @@ endif
 help:
 	@echo 'make demo      five simulated systems and the gateway over them, until Ctrl-C (ARGS="--port 9000")'
 	@echo 'make test      linters and the suite; a part of it without linters: ARGS="tests/api -k paging" (WORKERS=2)'
-	@echo 'make proofs    what takes minutes: kill -9, golden hours, soak, fan-out ... (FULL=1: at full size, for hours)'
+	@echo 'make proofs    what takes minutes: kill -9, golden hours, soak, browser ... (FULL=1: at full size, for hours)'
 	@echo 'make lint      linters only'
 	@echo 'make setup     .venv with the locked dependencies and the command connectory'
 	@echo 'make graphiql  the GraphiQL pages, where npm is there'
@@ -53,7 +53,7 @@ test: $(if $(ARGS),,lint) $(DEV_STAMP) graphiql
 	$(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/proofs $(ARGS)
 
 # One after the other at full size, where figures are wanted of a machine that does nothing else.
-proofs: $(DEV_STAMP)
+proofs: $(DEV_STAMP) graphiql
 	CONNECTORY_FULL=$(FULL) $(PYTEST) -n $(if $(FULL),0,$(WORKERS)) --dist worksteal $(or $(ARGS),tests/proofs)
 
 lint: setup $(DEV_STAMP)

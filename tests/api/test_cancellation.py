@@ -38,7 +38,7 @@ async def all_is_well(store: Store) -> None:
 
 async def test_clients_that_go_away_spoil_nothing(filled: Store) -> None:
     """Given up after every number of turns of the loop, so at every stage of the operation."""
-    for turns in range(0, 400, 9):
+    for turns in range(0, 400, 13):
         context = open_context(filled)
         asking = asyncio.ensure_future(run(context, MUCH))
         for _ in range(turns):

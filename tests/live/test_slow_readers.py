@@ -1,6 +1,6 @@
 """A client that stops reading costs nobody anything, and finds what it needs when it reads on.
 
-``tests/proofs/test_slow_readers.py`` shows the same for much more that is not read.
+``tests/proofs/test_slow_readers.py`` shows the same for much more that is not read, on both kinds of store.
 """
 
 from collections.abc import AsyncIterator
@@ -17,8 +17,8 @@ SIZE = Size(rows=500, at_once=100, fat=13_000, settled=200, flat=2_500_000)
 
 
 @pytest.fixture
-async def scene(store_url: str) -> AsyncIterator[Pausing]:
-    async with pausing(store_url, SIZE) as found:
+async def scene(sqlite_url: str) -> AsyncIterator[Pausing]:
+    async with pausing(sqlite_url, SIZE) as found:
         yield found
 
 

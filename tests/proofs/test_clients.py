@@ -1,4 +1,7 @@
-"""Live answers as other people's clients see them: each follows a job to its end, on Node.js."""
+"""Live answers as other people's clients see them: each follows a job to its end, on Node.js.
+
+Size: six clients; FULL=1: the same.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,7 @@
-"""``connectory serve`` over a system that answers, one that refuses and one that hangs."""
+"""``connectory serve`` over a system that answers, one that refuses and one that hangs.
+
+Size: three systems; FULL=1: the same.
+"""
 
 import asyncio
 import time
