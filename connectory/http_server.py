@@ -30,6 +30,9 @@ HEAD_WITHIN = 20.0
 #: Seconds for which a connection may be silent while nothing is asked. Proxies give up theirs after 60 (nginx), 90
 #: (Traefik) or 120 (Caddy): one that we ended first would cost them the request that they have just sent.
 IDLE_WITHIN = 130.0
+#: Seconds that a client has to read why it was refused, while what it still sends is thrown away: a connection that is
+#: closed with something unread is reset, and the answer lost.
+LINGER = 2.0
 
 #: Of bodies that are not sent as they are.
 CODINGS = ("gzip", "deflate")
@@ -83,10 +86,12 @@ def _refusal(error: HttpProcessingError) -> Refusal:
 class Connection(web.RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ("_deadline", "_head", "_payload")
+    __slots__ = ("_deadline", "_head", "_is_refused", "_payload")
 
     def __init__(self, manager: web.Server, **options: Any) -> None:
         super().__init__(manager, **options)
+        #: that nothing more is read
+        self._is_refused = False
         #: bytes of a head that is not complete
         self._head = 0
         self._deadline: asyncio.TimerHandle | None = None
@@ -96,6 +101,8 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self._payload_parser is not None:  # a WebSocket
             super().data_received(data)
+            return
+        if self._is_refused:
             return
         in_body, seen = not self._payload.is_eof(), self._request_count
         super().data_received(data)
@@ -157,13 +164,22 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         if isinstance(exc, HttpProcessingError):
-            refusal = _refusal(exc)
+            refusal, self._is_refused = _refusal(exc), True
         else:
             super().handle_error(request, status, exc, message)  # logs it; raises where an answer has begun
             refusal = _BROKEN
         response = refuse(*refusal, headers=HEADERS)
         response.force_close()
         return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        finished = await super().finish_response(request, resp, start_time)
+        if self._is_refused and self.transport is not None and self.transport.can_write_eof():
+            self.transport.write_eof()
+            await asyncio.sleep(LINGER)  # cut short when the client goes
+        return finished
 
     def log_exception(self, *args: Any, **words: Any) -> None:
         """Not what is its sender's mistake, which is answered and not to be repeated in our log."""

@@ -94,6 +94,7 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "long headers without an end": (
         GET + (b"Cookie: " + SECRET * 3000 + b"\r\n") * 3, 431, "REQUEST_HEADER_FIELDS_TOO_LARGE"
     ),
+    "a header of megabytes": (GET + b"Cookie: " + SECRET * 500_000, 431, "REQUEST_HEADER_FIELDS_TOO_LARGE"),
     "many headers": (GET + b"X: swordfish\r\n" * MOST_HEADERS + b"\r\n", 431, "REQUEST_HEADER_FIELDS_TOO_LARGE"),
     "a long URL": (GET.replace(b"{hello}", LONG) + b"\r\n", 414, "URI_TOO_LONG"),
     "no HTTP": (b"swordfish\r\n\r\n", 400, "BAD_REQUEST"),
