@@ -4,9 +4,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 JSON = "application/json"
+#: Of every answer. The framework would tell its version and Python's.
+HEADERS = {"X-Content-Type-Options": "nosniff", hdrs.SERVER: "Connectory"}
 
 
 def encode(body: Any) -> bytes:

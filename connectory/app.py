@@ -9,7 +9,7 @@ from aiohttp.typedefs import Handler
 from strawberry import Schema
 
 from connectory import graphiql, guard, masking
-from connectory.answer import answer, refuse
+from connectory.answer import HEADERS, answer, refuse
 from connectory.engine import Engine
 from connectory.execution import Execution
 from connectory.graphql_view import GraphQLView
@@ -41,7 +41,7 @@ def build_app(store: Store, engine: Engine, server: ServerSettings, *, schema: S
     """
     metrics = Metrics(store, engine.polls)
     app = web.Application(
-        middlewares=[_answer_errors, guard.Guard(server).middleware()],
+        middlewares=[_mask_errors, guard.Guard(server).middleware()],
         client_max_size=BODY_LIMIT,
     )
     app[STORE] = store
@@ -52,6 +52,7 @@ def build_app(store: Store, engine: Engine, server: ServerSettings, *, schema: S
     app.router.add_get("/readyz", _readyz)
     app.router.add_get("/metrics", _metrics)
     graphiql.add_static(app)
+    app.on_response_prepare.append(_word_refusals)
     app.on_response_prepare.append(guard.add_cors_headers)
     app.on_response_prepare.append(_finish_headers)
 
@@ -117,21 +118,25 @@ async def _metrics(request: web.Request) -> web.StreamResponse:
 
 
 @web.middleware
-async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refusals of the framework in our shape, and anything unexpected masked, with an incident id for the log."""
+async def _mask_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Anything unexpected is masked, with an incident id for the log."""
     try:
         return await handler(request)
-    except web.HTTPError as error:
-        headers: dict[str, str] = {hdrs.ALLOW: error.headers[hdrs.ALLOW]} if hdrs.ALLOW in error.headers else {}
-        message = error.reason if error.status != 413 else f"The body is larger than {BODY_LIMIT:,} bytes."
-        return refuse(error.status, error.reason.upper().replace(" ", "_"), message, headers=headers)
     except web.HTTPException:
         raise
     except Exception as error:
         return answer({"errors": [masking.internal(error, path=request.path)]}, status=500)
 
 
+async def _word_refusals(_: web.Request, response: web.StreamResponse) -> None:
+    """Refusals of the framework in our shape and words; a signal, since some are made before any middleware."""
+    if isinstance(response, web.HTTPError):
+        message = response.reason if response.status != 413 else f"The body is larger than {BODY_LIMIT:,} bytes."
+        ours = refuse(response.status, response.reason.upper().replace(" ", "_"), message)
+        response.body = ours.body
+        response.headers[hdrs.CONTENT_TYPE] = ours.headers[hdrs.CONTENT_TYPE]
+        response.headers[hdrs.CONTENT_LENGTH] = str(ours.content_length)
+
+
 async def _finish_headers(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    # the framework would tell its version and Python's
-    response.headers[hdrs.SERVER] = "Connectory"
+    response.headers.update(HEADERS)

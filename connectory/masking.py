@@ -52,13 +52,18 @@ def _masked(incident: str) -> dict[str, Any]:
 def _present(error: GraphQLError, before_execution: bool, incidents: dict[int, str]) -> dict[str, Any]:
     cause = unexpected(error)
     if cause is None:
-        shown: dict[str, Any] = dict(error.formatted)
+        shown: dict[str, Any] = {**error.formatted, "message": _in_our_words(error)}
         shown["extensions"] = {"code": _code(error, before_execution), **(error.extensions or {})}
         return shown
     known = incidents.get(id(cause))
     shown = _masked(known) if known else internal(cause, path=".".join(map(str, error.path or ())))
     incidents[id(cause)] = shown["extensions"]["incidentId"]
     return {**{key: value for key, value in error.formatted.items() if key in ("locations", "path")}, **shown}
+
+
+def _in_our_words(error: GraphQLError) -> str:
+    """Its message without what Python said of a value that a scalar could not read, which graphql-core quotes."""
+    return error.message.replace(f", but encountered error '{error.original_error}'; found", ", found")
 
 
 def unexpected(error: GraphQLError) -> BaseException | None:

@@ -1,5 +1,6 @@
 """What a client asks for, read from an HTTP request as GraphQL over HTTP describes it, or from a message."""
 
+import asyncio
 import json
 import math
 from collections.abc import Mapping
@@ -10,9 +11,10 @@ from aiohttp import hdrs, web
 from multidict import MultiMapping
 
 from connectory.answer import JSON
+from connectory.http_server import CODINGS, UNKNOWN_CODING
 
-#: What the web server decodes before it hands us a body; anything else would arrive as it was sent.
-_ENCODINGS = frozenset({"identity", "gzip", "deflate", "br", "zstd"})
+#: Seconds that a body may take to arrive.
+BODY_WITHIN = 30.0
 #: What an operation's parameters have to be, and how that is said.
 _SHAPES: Mapping[str, tuple[type, str]] = {
     "query": (str, "text"),
@@ -23,6 +25,7 @@ _SHAPES: Mapping[str, tuple[type, str]] = {
 _CODES = {
     405: "METHOD_NOT_ALLOWED",
     406: "NOT_ACCEPTABLE",
+    408: "REQUEST_TIMEOUT",
     415: "UNSUPPORTED_MEDIA_TYPE",
     429: "TOO_MANY_CONNECTIONS",
     503: "SHUTTING_DOWN",
@@ -68,11 +71,13 @@ async def _body(request: web.Request) -> Any:
         )
     if (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
         raise BadRequest("The body has to be UTF-8.", status=415)
-    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
-    if encoding not in _ENCODINGS:
-        raise BadRequest(f"The body may be encoded as gzip or deflate, not as {encoding}.", status=415)
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() not in ("identity", *CODINGS):
+        raise BadRequest(UNKNOWN_CODING, status=415)
     try:
-        text = (await request.read()).decode("utf-8")
+        async with asyncio.timeout(BODY_WITHIN):
+            text = (await request.read()).decode("utf-8")
+    except TimeoutError:
+        raise BadRequest(f"The body has not come within {BODY_WITHIN:g} s.", status=408) from None
     except UnicodeDecodeError:
         raise BadRequest("The body is not UTF-8 text.") from None
     except web.RequestPayloadError:
@@ -101,9 +106,12 @@ def decode(text: str, what: str) -> Any:
     """``text`` as JSON; ``what`` names it in the refusal. Raises BadRequest."""
     try:
         found = _DECODER.decode(text)
-    except (ValueError, RecursionError) as error:
-        reason = f": {error}" if isinstance(error, json.JSONDecodeError | _Unfit) else ""
-        raise BadRequest(f"{what} is not valid JSON{reason}.") from None
+    except json.JSONDecodeError as error:
+        raise BadRequest(f"{what} is not valid JSON: see line {error.lineno}, column {error.colno}.") from None
+    except _Unfit as error:
+        raise BadRequest(f"{what} is not valid JSON: {error}.") from None
+    except RecursionError:
+        raise BadRequest(f"{what} is not valid JSON: it is nested too deeply.") from None
     if "\\u" in text:
         _check_unicode(found)
     return found
@@ -111,6 +119,12 @@ def decode(text: str, what: str) -> Any:
 
 def _refuse_constant(constant: str) -> NoReturn:
     raise _Unfit(f"{constant} is no number of JSON")
+
+
+def _whole(text: str) -> int:
+    if (digits := len(text.lstrip("-"))) > _MOST_DIGITS:
+        raise _Unfit(f"a number of {digits:,} digits is too long")
+    return int(text)
 
 
 def _finite(text: str) -> float:
@@ -127,7 +141,11 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unambiguous)
+#: Of a whole number: no argument takes one of more than twenty, and Python none of more than some thousands.
+_MOST_DIGITS = 1_000
+_DECODER = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole, object_pairs_hook=_unambiguous
+)
 
 
 def _check_unicode(found: Any) -> None:

@@ -11,9 +11,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.log import server_logger
 
+from connectory.http_server import Runner
 from connectory.mistakes import Mistake
 from connectory.telling import PROBES, TOLD
 
@@ -67,11 +66,6 @@ class AccessLogger(AbstractAccessLogger):
         )
 
 
-def _is_ours(record: logging.LogRecord) -> bool:
-    """False for what is not HTTP: it is its sender's mistake, answered with 400 and not to be repeated in our log."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
-
-
 def listen(host: str, port: int) -> list[socket.socket]:
     """A socket for each address of ``host``, all at the same port; 0 takes a free one. Raises CannotListen."""
     sockets: list[socket.socket] = []
@@ -116,8 +110,7 @@ async def serving(app: web.Application, host: str, port: int, *, access_log: boo
     what the application's start raises."""
     sockets = listen(host, port)
     taken = sockets[0].getsockname()[1]
-    server_logger.addFilter(_is_ours)
-    runner = web.AppRunner(
+    runner = Runner(
         app,
         handle_signals=False,
         handler_cancellation=True,

@@ -45,8 +45,8 @@ async def events(
     page = PageArguments(first=first, after=after, last=last, before=before)
     page.check()
     snapshot = await ctx.snapshot()
-    low = _position(after, "after", snapshot, 0)
-    high = _position(before, "before", snapshot, snapshot.position + 1)
+    low = _position(page.after, "after", snapshot, 0)
+    high = _position(page.before, "before", snapshot, snapshot.position + 1)
     at = EVENTS.c.position
     statement = select(*EVENT_COLUMNS).where(*event_criteria(filter, snapshot), at > low, at < high)
     order = at.desc() if page.backwards else at.asc()
@@ -57,12 +57,12 @@ async def events(
         rows.reverse()
     nodes: list[EventRecord | GapRecord] = [event_record(row) for row in rows]
     read_to = nodes[-1].position if more and not page.backwards else max(low, high - 1)
-    if after is not None and not page.backwards and (gap := await gap_after(snapshot, low)) is not None:
+    if page.after is not None and not page.backwards and (gap := await gap_after(snapshot, low)) is not None:
         nodes.insert(0, gap)
         read_to = max(read_to, gap.position)
     read_from = nodes[0].position if nodes else low
     info = PageInfo(
-        has_next_page=before is not None if page.backwards else more,
+        has_next_page=page.before is not None if page.backwards else more,
         has_previous_page=more if page.backwards else low > 0,
         start_cursor=log_cursor(read_from),
         end_cursor=log_cursor(read_to),

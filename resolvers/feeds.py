@@ -21,6 +21,7 @@ from resolvers.context import Context
 from resolvers.errors import BadUserInput, NotFound
 from resolvers.filters import check_filter, check_list
 from resolvers.jobs import job
+from resolvers.paging import given
 from resolvers.summaries import source_summaries
 
 #: Rows of the log that a replay reads at once.
@@ -265,6 +266,8 @@ async def _rows(
 
 
 def _checked(cursor: str | None) -> str | None:
+    """The cursor to begin after; None where none is given. Raises BadUserInput for what is no cursor."""
+    cursor = given(cursor)
     if cursor is not None:
         _position(cursor)
     return cursor

@@ -194,7 +194,7 @@ async def outages(ctx: Context, system: SystemRecord, first: int | None, after: 
     """Newest first: in the order of their ids, which are given as they begin."""
     page = PageArguments(first=first, after=after)
     page.check()
-    start = None if after is None else _outage_position(after, system)
+    start = None if page.after is None else _outage_position(page.after, system)
     snapshot = await ctx.snapshot()
     o = OUTAGES.c
 
@@ -214,7 +214,9 @@ async def outages(ctx: Context, system: SystemRecord, first: int | None, after: 
     nodes = [OutageRecord(row.started_at, row.ended_at, row.code, row.message) for row in rows]
     edges = [Edge(encode_cursor("outages", row.id, system.id), node) for row, node in zip(rows, nodes, strict=True)]
     start_cursor, end_cursor = (edges[0].cursor, edges[-1].cursor) if edges else (None, None)
-    return OutageConnection(edges, nodes, PageInfo(more, after is not None, start_cursor, end_cursor), ctx, system.id)
+    return OutageConnection(
+        edges, nodes, PageInfo(more, page.after is not None, start_cursor, end_cursor), ctx, system.id
+    )
 
 
 def _outage_position(cursor: str, system: SystemRecord) -> int:

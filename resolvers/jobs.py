@@ -126,7 +126,7 @@ async def job_errors(ctx: Context, job: JobRecord, first: int | None, after: str
     """The documents of ``job`` that failed, in the upstream's order."""
     page = PageArguments(first=first, after=after)
     page.check()
-    start = -1 if after is None else _error_position(after, job)
+    start = -1 if page.after is None else _error_position(page.after, job)
     snapshot = await ctx.snapshot()
 
     async def pages(ids: list[Any]) -> list[list[Any]]:
@@ -145,7 +145,9 @@ async def job_errors(ctx: Context, job: JobRecord, first: int | None, after: str
     nodes = [JobErrorRecord(row.document_id, row.url, row.message, row.at, row.is_resolved) for row in rows]
     edges = [Edge(encode_cursor("errors", row.position, job.id), node) for row, node in zip(rows, nodes, strict=True)]
     start_cursor, end_cursor = (edges[0].cursor, edges[-1].cursor) if edges else (None, None)
-    return JobErrorConnection(edges, nodes, PageInfo(more, after is not None, start_cursor, end_cursor), ctx, job.id)
+    return JobErrorConnection(
+        edges, nodes, PageInfo(more, page.after is not None, start_cursor, end_cursor), ctx, job.id
+    )
 
 
 def _error_position(cursor: str, job: JobRecord) -> int:

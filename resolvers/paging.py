@@ -13,15 +13,24 @@ DEFAULT_SIZE = 25
 MAXIMUM_SIZE = 1000
 
 
+def given(cursor: str | None) -> str | None:
+    """The cursor that a client goes on from; None for an empty one, which is none."""
+    return cursor or None
+
+
 @dataclass(frozen=True, slots=True)
 class PageArguments:
-    """The five arguments of a list field."""
+    """The five arguments of a list field. An empty cursor is none, as an empty filter is no criterion."""
 
     first: int | None = None
     after: str | None = None
     last: int | None = None
     before: str | None = None
     offset: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("after", "before"):
+            object.__setattr__(self, name, given(getattr(self, name)))
 
     @property
     def size(self) -> int:

@@ -16,7 +16,8 @@ First = Annotated[
 After = Annotated[
     str | None,
     strawberry.argument(
-        description="A cursor of this list: the page begins behind it. Usually pageInfo.endCursor of the page before."
+        description="A cursor of this list: the page begins behind it. Usually pageInfo.endCursor of the page before. "
+        "An empty text is no cursor."
     ),
 ]
 Last = Annotated[
@@ -26,7 +27,8 @@ Last = Annotated[
 Before = Annotated[
     str | None,
     strawberry.argument(
-        description="A cursor of this list: the page ends ahead of it. Usually pageInfo.startCursor of the page behind."
+        description="A cursor of this list: the page ends ahead of it. Usually pageInfo.startCursor of the page "
+        "behind. An empty text is no cursor."
     ),
 ]
 Offset = Annotated[

@@ -14,7 +14,8 @@ from schema.summaries import SourceSummary
 After = Annotated[
     str | None,
     strawberry.argument(
-        description="The cursor of the last event that was seen, or an answer's eventCursor: go on from there."
+        description="The cursor of the last event that was seen, or an answer's eventCursor: go on from there. An "
+        "empty text is no cursor."
     ),
 ]
 

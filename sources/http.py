@@ -356,9 +356,19 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
 
 def _said_by_the_system(error: OSError) -> str:
     """asyncio words a refused connection in its own way; the system's way is better known."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError) or not error.errno or error.errno < 0:
-        return error.strerror or str(error)
+        return error.strerror or "the connection broke off"
     return os.strerror(error.errno)
+
+
+#: What the HTTP library words in its own way, quoting URLs and answers.
+_WORDS: Mapping[type[BaseException], str] = {
+    aiohttp.ClientPayloadError: "the answer broke off, or cannot be unpacked",
+    aiohttp.ClientResponseError: "the answer is no HTTP that can be read",
+    ValueError: "no request can be made of the URL",
+}
 
 
 def reason(error: BaseException) -> str:
@@ -369,4 +379,6 @@ def reason(error: BaseException) -> str:
         return f"cannot connect to {error.host}:{error.port}: {_said_by_the_system(error.os_error)}"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the server closed the connection without an answer"
-    return str(error)[:300] or type(error).__name__
+    if isinstance(error, OSError):
+        return _said_by_the_system(error)
+    return next((words for kind, words in _WORDS.items() if isinstance(error, kind)), "the request failed")

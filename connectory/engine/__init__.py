@@ -27,6 +27,7 @@ from connectory.store.registration import register_systems
 from connectory.store.tail import Tail
 from connectory.store.transactions import whole
 from connectory.store.wire import Wire
+from connectory.store.words import in_our_words
 from connectory.store.writing import is_failure, reason
 
 __all__ = ["ConfiguredSystem", "Engine"]
@@ -117,7 +118,7 @@ class Engine:
         except Exception as error:
             if not is_failure(error):
                 raise
-            said = f"The store cannot be written now: {reason(error)}."
+            said = f"The store cannot be written now: {in_our_words(error)}."
             _log.error(f"a notice cannot be acknowledged: {reason(error)}", extra={"action": "acknowledge_failed"})
             return ActionRefusal(ActionFailureCode.STORE_UNAVAILABLE, said)
         if known:

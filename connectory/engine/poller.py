@@ -20,7 +20,8 @@ from connectory.metrics import Polls
 from connectory.model import ActionFailureCode, ActionRefusal, Known, Observation, Problem, SystemErrorCode
 from connectory.store import Store
 from connectory.store.records import DOWN
-from connectory.store.writing import is_failure, reason
+from connectory.store.words import in_our_words
+from connectory.store.writing import is_failure
 from sources.base import Source, SourceError
 
 _log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class Poller:
                 except Exception as error:
                     self._desk.forget()
                     self._desk.say_exception("the poll could not be stored; it will be made again", "store_failed")
-                    outcome = _not_stored(self.system.name, reason(error) if is_failure(error) else None)
+                    outcome = _not_stored(self.system.name, in_our_words(error) if is_failure(error) else None)
                 finally:
                     _answer(waiting, outcome)
                 await self._idle(wait)
@@ -133,10 +134,10 @@ class Poller:
                 observation = await self._source.poll(known)
         except SourceError as error:
             await self._failed(problem_of(error), started)
-        except Exception as error:
+        except Exception:
             # an adapter's own mistake: told as a mismatch, logged with its traceback, and never the end of the loop
             self._desk.say_exception("the adapter failed", "adapter_failed")
-            await self._failed(Problem(SystemErrorCode.MISMATCH, f"the adapter failed: {error!r}"), started)
+            await self._failed(Problem(SystemErrorCode.MISMATCH, "the adapter failed; the log tells how"), started)
         else:
             await self._answered(observation, started, known)
         return self._desk.seconds_until(self._desk.state.next_poll_at)
@@ -171,8 +172,8 @@ class Poller:
             exc_info=error,
             extra={"action": "facts_refused", "system": self.system.name},
         )
-        reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
-        await self._failed(Problem(SystemErrorCode.MISMATCH, f"what it said cannot be stored: {reason}"), started)
+        said = "what it said cannot be stored; the log tells why"
+        await self._failed(Problem(SystemErrorCode.MISMATCH, said), started)
 
     async def _failed(self, problem: Problem, started: datetime) -> None:
         before, now = self._desk.state, self._desk.now()

@@ -94,8 +94,11 @@ async def _shake_hands(socket: web.WebSocketResponse, request: web.Request) -> A
         raise BadRequest(f"The subprotocol of a WebSocket has to be {PROTOCOL}.")
     try:
         return await socket.prepare(request)
-    except web.HTTPBadRequest as error:
-        raise BadRequest(f"This is not how a WebSocket is opened: {error.text}.") from None
+    except web.HTTPBadRequest:
+        raise BadRequest(
+            "This is not how a WebSocket is opened. Handshake headers are UPGRADE: websocket, CONNECTION: Upgrade, "
+            "SEC-WEBSOCKET-KEY with 16 bytes in base64, and SEC-WEBSOCKET-VERSION: 13, the only version."
+        ) from None
 
 
 class SocketConnection:

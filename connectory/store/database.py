@@ -18,6 +18,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from connectory.mistakes import Mistake
 from connectory.store import migration
+from connectory.store.words import in_our_words
 from connectory.store.writing import Writing, reason
 
 #: Seconds to wait for a lock or a connection.
@@ -109,7 +110,7 @@ class Store:
             async with self.read() as connection:
                 found = await connection.run_sync(migration.current)
         except (DBAPIError, OSError, TimeoutError) as error:
-            return [f"the store does not answer: {reason(error)}"]
+            return [f"the store does not answer: {in_our_words(error)}"]
         if found != migration.head():
             return [
                 f"the store is at revision {found}, this version needs {migration.head()}: run connectory db upgrade"

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
+from connectory.store.words import in_our_words
+
 #: Seconds for which a write that failed says something of the store, unless another one succeeds.
 _TELLING = 120.0
 
@@ -39,7 +41,7 @@ class Writing:
         except Exception as error:
             if is_failure(error):
                 self.failures += 1
-                self._failed = self._ticks(), reason(error)
+                self._failed = self._ticks(), in_our_words(error)
             raise
         else:
             self._failed = None
@@ -81,6 +83,6 @@ def is_failure(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """The first line of what the database said."""
+    """The first line of what the database said: for the log, and for whoever starts the program."""
     original = getattr(error, "orig", None) or error
     return str(original).strip().splitlines()[0] if str(original).strip() else type(original).__name__

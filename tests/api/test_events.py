@@ -193,7 +193,7 @@ async def test_what_is_refused(ask: Asker) -> None:
         for far in (head + 1, 2**63 - 1, 9_999_999_999_999_999_999):
             assert "another store" in await ask.refused(PAGE, **{argument: log_cursor(far)})
         garbage = [base64.b64encode(text).decode() for text in (b"log:-1", b"log:", b"log:1.5", b"jobs:1", b"\xff")]
-        garbage += ["", "x", "é", "=", log_cursor(10**20), base64.b64encode("log:²".encode()).decode(), "a" * 100_000]
+        garbage += ["x", "é", "=", log_cursor(10**20), base64.b64encode("log:²".encode()).decode(), "a" * 100_000]
         for cursor in garbage:
             assert "not a cursor" in await ask.refused(PAGE, **{argument: cursor})
     for arguments in ({"first": 0}, {"last": 1001}, {"first": 1, "last": 1}, {"first": -1}):
