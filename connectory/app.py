@@ -68,7 +68,8 @@ def build_app(
         try:
             await store.open()
             await store.upgrade()
-            await engine.start()
+            with store.in_words():
+                await engine.start()
             try:
                 yield
             finally:

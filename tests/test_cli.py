@@ -237,13 +237,16 @@ async def test_a_store_out_of_reach(tmp_path: Path, command: list[str]) -> None:
     assert BROKEN_TOKEN not in err
 
 
-@pytest.mark.parametrize("command", [["serve"], ["db", "upgrade"]])
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("command", "query", "said"),
     [
-        ("sslmode=verify-full&sslrootcert=/nowhere/ca.pem", "sslrootcert /nowhere/ca.pem cannot be read: No such file"),
-        ("channel_binding=require", "store.url: has a channel_binding that the driver cannot follow"),
-        (f"password={BROKEN_TOKEN}&requirepeer=postgres", "store.url: has the parameter requirepeer"),
+        (
+            ["serve"],
+            "sslmode=verify-full&sslrootcert=/no/ca.pem",
+            "sslrootcert /no/ca.pem cannot be read: No such file",
+        ),
+        (["serve"], "channel_binding=require", "store.url: has a channel_binding that the driver cannot follow"),
+        (["db", "upgrade"], f"password={BROKEN_TOKEN}&requirepeer=x", "store.url: has the parameter requirepeer"),
     ],
 )
 async def test_a_parameter_of_the_store_that_cannot_be_followed(
@@ -255,6 +258,22 @@ async def test_a_parameter_of_the_store_that_cannot_be_followed(
     assert status == 2
     assert said in err
     assert BROKEN_TOKEN not in err
+
+
+async def test_a_store_that_may_not_be_written(tmp_path: Path, _bare_postgres_url: str) -> None:
+    """A standby, or a role that may only read; as long as tables are missing and once they are there."""
+    write(tmp_path, store=f"{_bare_postgres_url}?options=-c%20default_transaction_read_only%3Don")
+    for command, status in ((["check"], 1), (["serve"], 2)):
+        assert await said(command, tmp_path) == (status, "CREATE TABLE")
+    assert (await run("db", "upgrade", cwd=tmp_path, CONNECTORY_STORE_URL=_bare_postgres_url))[0] == 0
+    assert await said(["check"], tmp_path) == (1, "UPDATE")
+
+
+async def said(command: list[str], folder: Path) -> tuple[int, str]:
+    """The status, and the statement that a read-only transaction refused."""
+    status, out, err = await run(*command, cwd=folder)
+    found = re.search(r"cannot execute (.*) in a read-only transaction", out + err)
+    return status, found[1] if found else ""
 
 
 async def test_the_store_takes_what_libpq_takes(tmp_path: Path, postgres_url: str) -> None:

@@ -6,8 +6,8 @@ A read transaction is one snapshot: WAL on SQLite, REPEATABLE READ on PostgreSQL
 import asyncio
 import hashlib
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,16 +78,26 @@ class Store:
 
     async def open(self) -> None:
         """Make sure that the database answers. Raises StoreUnreachable."""
-        try:
+        with self.in_words(StoreUnreachable):
             if self.is_sqlite:
                 await asyncio.to_thread(_probe, self.file)
             async with self._writer.connect() as connection:
                 await connection.execute(text("SELECT 1"))
+
+    @contextmanager
+    def in_words(self, kind: type[StoreError] = StoreError) -> Iterator[None]:
+        """Around what a program cannot start without: what the database refuses becomes a StoreError of this kind."""
+        try:
+            yield
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise StoreUnreachable(f"store {self}: {reason(error)}") from error
+            raise kind(f"store {self}: {reason(error)}") from error
 
     async def upgrade(self) -> None:
-        """Bring the tables to this version. Several processes may try at once. Raises StoreTooNew."""
+        """Bring the tables to this version. Several processes may try at once. Raises StoreError, and StoreTooNew."""
+        with self.in_words():
+            await self._upgrade()
+
+    async def _upgrade(self) -> None:
         async with self._migrating() as connection:
             if not self.is_sqlite:
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_key("migrations")})

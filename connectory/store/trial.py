@@ -1,14 +1,13 @@
 """Whether a gateway could start on a store, found out without leaving anything in it."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from connectory.store import migration
-from connectory.store.database import Store, StoreError, StoreUnreachable
-from connectory.store.writing import reason
+from connectory.store.database import Store, StoreUnreachable
 
 #: What a gateway would write first: tables where they are missing or of an older version, rows otherwise.
 _TABLE, _ROWS = "CREATE TABLE connectory_trial (nothing INTEGER)", "UPDATE systems SET configured = true WHERE 1 = 0"
@@ -43,12 +42,8 @@ def _is_absent(store: Store) -> bool:
 
 
 async def _write_nothing(store: Store) -> None:
-    try:
+    with suppress(_Enough), store.in_words():
         async with store.write() as connection:
             is_current = await store.revision(connection) == migration.head()
             await connection.execute(text(_ROWS if is_current else _TABLE))
             raise _Enough
-    except _Enough:
-        return
-    except (SQLAlchemyError, OSError) as error:
-        raise StoreError(f"store {store}: {reason(error)}") from error
