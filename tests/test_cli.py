@@ -260,12 +260,12 @@ async def test_a_parameter_of_the_store_that_cannot_be_followed(
     assert BROKEN_TOKEN not in err
 
 
-async def test_a_store_that_may_not_be_written(tmp_path: Path, _bare_postgres_url: str) -> None:
+async def test_a_store_that_may_not_be_written(tmp_path: Path, bare_postgres_url: str) -> None:
     """A standby, or a role that may only read; as long as tables are missing and once they are there."""
-    write(tmp_path, store=f"{_bare_postgres_url}?options=-c%20default_transaction_read_only%3Don")
+    write(tmp_path, store=f"{bare_postgres_url}?options=-c%20default_transaction_read_only%3Don")
     for command, status in ((["check"], 1), (["serve"], 2)):
         assert await said(command, tmp_path) == (status, "CREATE TABLE")
-    assert (await run("db", "upgrade", cwd=tmp_path, CONNECTORY_STORE_URL=_bare_postgres_url))[0] == 0
+    assert (await run("db", "upgrade", cwd=tmp_path, CONNECTORY_STORE_URL=bare_postgres_url))[0] == 0
     assert await said(["check"], tmp_path) == (1, "UPDATE")
 
 
