@@ -150,7 +150,7 @@ async def _count(store: Store, table: Any) -> int:
 async def _say_size(store: Store) -> None:
     rows = f"{await _count(store, CONNECTORS)} connectors, {await _count(store, JOBS)} jobs"
     if store.is_sqlite:
-        file = Path(store.url.database or "")
+        file = Path(store.file)
         size = sum(part.stat().st_size for part in file.parent.glob(f"{file.name}*"))
     else:
         async with store.read() as connection:

@@ -8,20 +8,22 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from strawberry import Schema
 
-from connectory import graphiql, guard, masking
+from connectory import graphiql, masking
 from connectory.answer import HEADERS, answer, refuse
 from connectory.engine import Engine
 from connectory.execution import Execution
 from connectory.graphql_view import GraphQLView
+from connectory.guard import Guard
 from connectory.live.connections import Connections
 from connectory.live.live import Live
 from connectory.live.socket import Sockets
 from connectory.live.sse import Streams
 from connectory.metrics import Metrics
-from connectory.settings import ServerSettings
+from connectory.settings import AuthSettings, ServerSettings
 from connectory.store import Store
-from connectory.viewer import viewer
-from resolvers.context import Context
+from connectory.telling import ALIVE
+from connectory.viewer import viewing
+from resolvers.context import Context, Viewer
 from schema import build_schema
 
 #: Bytes of a request's body.
@@ -34,21 +36,28 @@ METRICS = web.AppKey("METRICS", Metrics)
 LIVE = web.AppKey("LIVE", Live)
 
 
-def build_app(store: Store, engine: Engine, server: ServerSettings, *, schema: Schema | None = None) -> web.Application:
+def build_app(
+    store: Store,
+    engine: Engine,
+    server: ServerSettings,
+    auth: AuthSettings | None = None,
+    *,
+    schema: Schema | None = None,
+) -> web.Application:
     """The application. Its start opens and upgrades ``store`` and starts ``engine``, its end stops both.
 
-    Starting raises StoreError. ``schema`` is for tests.
+    Without ``auth`` everybody reads. Starting raises StoreError. ``schema`` is for tests.
     """
-    metrics = Metrics(store, engine.polls)
+    metrics, guard = Metrics(store, engine.polls), Guard(server)
     app = web.Application(
-        middlewares=[_mask_errors, guard.Guard(server).middleware()],
+        middlewares=[_mask_errors, guard.middleware()],
         client_max_size=BODY_LIMIT,
     )
     app[STORE] = store
     app[METRICS] = metrics
     app.router.add_get("/", _front)
-    _add_graphql(app, schema or build_schema(), store, engine, server)
-    app.router.add_get("/healthz", _healthz)
+    _add_graphql(app, schema or build_schema(), store, engine, server, auth or AuthSettings())
+    app.router.add_get(ALIVE, _healthz)
     app.router.add_get("/readyz", _readyz)
     app.router.add_get("/metrics", _metrics)
     graphiql.add_static(app)
@@ -60,7 +69,8 @@ def build_app(store: Store, engine: Engine, server: ServerSettings, *, schema: S
         try:
             await store.open()
             await store.upgrade()
-            await engine.start()
+            with store.in_words():
+                await engine.start()
             try:
                 yield
             finally:
@@ -72,18 +82,21 @@ def build_app(store: Store, engine: Engine, server: ServerSettings, *, schema: S
     return app
 
 
-def _add_graphql(app: web.Application, schema: Schema, store: Store, engine: Engine, server: ServerSettings) -> None:
-    who, metrics = viewer(server), app[METRICS]
+def _add_graphql(
+    app: web.Application, schema: Schema, store: Store, engine: Engine, server: ServerSettings, auth: AuthSettings
+) -> None:
+    metrics = app[METRICS]
 
-    def open_context() -> Context:
-        return Context(store, who, engine, limits=server.limits)
+    def open_context(viewer: Viewer) -> Context:
+        return Context(store, viewer, engine, limits=server.limits)
 
     live = app[LIVE] = Live(schema, store, open_context, engine.tail, engine, clock=lambda: datetime.now(UTC))
     metrics.subscriptions = lambda: (live.subscribers, live.broadcasts)
     execution, connections = Execution(schema, open_context), Connections(server.connections_per_client)
     sockets = Sockets(execution, live, connections, metrics, server)
     streams = Streams(live, connections, metrics.streams)
-    app.router.add_route("*", "/graphql", GraphQLView(execution, sockets, streams, metrics).handle)
+    view = GraphQLView(execution, sockets, streams, metrics, viewing(server, auth))
+    app.router.add_route("*", "/graphql", view.handle)
 
     async def end_live(_: web.Application) -> None:
         await connections.close()

@@ -1,13 +1,21 @@
-"""``connectory check``: ask every configured system once, all at the same time."""
+"""``connectory check``: try the store, and ask every configured system and receiver once, all at the same time.
+
+Nothing is written, started or sent.
+"""
 
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connectory.config import Config
 from connectory.log import Redaction
 from connectory.model import Known, SystemErrorCode
+from connectory.notices.sending import Sender
+from connectory.notices.settings import ReceiverSettings
+from connectory.settings import StoreSettings
+from connectory.store import StoreError
+from connectory.store.trial import try_out
 from sources.base import SourceError, SourceKind, SystemSettings
 
 #: A system may need several requests to answer; this many times its own timeout is the end of it.
@@ -34,11 +42,14 @@ _REACHED = {
     SystemErrorCode.UPSTREAM_ERROR: "reachable, answers with an error",
     SystemErrorCode.MISMATCH: "reachable, not understood",
 }
+#: Receivers are asked by OPTIONS: a message would be read by somebody.
+_KNOCKED = "reachable; no message was sent, so whether it accepts one is not known"
+_NOBODY_TOLD = "Nobody would be told; look at its url, and whether it runs and can be reached from here"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one system answered."""
+    """What the store, a system or a receiver answered."""
 
     name: str
     kind: str
@@ -47,13 +58,16 @@ class Finding:
 
 
 async def check(config: Config) -> list[Finding]:
-    """One finding for each system, in the order of the configuration. Takes as long as the slowest system may."""
+    """One finding for the store where it cannot be used, then one for each system and for each receiver, in the order
+    of the configuration. Takes as long as the slowest of them may."""
     redact = Redaction(config.secrets)
-    said = await asyncio.gather(*(_ask(kind, settings) for kind, settings in config.systems))
-    return [
-        Finding(settings.name, kind.name, is_well, redact(_CONTROL.sub(" ", sentence)))
-        for (kind, settings), (is_well, sentence) in zip(config.systems, said, strict=True)
-    ]
+    store, *found = await asyncio.gather(
+        _try(config.store),
+        *(_ask(kind, settings, config) for kind, settings in config.systems),
+        *(_knock(settings) for settings in config.receivers),
+    )
+    shown = found if store.is_well else [store, *found]
+    return [replace(finding, said=redact(_CONTROL.sub(" ", finding.said))) for finding in shown]
 
 
 def lines(findings: Sequence[Finding]) -> list[str]:
@@ -66,7 +80,35 @@ def lines(findings: Sequence[Finding]) -> list[str]:
     ]
 
 
-async def _ask(kind: SourceKind, settings: SystemSettings) -> tuple[bool, str]:
+async def _try(settings: StoreSettings) -> Finding:
+    try:
+        await try_out(settings.url)
+    except StoreError as error:
+        said = f"serve could not start: {error}"
+    else:
+        said = ""
+    return Finding("store", settings.address.backend, not said, said)
+
+
+async def _knock(settings: ReceiverSettings) -> Finding:
+    sender = Sender(settings)
+    try:
+        outcome = await sender.knock()
+    finally:
+        await sender.close()
+    said = _KNOCKED if outcome.error is None else f"no answer to OPTIONS: {outcome.error} {_NOBODY_TOLD}"
+    return Finding(settings.name, settings.format, outcome.error is None, said)
+
+
+async def _ask(kind: SourceKind, settings: SystemSettings, config: Config) -> Finding:
+    is_well, said = await _answer(kind, settings)
+    wanted, effective = settings.stale_after or config.engine.stale_after, config.stale_after(settings)
+    if effective > wanted:
+        said += f"; its stale_after is raised from {wanted:g} to {effective:g} seconds, three poll intervals"
+    return Finding(settings.name, kind.name, is_well, said)
+
+
+async def _answer(kind: SourceKind, settings: SystemSettings) -> tuple[bool, str]:
     within = settings.timeout * _REQUESTS
     try:
         async with asyncio.timeout(within):

@@ -98,14 +98,17 @@ def demo_command(
 
 @app.command(name="check")
 def check_command(config: ConfigOption = None) -> None:
-    """Validate the configuration and ask every system once: one line each."""
+    """Validate the configuration, try the store, ask every system and receiver once: one line each."""
     import asyncio
 
-    from connectory import check, log
+    from connectory import log
 
     log.configure()
     with _explained():
         loaded = _load(config)
+    # a mistake in the configuration is told before all that asking needs is there
+    from connectory import check
+
     findings = asyncio.run(check.check(loaded))
     for line in check.lines(findings):
         typer.echo(line)

@@ -16,7 +16,14 @@ from connectory.interpolation import Interpolation, KeyPath, spell
 from connectory.mistakes import Mistake
 from connectory.notices.settings import ReceiverSettings
 from connectory.problems import Problems, suggest
-from connectory.settings import ConditionsSettings, EngineSettings, RetentionSettings, ServerSettings, StoreSettings
+from connectory.settings import (
+    AuthSettings,
+    ConditionsSettings,
+    EngineSettings,
+    RetentionSettings,
+    ServerSettings,
+    StoreSettings,
+)
 from sources import registry
 from sources.base import SourceKind, SystemSettings
 from sources.discretion import SECRET_KEY
@@ -31,7 +38,9 @@ ENVIRONMENT: Mapping[str, KeyPath] = {
     "CONNECTORY_HOST": ("server", "host"),
     "CONNECTORY_PORT": ("server", "port"),
 }
-_TABLES = ("server", "store", "engine", "retention", "conditions", "systems", "notices")
+_TABLES = ("server", "auth", "store", "engine", "retention", "conditions", "systems", "notices")
+#: Secrets within the URL of a store, as it is written.
+_IN_URL = re.compile(r"://[^:/@\s]*:([^@\s]+)@|[?&](?:ssl)?password=([^&\s]+)")
 _MINIMAL = """\
 a small one, to begin with:
 
@@ -63,6 +72,7 @@ class Config:
     #: where it was read
     file: str
     server: ServerSettings
+    auth: AuthSettings
     store: StoreSettings
     engine: EngineSettings
     retention: RetentionSettings
@@ -73,6 +83,12 @@ class Config:
     receivers: tuple[ReceiverSettings, ...]
     #: values that must never be shown
     secrets: frozenset[str] = field(repr=False)
+
+    def stale_after(self, settings: SystemSettings) -> float:
+        """Seconds until what was read of a system counts as stale: as configured, or three poll intervals if that is
+        more."""
+        wanted = settings.stale_after or self.engine.stale_after
+        return max(wanted, 3 * (settings.poll_interval or self.engine.poll_interval))
 
     def configured_systems(self) -> "list[ConfiguredSystem]":
         """The systems as the engine takes them, with effective times: stale_after is at least three poll intervals,
@@ -90,7 +106,7 @@ class Config:
                     settings=settings,
                     poll_interval=poll_interval,
                     live_interval=settings.live_interval or self.engine.live_interval,
-                    stale_after=max(settings.stale_after or self.engine.stale_after, 3 * poll_interval),
+                    stale_after=self.stale_after(settings),
                     max_backoff=max(self.engine.max_backoff, poll_interval),
                     auth_probe_interval=self.engine.auth_probe_interval,
                     thresholds=Thresholds(**self.conditions.model_dump()),
@@ -165,6 +181,7 @@ def build(
         if key not in _TABLES:
             problems.add((key,), f"unknown table{suggest(key, _TABLES)}")
     server = problems.check(ServerSettings, resolved.get("server", {}), ("server",))
+    auth = problems.check(AuthSettings, resolved.get("auth", {}), ("auth",))
     store = problems.check(StoreSettings, resolved.get("store", {}), ("store",))
     engine = problems.check(EngineSettings, resolved.get("engine", {}), ("engine",))
     retention = problems.check(RetentionSettings, resolved.get("retention", {}), ("retention",))
@@ -177,10 +194,10 @@ def build(
             f"{server.host} can be reached from other machines and nobody would have to authenticate; use 127.0.0.1, "
             "or set server.allow_anonymous = true to let everybody read",
         )
-    if problems.found or server is None or store is None or engine is None or retention is None or conditions is None:
+    if problems.found or not (server and auth and store and engine and retention and conditions):
         raise ConfigError(problems.sentences())
     secrets = frozenset(_secrets(store, [*(settings for _, settings in systems), *receivers]))
-    return Config(file, server, store, engine, retention, conditions, tuple(systems), tuple(receivers), secrets)
+    return Config(file, server, auth, store, engine, retention, conditions, tuple(systems), tuple(receivers), secrets)
 
 
 def _systems(entries: Any, problems: Problems) -> list[tuple[SourceKind, SystemSettings]]:
@@ -255,12 +272,11 @@ def _collect_secrets(value: Any, key: str, into: set[str]) -> None:
     elif isinstance(value, str) and value:
         if SECRET_KEY.search(key):
             into.add(value)
-        into.update(re.findall(r"://[^:/@\s]*:([^@\s]+)@", value))
+        into.update(part for found in _IN_URL.findall(value) for part in found if part)
 
 
 def _secrets(store: StoreSettings, entries: Iterable[BaseModel]) -> Iterable[str]:
-    if store.password:
-        yield store.password
+    yield from store.address.secrets
     for settings in entries:
         yield from _secret_values(settings)
 

@@ -96,6 +96,7 @@ async def demo(
         document = {
             # the data is invented: whoever is let in by another bind address may read it
             "server": {"allow_anonymous": True},
+            "auth": {"anonymous": "OPERATOR"},
             "store": {"url": f"sqlite:///{kept / 'demo.db'}"},
             "engine": {"poll_interval": POLL_INTERVAL, "live_interval": LIVE_INTERVAL},
             "conditions": PATIENCE,

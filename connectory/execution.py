@@ -10,7 +10,7 @@ from strawberry.types import ExecutionResult
 from connectory import masking
 from connectory.metrics import Outcome
 from connectory.prepared import Prepared
-from resolvers.context import Context
+from resolvers.context import Context, Viewer
 from schema.executor import TIMEOUT
 
 
@@ -24,15 +24,15 @@ class Executed:
 
 
 class Execution:
-    """Executes operations of one schema; ``open_context`` makes what the resolvers of one operation share."""
+    """Executes operations of one schema; ``open_context`` makes what the resolvers of one viewer's operation share."""
 
-    def __init__(self, schema: Schema, open_context: Callable[[], Context]) -> None:
+    def __init__(self, schema: Schema, open_context: Callable[[Viewer], Context]) -> None:
         self.schema = schema
         self._open_context = open_context
 
-    async def run(self, prepared: Prepared) -> Executed:
+    async def run(self, prepared: Prepared, viewer: Viewer) -> Executed:
         operation = prepared.operation
-        context = self._open_context()
+        context = self._open_context(viewer)
         try:
             result = await self.schema.execute(
                 operation.query,

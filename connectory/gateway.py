@@ -4,8 +4,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy import make_url
-
 from connectory import __version__
 from connectory.app import METRICS, build_app
 from connectory.config import Config
@@ -23,7 +21,7 @@ async def gateway(config: Config) -> AsyncIterator[str]:
     store = Store(config.store.url)
     engine = Engine(store, config.configured_systems(), retention=config.retention)
     notices = Notices(store, engine.bus, config.receivers)
-    app = build_app(store, engine, config.server)
+    app = build_app(store, engine, config.server, config.auth)
     app[METRICS].add_deliveries(notices.deliveries, [each.name for each in config.receivers])
     async with (
         serving(app, config.server.host, config.server.port) as url,
@@ -39,7 +37,7 @@ async def gateway(config: Config) -> AsyncIterator[str]:
                 "version": __version__,
                 "url": url,
                 "config": config.file,
-                "store": make_url(config.store.url).render_as_string(hide_password=True),
+                "store": str(config.store.address),
                 "systems": names,
                 "receivers": len(config.receivers),
                 "poll_interval": config.engine.poll_interval,

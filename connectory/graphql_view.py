@@ -5,6 +5,8 @@ One operation per request: no batches, no uploads, no incremental delivery. Each
 cancelled when its client goes away.
 """
 
+from collections.abc import Callable
+
 from aiohttp import hdrs, web
 from graphql import OperationType
 
@@ -18,6 +20,7 @@ from connectory.negotiation import EVENT_STREAM, GRAPHQL, choose, takes_events, 
 from connectory.operation import BadRequest, read
 from connectory.prepared import Prepared, Refused, prepare
 from connectory.telling import tell
+from resolvers.context import Viewer
 
 _ALLOWED = "GET, HEAD, POST, OPTIONS"
 _READING = (hdrs.METH_GET, hdrs.METH_HEAD)
@@ -26,13 +29,21 @@ _HEADERS: dict[str, str] = {hdrs.VARY: "Accept", hdrs.CACHE_CONTROL: "no-store"}
 
 
 class GraphQLView:
-    """Answers whatever is asked for at this path."""
+    """Answers whatever is asked for at this path. ``viewing`` tells who sends a request."""
 
-    def __init__(self, execution: Execution, sockets: Sockets, streams: Streams, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        execution: Execution,
+        sockets: Sockets,
+        streams: Streams,
+        metrics: Metrics,
+        viewing: Callable[[web.Request], Viewer],
+    ) -> None:
         self._execution = execution
         self._sockets = sockets
         self._streams = streams
         self._metrics = metrics
+        self._viewing = viewing
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.method == hdrs.METH_OPTIONS:
@@ -42,20 +53,20 @@ class GraphQLView:
             page = graphiql.response()
             page.headers[hdrs.VARY] = "Accept"
             return page
-        content_type = choose(accept)
+        content_type, viewer = choose(accept), self._viewing(request)
         try:
             if _opens_socket(request):
-                return await self._sockets.serve(request)
+                return await self._sockets.serve(request, viewer)
             takes_stream = takes_events(accept) and request.method != hdrs.METH_HEAD
-            answered = await self._answer(request, content_type, takes_stream)
+            answered = await self._answer(request, viewer, content_type, takes_stream)
             if isinstance(answered, Prepared):
-                return await self._streams.serve(request, answered)
+                return await self._streams.serve(request, viewer, answered)
         except BadRequest as error:
             return _refuse(error, content_type or JSON)
         return answered
 
     async def _answer(
-        self, request: web.Request, content_type: str | None, takes_stream: bool
+        self, request: web.Request, viewer: Viewer, content_type: str | None, takes_stream: bool
     ) -> web.StreamResponse | Prepared:
         """The answer; a subscription that is valid and wants a stream, instead. Raises BadRequest."""
         with self._metrics.operation() as measured:
@@ -67,7 +78,7 @@ class GraphQLView:
                 if prepared.type is OperationType.SUBSCRIPTION:
                     measured.outcome = None
                     return prepared
-                executed = await self._execution.run(prepared)
+                executed = await self._execution.run(prepared, viewer)
                 response = _answered(executed, content_type)
                 measured.outcome = executed.outcome
                 tell(request, outcome=executed.outcome)

@@ -1,18 +1,16 @@
 """Which ``Host`` and which ``Origin`` may reach the gateway, so that no web page can reach one on somebody's laptop.
 
 A page that points its own name at 127.0.0.1 (DNS rebinding) fails by its Host; a page that calls us across origins
-fails by its Origin. Clients that are no browsers send no Origin and are not concerned.
+fails by its Origin. Clients that are no browsers send no Origin and are not concerned. Whoever probes a gateway that
+other machines reach knows it by an address that may change; on loopback a page could come that way.
 """
-
-import ipaddress
-from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from connectory.answer import refuse
-from connectory.settings import DEFAULT_PORTS, ServerSettings, origin
-from connectory.telling import PROBES, tell
+from connectory.settings import DEFAULT_PORTS, ServerSettings, host_and_port, host_name, origin
+from connectory.telling import ALIVE, PROBES, tell
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _METHODS = "GET, POST, OPTIONS"
@@ -26,8 +24,10 @@ class Guard:
     """The checks for one server."""
 
     def __init__(self, server: ServerSettings) -> None:
-        self._hosts = _LOCAL | {server.host.lower().strip("[]"), *server.allowed_hosts}
+        self._hosts = _LOCAL | {_canonical(server.host), *server.allowed_hosts}
         self._any_host = "*" in server.allowed_hosts
+        #: paths that are answered under any name, to anybody
+        self._unchecked = frozenset({ALIVE}) if server.is_local else PROBES
         self._origins = {origin(allowed) for allowed in server.allowed_origins}
 
     def knows_host(self, header: str | None) -> bool:
@@ -47,12 +47,12 @@ class Guard:
         if claimed is None or ours is None:
             return False
         scheme, name, port = claimed
-        return (_canonical(name), port) == (ours[0], ours[1] or DEFAULT_PORTS[scheme])
+        return (name, port) == (ours[0], ours[1] or DEFAULT_PORTS[scheme])
 
     def middleware(self) -> Middleware:
         @web.middleware
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if request.path in PROBES:
+            if request.path in self._unchecked:
                 return await handler(request)
             host, sender = request.headers.get(hdrs.HOST), request.headers.get(hdrs.ORIGIN)
             if not self.knows_host(host):
@@ -71,17 +71,16 @@ class Guard:
 
         return check
 
-
-async def add_cors_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Let an allowed page read the answer; a signal, so that streams and errors carry the headers too."""
-    if request.path in PROBES:
-        return
-    sender = request.get(_FOREIGN)
-    if sender is not None:
-        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = sender
-        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Retry-After"
-    vary = response.headers.get(hdrs.VARY)
-    response.headers[hdrs.VARY] = f"{vary}, Origin" if vary else "Origin"
+    async def add_cors_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Let an allowed page read the answer; a signal, so that streams and errors carry the headers too."""
+        if request.path in self._unchecked:
+            return
+        sender = request.get(_FOREIGN)
+        if sender is not None:
+            response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = sender
+            response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Retry-After"
+        vary = response.headers.get(hdrs.VARY)
+        response.headers[hdrs.VARY] = f"{vary}, Origin" if vary else "Origin"
 
 
 def _preflight(request: web.Request) -> web.Response:
@@ -120,19 +119,13 @@ def _refuse_origin(header: str) -> web.Response:
 
 
 def _host(header: str | None) -> tuple[str, int | None] | None:
-    """Name and port of a Host header, in lower case and without brackets; None when it is no such thing."""
-    if not header or any(sign in header for sign in "/\\@?#\"' \t"):
-        return None
-    try:
-        parts = urlsplit(f"//{header.lower()}")
-        return (_canonical(parts.hostname), parts.port) if parts.hostname else None
-    except ValueError:
-        return None
+    """Name and port of a Host header; None when it is no such thing."""
+    return host_and_port(header) if header else None
 
 
 def _canonical(name: str) -> str:
-    """One spelling for each name: no dot at the end, addresses in their shortest form."""
+    """The bind address as a Host header would spell it; one that cannot stand there is left as it is."""
     try:
-        return str(ipaddress.ip_address(name))
+        return host_name(name)
     except ValueError:
-        return name.removesuffix(".")
+        return name.lower()

@@ -144,7 +144,7 @@ async def _clean_up(runner: web.AppRunner) -> None:
 def run(main: Callable[[], Awaitable[None]]) -> None:
     """Run ``main`` until it returns or until SIGTERM or SIGINT; then it is cancelled and may tidy up.
 
-    Further signals are ignored: stopping takes a few seconds at most.
+    Further signals are ignored: stopping takes a few seconds at most. SIGHUP is logged and ignored.
     """
     _prepare_process()
     asyncio.run(_until_signalled(main))
@@ -171,11 +171,21 @@ async def _until_signalled(main: Callable[[], Awaitable[None]]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
+    # service managers send it to have a configuration read again, terminals when they are closed
+    loop.add_signal_handler(signal.SIGHUP, _ignore, signal.SIGHUP)
     try:
         await task
     except asyncio.CancelledError:
         if not asked:
             raise
+
+
+def _ignore(number: signal.Signals) -> None:
+    log.warning(
+        "%s is ignored: to read the configuration again, restart.",
+        number.name,
+        extra={"action": "serving.signal_ignored", "signal": number.name},
+    )
 
 
 async def forever() -> None:

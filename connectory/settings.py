@@ -1,21 +1,21 @@
-"""What the tables ``[server]``, ``[store]``, ``[engine]`` and ``[retention]`` of the configuration may hold.
+"""What the tables of the configuration may hold, but for those of systems and receivers.
 
 Times are seconds, but for those of retention.
 """
 
 import ipaddress
 import re
-from typing import Annotated
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
+from connectory.address import STORES, Address
 from connectory.limits import LOOK_UP, ROW, Limits
 
-_STORES = "sqlite:///FILE or postgresql://USER@HOST/DATABASE"
-_HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\.?")
+_HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
+#: An address in brackets or a name without any, then perhaps a port; nothing before, between or after.
+_AUTHORITY = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\[\]:]+))(?::(?P<port>[0-9]{0,5}))?")
+_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]+)/?")
 #: Ports that an origin leaves out.
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -30,26 +30,44 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def origin(value: str) -> tuple[str, str, int] | None:
-    """Scheme, host and port of an Origin header; None for ``null`` and for what is none."""
+def host_and_port(value: str) -> tuple[str, int | None] | None:
+    """Name and port of what a Host header may hold, each name in one spelling; None for what is no such thing."""
+    found = _AUTHORITY.fullmatch(value.lower())
+    port = int(found["port"]) if found and found["port"] else None
+    if found is None or (port or 0) > 65_535:
+        return None
     try:
-        parts = urlsplit(value.strip().lower())
-        port = parts.port
+        name = str(ipaddress.IPv6Address(found["address"])) if found["address"] else host_name(found["name"])
     except ValueError:
         return None
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.username is not None:
+    return name, port
+
+
+def host_name(value: str) -> str:
+    """A name or an address, with or without brackets, in one spelling: lower case, no dot at the end, an address as
+    short as it can be. Raises ValueError for anything else."""
+    name = value.lower().removesuffix(".")
+    bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name
+    try:
+        return str(ipaddress.ip_address(bare))
+    except ValueError:
+        if _HOST_NAME.fullmatch(name) is None:
+            raise
+    return name
+
+
+def origin(value: str) -> tuple[str, str, int] | None:
+    """Scheme, host and port of an Origin header; None for ``null`` and for what is none."""
+    found = _ORIGIN.fullmatch(value.strip().lower())
+    place = host_and_port(found["authority"]) if found else None
+    if found is None or place is None:
         return None
-    if parts.path.strip("/") or parts.query or parts.fragment:
-        return None
-    return parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme]
+    return found["scheme"], place[0], place[1] or DEFAULT_PORTS[found["scheme"]]
 
 
 def _host_name(value: str) -> str:
-    name = value.strip().lower().strip("[]")
-    if name == "*" or _HOST_NAME.fullmatch(name):
-        return name.rstrip(".")
     try:
-        return str(ipaddress.ip_address(name))
+        return value if value == "*" else host_name(value.strip())
     except ValueError:
         raise ValueError('must be a host name or an address without scheme and port, or "*"') from None
 
@@ -108,25 +126,29 @@ class ServerSettings(_Table):
         return is_loopback(self.host)
 
 
+class AuthSettings(_Table):
+    """``[auth]``"""
+
+    anonymous: Literal["VIEWER", "OPERATOR"] = Field(
+        default="VIEWER",
+        description='"VIEWER", or "OPERATOR" for who comes over loopback to a loopback address, past any proxy',
+    )
+
+
 class StoreSettings(_Table):
     """``[store]``"""
 
-    url: str = Field("sqlite:///connectory.db", repr=False, description=_STORES)
+    url: str = Field("sqlite:///connectory.db", repr=False, description=STORES)
 
     @field_validator("url")
     @classmethod
-    def _known_database(cls, url: str) -> str:
-        try:
-            backend = make_url(url).drivername.partition("+")[0]
-        except (ArgumentError, ValueError):
-            raise ValueError("cannot be read as a URL") from None
-        if backend not in ("sqlite", "postgresql", "postgres"):
-            raise ValueError(f"names a {backend} database, which cannot hold the store")
+    def _can_be_read(cls, url: str) -> str:
+        Address.read(url)
         return url
 
     @property
-    def password(self) -> str | None:
-        return make_url(self.url).password
+    def address(self) -> Address:
+        return Address.read(self.url)
 
 
 class EngineSettings(_Table):

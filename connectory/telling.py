@@ -2,8 +2,10 @@
 
 from aiohttp import web
 
-#: What probes and scrapers ask for, under whatever name they reach us.
-PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+#: Says that the process lives, and nothing else.
+ALIVE = "/healthz"
+#: What probes and scrapers ask for.
+PROBES = frozenset({ALIVE, "/readyz", "/metrics"})
 #: The present request's: words beside those that every line has, as ``outcome`` and ``operation``.
 TOLD = web.RequestKey("told", dict[str, str])
 #: Characters of a word: it comes from outside.

@@ -173,7 +173,7 @@ def _bare_postgres() -> Iterator[str]:
 
 
 @pytest.fixture
-async def _bare_postgres_url(_bare_postgres: str) -> AsyncIterator[str]:
+async def bare_postgres_url(_bare_postgres: str) -> AsyncIterator[str]:
     yield _bare_postgres
     async with _alone(_bare_postgres) as connection:
         await connection.execute(_BARE)
@@ -196,7 +196,7 @@ def store_url(request: pytest.FixtureRequest) -> str:
 def bare_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Both kinds of store, without a table."""
     url: str = f"sqlite:///{tmp_path / 'bare.db'}"
-    return url if request.param == "sqlite" else request.getfixturevalue("_bare_postgres_url")
+    return url if request.param == "sqlite" else request.getfixturevalue("bare_postgres_url")
 
 
 @pytest.fixture

@@ -21,7 +21,9 @@ from graphql import build_schema
 
 from connectory import demo, graphiql
 from connectory.simulators import simulated_kinds
+from tests.notices.receiver import SECRET, Receiver
 from tests.paths import ROOT
+from tests.store.test_postgres import opened
 from tests.wait import until
 
 BROKEN_TOKEN = "tok-3141592653"
@@ -244,7 +246,68 @@ async def test_a_store_out_of_reach(tmp_path: Path, command: list[str]) -> None:
     assert BROKEN_TOKEN not in err
 
 
+@pytest.mark.parametrize(
+    ("command", "query", "said"),
+    [
+        (
+            ["serve"],
+            "sslmode=verify-full&sslrootcert=/no/ca.pem",
+            "sslrootcert /no/ca.pem cannot be read: No such file",
+        ),
+        (["serve"], "channel_binding=require", "store.url: has a channel_binding that the driver cannot follow"),
+        (["db", "upgrade"], f"password={BROKEN_TOKEN}&requirepeer=x", "store.url: has the parameter requirepeer"),
+    ],
+)
+async def test_a_parameter_of_the_store_that_cannot_be_followed(
+    tmp_path: Path, command: list[str], query: str, said: str
+) -> None:
+    write(tmp_path)
+    url = f"postgresql://someone:{BROKEN_TOKEN}@127.0.0.1:{free()}/nothing?{query}"
+    status, _, err = await run(*command, cwd=tmp_path, CONNECTORY_STORE_URL=url)
+    assert status == 2
+    assert said in err
+    assert BROKEN_TOKEN not in err
+
+
+async def test_a_store_that_may_not_be_written(tmp_path: Path, bare_postgres_url: str) -> None:
+    """A standby, or a role that may only read; as long as tables are missing and once they are there."""
+    write(tmp_path, store=f"{bare_postgres_url}?options=-c%20default_transaction_read_only%3Don")
+    for command, status in ((["check"], 1), (["serve"], 2)):
+        assert await said(command, tmp_path) == (status, "CREATE TABLE")
+    assert (await run("db", "upgrade", cwd=tmp_path, CONNECTORY_STORE_URL=bare_postgres_url))[0] == 0
+    assert await said(["check"], tmp_path) == (1, "UPDATE")
+
+
+async def said(command: list[str], folder: Path) -> tuple[int, str]:
+    """The status, and the statement that a read-only transaction refused."""
+    status, out, err = await run(*command, cwd=folder)
+    found = re.search(r"cannot execute (.*) in a read-only transaction", out + err)
+    return status, found[1] if found else ""
+
+
+async def test_the_store_takes_what_libpq_takes(tmp_path: Path, postgres_url: str) -> None:
+    write(tmp_path, store=f"{postgres_url}?application_name=gw&connect_timeout=10&options=-c%20work_mem%3D8MB")
+    assert (await run("db", "upgrade", cwd=tmp_path))[0] == 0
+    async with started("serve", cwd=tmp_path) as running:
+        url = (await running.says(r"(http://127\.0\.0\.1:\d+)/graphql"))[1]
+        assert await get(f"{url}/readyz") == (200, {"status": "ok"})
+        running.process.send_signal(signal.SIGTERM)
+        assert await running.end() == 0
+
+
 # ---- what runs until it is told to stop
+
+
+@pytest.mark.parametrize("arguments", [["serve"], ["simulate", "onyx"], ["demo", "--port", "0"]])
+async def test_a_hang_up_is_logged_and_ignored(tmp_path: Path, arguments: list[str]) -> None:
+    write(tmp_path)
+    async with started(*arguments, cwd=tmp_path) as running:
+        await running.says(r"http://127\.0\.0\.1:\d+")
+        running.process.send_signal(signal.SIGHUP)
+        await running.says("SIGHUP is ignored")
+        running.process.send_signal(signal.SIGTERM)
+        assert await running.end() == 0
+    assert "Traceback" not in running.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -334,6 +397,77 @@ async def test_check_tells_of_each_system_what_failed(tmp_path: Path) -> None:
     assert token not in out
 
 
+@pytest.mark.parametrize(
+    ("store", "said"),
+    [
+        ("sqlite:///nowhere/store.db", r"store +sqlite +FAILED  .*the folder \S+/nowhere does not exist"),
+        ("{postgres}_not", r'store +postgresql +FAILED  .*_not" does not exist'),
+        (f"postgresql://someone:{BROKEN_TOKEN}@127.0.0.1:1/nothing", r"store +postgresql +FAILED  .*someone:\S*@127"),
+    ],
+)
+async def test_check_tells_of_a_store_that_is_not_there(
+    tmp_path: Path, postgres_url: str, store: str, said: str
+) -> None:
+    write(tmp_path, store=store.format(postgres=postgres_url))
+    status, out, err = await run("check", cwd=tmp_path)
+    assert (status, err) == (1, "")
+    assert re.match(said, out)
+    assert BROKEN_TOKEN not in out
+
+
+async def test_check_tells_of_a_store_that_a_newer_version_has_written(tmp_path: Path) -> None:
+    write(tmp_path)
+    assert (await run("db", "upgrade", cwd=tmp_path))[0] == 0
+    assert (await run("check", cwd=tmp_path))[0] == 0
+    with sqlite3.connect(tmp_path / "store.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'from_tomorrow'")
+    connection.close()
+    status, out, _ = await run("check", cwd=tmp_path)
+    assert status == 1
+    assert re.match(r"store +sqlite +FAILED  .*from_tomorrow.*newer version", out)
+
+
+async def test_check_makes_no_store_and_leaves_nothing_in_one(tmp_path: Path, bare_store_url: str) -> None:
+    write(tmp_path, store=bare_store_url)
+    before = os.listdir(tmp_path)
+    status, out, _ = await run("check", cwd=tmp_path)
+    assert (status, out) == (0, "The configuration is valid and names no system.\n")
+    assert os.listdir(tmp_path) == before
+    assert (await run("db", "upgrade", cwd=tmp_path))[0] == 0
+    assert (await run("check", cwd=tmp_path))[0] == 0
+    async with opened(bare_store_url) as store:
+        assert await store.problems() == []
+
+
+async def test_check_asks_receivers_and_tells_them_nothing(tmp_path: Path) -> None:
+    receiver = Receiver()
+    entry = f'[[notices]]\nname = "pager"\nurl = "{receiver.url}"\nsecret = "{SECRET}"\n'
+    silent = entry.replace("pager", "nobody").replace(f":{receiver.port}/", f":{free()}/")
+    write(tmp_path, entry, silent)
+    async with receiver.serving():
+        status, out, err = await run("check", cwd=tmp_path)
+    assert (status, err) == (1, "")
+    pager, nobody = out.splitlines()
+    assert re.fullmatch(r"pager +json +ok +reachable; no message was sent, so .*", pager)
+    assert re.fullmatch(r"nobody +json +FAILED  .*Connection refused.*[Nn]obody would be told.*", nobody)
+    assert receiver.got == []
+    assert "of-the-url" not in out
+
+
+async def test_check_tells_that_stale_after_was_raised(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free()}/api"
+    write(
+        tmp_path,
+        onyx(url, name="raised") + "poll_interval = 60",
+        onyx(url, name="own") + "poll_interval = 60\nstale_after = 100",
+        onyx(url, name="enough") + "poll_interval = 60\nstale_after = 180",
+        onyx(url, name="plain"),
+    )
+    _, out, _ = await run("check", cwd=tmp_path)
+    told = re.findall(r"(?m)^(\w+) .*stale_after is raised from (\d+) to (\d+) seconds, three poll intervals$", out)
+    assert told == [("raised", "90", "180"), ("own", "100", "180")]
+
+
 async def test_an_unknown_simulator_ends_with_2(tmp_path: Path) -> None:
     status, _, err = await run("simulate", "onix", cwd=tmp_path)
     assert status == 2
@@ -360,6 +494,7 @@ async def test_the_demo_shows_all_its_systems_and_leaves_nothing(tmp_path: Path)
         example = re.search(r'"query": "(.*)"', demo.out)
         assert example is not None
         assert "errors" not in await ask(url, example[1])
+        assert await ask(url, "{ viewer { role } }") == {"data": {"viewer": {"role": "OPERATOR"}}}
         for kind in simulated_kinds():
             assert re.search(rf"{kind} +http://127\.0\.0\.1:\d+", demo.out)
         assert any(temporary.iterdir())

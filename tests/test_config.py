@@ -36,6 +36,7 @@ def right(
 
 def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
     config = right(tmp_path, "")
+    assert config.auth.anonymous == "VIEWER"
     assert (config.server.host, config.server.port) == ("127.0.0.1", 8000)
     assert config.store.url == "sqlite:///connectory.db"
     assert config.engine.model_dump() == {
@@ -76,8 +77,13 @@ MISTAKES = [
     ("[server]\nallowed_origins = ['x']", "server.allowed_origins[0]", ["https://board.example.com"]),
     ("[server]\nallowed_origins = ['https://x/path']", "server.allowed_origins[0]", ["scheme, host and port"]),
     ("[server]\nallowed_origins = ['null']", "server.allowed_origins[0]", ["scheme, host and port"]),
+    ("[auth]\nanonymous = 'ADMIN'", "auth.anonymous", ["'VIEWER' or 'OPERATOR'", "loopback"]),
+    ("[auth]\nanonymus = 'VIEWER'", "auth.anonymus", ["unknown key", 'did you mean "anonymous"']),
+    ("auth = 'OPERATOR'", "auth", ["[auth]"]),
     ("[store]\nurl = 'mysql://u:pass-271828@h/d'", "store.url", ["mysql", "postgresql://"]),
     ("[store]\nurl = 'nonsense'", "store.url", ["sqlite:///FILE"]),
+    ("[store]\nurl = 'postgresql://u:pass-271828@h/d?sslmode=full'", "store.url", ["sslmode", "verify-full"]),
+    ("[store]\nurl = 'postgresql://u@h/d?password=pass-271828&require_auth=md5'", "store.url", ["require_auth"]),
     ("[engine]\npoll_interval = 0.5", "engine.poll_interval", ["greater than or equal to 1"]),
     ("[engine]\nlive_interval = 0.4", "engine.live_interval", ["greater than or equal to 0.5"]),
     ("[engine]\nstale_after = 0", "engine.stale_after", ["greater than 0"]),
@@ -183,6 +189,13 @@ def test_an_interpolated_secret_is_not_repeated(tmp_path: Path) -> None:
     assert "hush-hush" not in "\n".join(problems)
 
 
+@pytest.mark.parametrize("query", ["password=pass-271828", "sslmode=require&sslpassword=pass-271828"])
+def test_secrets_among_the_parameters_of_the_store_are_secrets(tmp_path: Path, query: str) -> None:
+    config = right(tmp_path, f"[store]\nurl = 'postgresql://u@h/d?{query}'")
+    assert config.secrets == {"pass-271828"}
+    assert "pass-271828" not in f"{config!r} {config.store.address}"
+
+
 def test_secrets_do_not_show_in_the_configuration_itself(tmp_path: Path) -> None:
     config = right(tmp_path, "[store]\nurl = 'postgresql://u:pass-271828@h/d'\n" + SYSTEM)
     assert config.secrets == {"pass-271828", "tok-3141592653"}
@@ -266,6 +279,8 @@ def test_loopback(host: str, is_local: bool) -> None:
     [
         ("https://A.example.com", ("https", "a.example.com", 443)),
         ("http://[::1]:8000", ("http", "::1", 8000)),
+        ("https://[::1].x", None), ("https://[::1]x:8000", None), ("https://x:", ("https", "x", 443)),
+        ("https://x:65536", None), ("https://x@[::1]", None), ("https://", None), ("https://x?", None),
         ("null", None), ("file://", None), ("https://x/y", None), ("https://u@x", None), ("https://x:port", None),
         ("chrome-extension://abc", None), ("", None),
     ],

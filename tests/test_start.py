@@ -28,9 +28,11 @@ _MAY_IMPORT: dict[str, frozenset[str]] = {
     "serve --help": frozenset({"pydantic"}),
     "export-schema": frozenset({"pydantic", "sqlalchemy", "strawberry", "connectory.store", "resolvers", "schema"}),
     "db upgrade": _CONFIGURED | {"alembic", "connectory.store"},
-    "check": _CONFIGURED | {"aiohttp", "sources.http"},
+    # it tries the store, too
+    "check": _CONFIGURED | {"aiohttp", "sources.http", "alembic", "connectory.store"},
     "simulate nothing": frozenset({"pydantic", "structlog", "aiohttp", "aiohttp.web", "sources.simulation"}),
     "serve --config nowhere.toml": _CONFIGURED,
+    "check --config nowhere.toml": _CONFIGURED,
 }
 _RUN = """
 import json, sys

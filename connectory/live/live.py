@@ -45,7 +45,7 @@ class Live:
         self,
         schema: Schema,
         store: Store,
-        open_context: Callable[[], Context],
+        open_context: Callable[[Viewer], Context],
         tail: Tail,
         watches: Watches,
         *,
@@ -74,17 +74,19 @@ class Live:
     def subscribers(self) -> int:
         return sum(len(broadcast.members) for broadcast in self._broadcasts.values())
 
-    async def subscribe(self, prepared: Prepared, sink: Sink, *, last_event_id: str | None = None) -> Subscriber:
-        """Begin a subscription; its results go to ``sink`` from tasks of its own.
+    async def subscribe(
+        self, prepared: Prepared, sink: Sink, viewer: Viewer, *, last_event_id: str | None = None
+    ) -> Subscriber:
+        """Begin a subscription of ``viewer``; its results go to ``sink`` from tasks of its own.
 
         ``last_event_id`` takes the place of the field's ``after``. Raises Refused.
         """
         now = self._tail.position  # before anything is waited for, so that nothing after the asking is missed
         variables, name = prepared.operation.variables or {}, prepared.cursor_variable
         given = None if name is None else variables.get(name)
-        key = _key(prepared, taken_variables(prepared), self._kitchen.open_context().viewer)
+        key = _key(prepared, taken_variables(prepared), viewer)
         broadcast = self._broadcasts.get(key) if isinstance(given, str | None) else None
-        rendering = broadcast.rendering if broadcast is not None else await render_with(self._kitchen, prepared)
+        rendering = broadcast.rendering if broadcast is not None else await render_with(self._kitchen, prepared, viewer)
         cursor = None
         if isinstance(feed := rendering.feed, LogFeed):
             # one that does not stand in a variable is everybody's

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from inspect import isawaitable
 from typing import Any
@@ -39,7 +39,7 @@ def is_outage(error: BaseException | None) -> bool:
 class Kitchen:
     """What all renderings of one process share."""
 
-    def __init__(self, schema: Schema, open_context: Any, moments: Moments) -> None:
+    def __init__(self, schema: Schema, open_context: Callable[[Viewer], Context], moments: Moments) -> None:
         self.schema = schema
         self.open_context = open_context
         self.moments = moments
@@ -58,7 +58,7 @@ class Rendering:
     @asynccontextmanager
     async def context(self) -> AsyncIterator[Context]:
         """A context of its own, over the present snapshot that all renderings share."""
-        context: Context = self._kitchen.open_context().over(self._kitchen.moments.present)
+        context = self._kitchen.open_context(self.viewer).over(self._kitchen.moments.present)
         try:
             yield context
         finally:
@@ -105,8 +105,8 @@ def _too_long(said: str) -> Refused:
     return Refused([GraphQLError(said, extensions={"code": masking.BAD_USER_INPUT})], before_execution=False)
 
 
-async def render_with(kitchen: Kitchen, prepared: Prepared) -> Rendering:
-    """Call the subscription's resolver and keep what it gives. Raises Refused."""
+async def render_with(kitchen: Kitchen, prepared: Prepared, viewer: Viewer) -> Rendering:
+    """Call the subscription's resolver for ``viewer`` and keep what it gives. Raises Refused."""
     built = BoundedExecutor.build(
         kitchen.schema._schema,
         prepared.document,
@@ -115,7 +115,7 @@ async def render_with(kitchen: Kitchen, prepared: Prepared) -> Rendering:
     )
     if not isinstance(built, Executor):
         raise Refused(built, before_execution=False)
-    context: Context = kitchen.open_context()
+    context = kitchen.open_context(viewer)
     try:
         built.context_value = context
         feed = create_source_event_stream(built)
@@ -127,7 +127,7 @@ async def render_with(kitchen: Kitchen, prepared: Prepared) -> Rendering:
     if isinstance(feed, ExecutionResult):
         raise Refused(feed.errors or [GraphQLError("There is no such subscription.")], before_execution=False)
     assert isinstance(feed, Feed)
-    return Rendering(kitchen, built, feed, context.viewer)
+    return Rendering(kitchen, built, feed, viewer)
 
 
 def _told(result: Any) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from connectory.live.socket_operation import SocketOperation
 from connectory.metrics import Metrics
 from connectory.operation import BadRequest
 from connectory.settings import ServerSettings
+from resolvers.context import Viewer
 
 #: Seconds that a client has to introduce itself.
 INIT_WITHIN = 10.0
@@ -61,8 +62,11 @@ class Sockets:
         #: aiohttp refuses messages of as many bytes as it is told
         self._message_limit = server.socket_message_bytes + 1
 
-    async def serve(self, request: web.Request) -> web.WebSocketResponse:
-        """Carry a connection to its end. Raises BadRequest for a client that has too many, or speaks something else."""
+    async def serve(self, request: web.Request, viewer: Viewer) -> web.WebSocketResponse:
+        """Carry a connection to its end; all of it is asked by ``viewer``.
+
+        Raises BadRequest for a client that has too many, or speaks something else.
+        """
         self._connections.enter(request.remote)
         self.traffic.connections += 1
         # sending never waits within aiohttp: back-pressure is ours
@@ -74,7 +78,7 @@ class Sockets:
         try:
             writer = await _shake_hands(socket, request)
             socket.headers.clear()  # sent; a connection lives for hours
-            connection = SocketConnection(self, socket, request.remote, Flow(request, writer))
+            connection = SocketConnection(self, socket, viewer, request.remote, Flow(request, writer))
             self._connections.open.add(connection)
             await connection.converse()
         finally:
@@ -104,10 +108,13 @@ async def _shake_hands(socket: web.WebSocketResponse, request: web.Request) -> A
 class SocketConnection:
     """One client, until either side ends it."""
 
-    __slots__ = ("_client", "_ending", "_is_acknowledged", "_socket", "flow", "operations", "shared")
+    __slots__ = ("_client", "_ending", "_is_acknowledged", "_socket", "flow", "operations", "shared", "viewer")
 
-    def __init__(self, shared: Sockets, socket: web.WebSocketResponse, client: str | None, flow: Flow) -> None:
+    def __init__(
+        self, shared: Sockets, socket: web.WebSocketResponse, viewer: Viewer, client: str | None, flow: Flow
+    ) -> None:
         self.shared = shared
+        self.viewer = viewer
         self.flow = flow
         #: those that have not ended, by id
         self.operations: dict[str, SocketOperation] = {}

@@ -40,7 +40,7 @@ class SocketOperation:
         try:
             prepared = prepare(shared.execution.schema, operation)
             if prepared.type is OperationType.SUBSCRIPTION:
-                self._held = await shared.live.subscribe(prepared, self)
+                self._held = await shared.live.subscribe(prepared, self, self._connection.viewer)
             else:
                 await self._answer(prepared)
         except Refused as refused:
@@ -59,7 +59,7 @@ class SocketOperation:
     async def _answer(self, prepared: Prepared) -> None:
         shared = self._connection.shared
         with shared.metrics.operation() as measured:
-            executed = await shared.execution.run(prepared)
+            executed = await shared.execution.run(prepared, self._connection.viewer)
             measured.outcome = executed.outcome
         with contextlib.suppress(TooSlow):
             await self.drained()

@@ -21,6 +21,7 @@ from connectory.live.subscriber import Subscriber
 from connectory.metrics import Traffic
 from connectory.negotiation import EVENT_STREAM
 from connectory.prepared import Prepared, Refused
+from resolvers.context import Viewer
 
 #: Seconds of silence, at most: proxies end what looks idle.
 COMMENT_EVERY = 12.0
@@ -48,7 +49,7 @@ class Streams:
         self._connections = connections
         self._traffic = traffic
 
-    async def serve(self, request: web.Request, prepared: Prepared) -> web.StreamResponse:
+    async def serve(self, request: web.Request, viewer: Viewer, prepared: Prepared) -> web.StreamResponse:
         """Carry a subscription to its end. Raises BadRequest when its client has too many connections."""
         self._connections.enter(request.remote)
         self._traffic.connections += 1
@@ -58,7 +59,7 @@ class Streams:
             assert isinstance(writer, StreamWriter)
             stream = Stream(request, writer, self._traffic)
             self._connections.open.add(stream)
-            await stream.carry(self._live, prepared, request.headers.get("Last-Event-ID"))
+            await stream.carry(self._live, prepared, viewer, request.headers.get("Last-Event-ID"))
         finally:
             if stream is not None:
                 stream.release()
@@ -87,12 +88,12 @@ class Stream:
         # nobody answers a comment, but where the system can, it ends a connection whose peer acknowledges nothing
         set_tcp_option(self._flow.transport, "TCP_USER_TIMEOUT", round(DEAD_AFTER * 1000))
 
-    async def carry(self, live: Live, prepared: Prepared, last_event_id: str | None) -> None:
+    async def carry(self, live: Live, prepared: Prepared, viewer: Viewer, last_event_id: str | None) -> None:
         """Subscribe, and return when nothing more comes or nobody is there to read it."""
         # some clients and proxies wait for the first byte of a body
         await self._write(_COMMENT)
         try:
-            self._subscriber = await live.subscribe(prepared, self, last_event_id=last_event_id)
+            self._subscriber = await live.subscribe(prepared, self, viewer, last_event_id=last_event_id)
         except Refused as refused:
             await self._tell(refused.body())
         except Exception as error:

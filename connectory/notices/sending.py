@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, unquote_plus
@@ -16,6 +17,8 @@ from sources.http import reason, retry_after
 
 #: Refusals that may get better without us: credentials and addresses are mended, conflicts and limits pass.
 _MAY_GET_BETTER = frozenset({401, 403, 404, 408, 409, 421, 423, 425, 429})
+#: What a proxy says when nobody answers behind it.
+_NOBODY = frozenset({502, 503, 504})
 #: Characters of a refusal that are kept.
 _LONGEST = 200
 #: Of a URL's path and query; a piece of so many characters may be a key.
@@ -60,11 +63,16 @@ class Sender:
     async def send(self, delivery: Any) -> Outcome:
         """Post a delivery. The status alone decides: what comes after it changes nothing."""
         body, headers = self._message(delivery)
+        return await self._request("POST", lambda status: 200 <= status < 300, data=body, headers=headers)
+
+    async def knock(self) -> Outcome:
+        """Whether somebody answers at all, yes or no, by an OPTIONS request: it delivers nothing."""
+        return await self._request("OPTIONS", lambda status: not 300 <= status < 400 and status not in _NOBODY)
+
+    async def _request(self, method: str, is_good: Callable[[int], bool], **more: Any) -> Outcome:
         try:
-            async with self._open().post(self._url, data=body, headers=headers, allow_redirects=False) as response:
-                if 200 <= response.status < 300:
-                    return Outcome()
-                return await self._refused(response)
+            async with self._open().request(method, self._url, allow_redirects=False, **more) as response:
+                return Outcome() if is_good(response.status) else await self._refused(response)
         except TimeoutError:
             return Outcome(f"No answer within {self._settings.timeout:g} seconds.")
         # ValueError: a host that no name can be, as in http://a..b

@@ -6,18 +6,20 @@ A read transaction is one snapshot: WAL on SQLite, REPEATABLE READ on PostgreSQL
 import asyncio
 import hashlib
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
+from connectory.address import STORES, Address
 from connectory.mistakes import Mistake
 from connectory.store import migration
+from connectory.store.postgres import Postgres
 from connectory.store.words import in_our_words
 from connectory.store.writing import Writing, reason
 
@@ -49,55 +51,78 @@ class Store:
     """
 
     def __init__(self, url: str, *, short_patience: float = _SHORT_PATIENCE) -> None:
-        self.url = _driver_url(url)
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.leases = _Leases(None if self.is_sqlite else self.url)
+        self.address = _address(url)
+        #: the database, where it is one of PostgreSQL, and the file otherwise
+        self.postgres = None if self.address.backend == "sqlite" else Postgres(self.address)
+        self.file = ""
+        self.leases = _Leases(self.postgres)
         #: how the writes of this process fare
         self.writing = Writing(short_patience)
-        if self.is_sqlite:
-            self._writer = _sqlite_engine(self.url, begin="BEGIN IMMEDIATE", size=1)
-            self._hurried = _sqlite_engine(self.url, begin="BEGIN IMMEDIATE", size=2, patience=short_patience)
-            self._reader = _sqlite_engine(self.url, begin="BEGIN", size=_READERS)
+        if self.postgres is None:
+            place = _sqlite_url(self.address)
+            self.file = place.database or ""
+            self._writer = _sqlite_engine(place, begin="BEGIN IMMEDIATE", size=1)
+            self._hurried = _sqlite_engine(place, begin="BEGIN IMMEDIATE", size=2, patience=short_patience)
+            self._reader = _sqlite_engine(place, begin="BEGIN", size=_READERS)
         else:
-            self._writer = _postgres_engine(self.url, size=4)
-            self._hurried = _postgres_engine(self.url, size=2, patience=short_patience)
-            self._reader = _postgres_engine(self.url, size=_READERS, isolation_level="REPEATABLE READ")
+            self._writer = _pool(self.postgres, size=4)
+            self._hurried = _pool(self.postgres, size=2, patience=short_patience)
+            self._reader = _pool(self.postgres, size=_READERS, isolation_level="REPEATABLE READ")
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.postgres is None
 
     def __str__(self) -> str:
-        """Its URL as a configuration has it, without the driver."""
-        return self.url.set(drivername=self.url.get_backend_name()).render_as_string(hide_password=True)
+        """Its URL, as it may be shown."""
+        return str(self.address)
 
     async def open(self) -> None:
         """Make sure that the database answers. Raises StoreUnreachable."""
-        try:
-            if self.is_sqlite and self.url.database:
-                await asyncio.to_thread(_probe, self.url.database)
+        with self.in_words(StoreUnreachable):
+            if self.is_sqlite:
+                await asyncio.to_thread(_probe, self.file)
             async with self._writer.connect() as connection:
                 await connection.execute(text("SELECT 1"))
+
+    @contextmanager
+    def in_words(self, kind: type[StoreError] = StoreError) -> Iterator[None]:
+        """Around what a program cannot start without: what the database refuses becomes a StoreError of this kind."""
+        try:
+            yield
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise StoreUnreachable(f"store {self}: {reason(error)}") from error
+            raise kind(f"store {self}: {reason(error)}") from error
 
     async def upgrade(self) -> None:
-        """Bring the tables to this version. Several processes may try at once. Raises StoreTooNew."""
+        """Bring the tables to this version. Several processes may try at once. Raises StoreError, and StoreTooNew."""
+        with self.in_words():
+            await self._upgrade()
+
+    async def _upgrade(self) -> None:
         async with self._migrating() as connection:
             if not self.is_sqlite:
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_key("migrations")})
-            found = await connection.run_sync(migration.current)
-            if migration.is_unknown(found):
-                raise StoreTooNew(
-                    f"store {self} is at revision {found}, which this version of connectory does not know (it knows up "
-                    f"to {migration.head()}): a newer version has written it. Use that version, or another store."
-                )
+            await self.revision(connection)
             await connection.run_sync(migration.upgrade)
+
+    async def revision(self, connection: AsyncConnection) -> str | None:
+        """Which one the tables are at; None without any. Raises StoreTooNew."""
+        found: str | None = await connection.run_sync(migration.current)
+        if migration.is_unknown(found):
+            raise StoreTooNew(
+                f"store {self} is at revision {found}, which this version of connectory does not know (it knows up "
+                f"to {migration.head()}): a newer version has written it. Use that version, or another store."
+            )
+        return found
 
     @asynccontextmanager
     async def _migrating(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that may take as long as it needs: a migration of a large table does."""
-        if self.is_sqlite:
+        if self.postgres is None:
             async with self._writer.begin() as connection:
                 yield connection
             return
-        engine = create_async_engine(self.url, poolclass=NullPool)
+        engine = self.postgres.engine(_PATIENCE, statements=None, poolclass=NullPool)
         try:
             async with engine.begin() as connection:
                 yield connection
@@ -141,8 +166,8 @@ class Store:
     async def checkpoint(self) -> None:
         """SQLite: carry the write-ahead log over into the file now, beside whoever writes, lest a commit has to do it
         while others wait. PostgreSQL does so by itself."""
-        if self.is_sqlite and self.url.database:
-            await asyncio.to_thread(_checkpoint, self.url.database)
+        if self.is_sqlite:
+            await asyncio.to_thread(_checkpoint, self.file)
 
     async def close(self) -> None:
         await self.leases.close()
@@ -164,13 +189,11 @@ async def upgrade(url: str) -> None:
 class _Leases:
     """Which systems this process polls: on PostgreSQL the holder of a system's advisory lock does; on SQLite, we do."""
 
-    def __init__(self, url: URL | None) -> None:
+    def __init__(self, postgres: Postgres | None) -> None:
         # all systems wait for this one connection: a server that has gone silent must not hold them for ever
-        self._engine = (
-            None
-            if url is None
-            else create_async_engine(url, poolclass=NullPool, connect_args={"command_timeout": _PATIENCE})
-        )
+        self._engine = None
+        if postgres is not None:
+            self._engine = postgres.engine(_PATIENCE, statements=_PATIENCE, poolclass=NullPool)
         self._connection: AsyncConnection | None = None
         self._held: set[str] = set()
         self._turn = asyncio.Lock()
@@ -225,31 +248,25 @@ class _Leases:
             await self._engine.dispose()
 
 
-def _driver_url(url: str) -> URL:
+def _address(url: str) -> Address:
     try:
-        parsed = make_url(url)
-        backend = parsed.get_backend_name()
-    except (ArgumentError, NoSuchModuleError):
-        raise StoreError(
-            "the store's URL cannot be read; use sqlite:///FILE or postgresql://USER@HOST/DATABASE"
-        ) from None
-    if backend == "sqlite":
-        if not parsed.database or parsed.database == ":memory:":
-            raise StoreError("the store needs a file: sqlite:///FILE")
-        return parsed.set(drivername="sqlite+aiosqlite")
-    if backend in ("postgresql", "postgres"):
-        query = dict(parsed.query)
-        if "sslmode" in query:  # libpq's word; asyncpg says ssl
-            query["ssl"] = query.pop("sslmode")
-        return parsed.set(drivername="postgresql+asyncpg", query=query)
-    raise StoreError(f"the store cannot be a {backend} database; use sqlite:///FILE or postgresql://USER@HOST/DATABASE")
+        return Address.read(url)
+    except ValueError as error:
+        raise StoreError(f"the store's URL {error}; use {STORES}") from None
 
 
-def _postgres_engine(url: URL, *, size: int, patience: float = _PATIENCE, **more: Any) -> AsyncEngine:
-    # a plan that was made when the tables were empty would be kept long after they are full
-    settings = {"plan_cache_mode": "force_custom_plan"}
-    connect = {"server_settings": settings, "command_timeout": patience, "timeout": patience}
-    return create_async_engine(url, pool_size=size, pool_pre_ping=True, connect_args=connect, **more)
+def _sqlite_url(address: Address) -> URL:
+    try:
+        url = make_url(address.url).set(drivername="sqlite+aiosqlite")
+    except (ArgumentError, ValueError):
+        raise StoreError(f"the store's URL cannot be read; use {STORES}") from None
+    if not url.database or url.database == ":memory:":
+        raise StoreError("the store needs a file: sqlite:///FILE")
+    return url
+
+
+def _pool(postgres: Postgres, *, size: int, patience: float = _PATIENCE, **more: Any) -> AsyncEngine:
+    return postgres.engine(patience, statements=patience, pool_size=size, pool_pre_ping=True, **more)
 
 
 def _sqlite_engine(url: URL, *, begin: str, size: int, patience: float = _PATIENCE) -> AsyncEngine:

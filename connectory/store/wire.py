@@ -11,7 +11,6 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from connectory.bus import Bus
@@ -44,9 +43,8 @@ class Wire:
 
     def __init__(self, store: Store, bus: Bus, *, chance: Random | None = None) -> None:
         self._engine = None
-        if not store.is_sqlite:
-            patience = {"command_timeout": _PATIENCE, "timeout": _PATIENCE}
-            self._engine = create_async_engine(store.url, poolclass=NullPool, connect_args=patience)
+        if store.postgres is not None:
+            self._engine = store.postgres.engine(_PATIENCE, statements=_PATIENCE, poolclass=NullPool)
         self._chance = chance or Random()
         self._listeners: dict[str, Callable[[str], None]] = {LOG_CHANNEL: lambda position: bus.wake(int(position))}
         self._waiting: deque[tuple[str, str]] = deque(maxlen=_KEPT)

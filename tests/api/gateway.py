@@ -11,10 +11,12 @@ from strawberry import Schema
 from connectory.app import METRICS, build_app
 from connectory.engine import ConfiguredSystem, Engine
 from connectory.serving import serving
-from connectory.settings import ServerSettings
+from connectory.settings import AuthSettings, ServerSettings
 from connectory.store import Store
 
 Answer = tuple[int, Any]
+#: For applications that are asked to do something.
+OPERATOR = AuthSettings(anonymous="OPERATOR")
 
 
 class Client:
@@ -43,13 +45,19 @@ class Client:
 
 @asynccontextmanager
 async def served(
-    store_url: str, schema: Schema | None = None, systems: Sequence[ConfiguredSystem] = (), **server: Any
+    store_url: str,
+    schema: Schema | None = None,
+    systems: Sequence[ConfiguredSystem] = (),
+    *,
+    anonymous: str = "VIEWER",
+    **server: Any,
 ) -> AsyncIterator[Client]:
-    """The application over an empty store; ``server`` are keys of ``[server]``."""
+    """The application over an empty store; ``anonymous`` is of ``[auth]``, ``server`` are keys of ``[server]``."""
     store = Store(store_url)
     settings = ServerSettings(**{"port": 0, **server})
     engine = Engine(store, systems)
-    app = build_app(store, engine, settings, schema=schema)
+    auth = AuthSettings.model_validate({"anonymous": anonymous})
+    app = build_app(store, engine, settings, auth, schema=schema)
     async with (
         serving(app, "127.0.0.1", 0) as url,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session,

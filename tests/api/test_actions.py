@@ -13,7 +13,7 @@ from connectory.serving import serving
 from connectory.settings import ServerSettings
 from connectory.store import Store
 from sources.base import SourceRateLimited, SourceUnreachable
-from tests.api.gateway import Client
+from tests.api.gateway import OPERATOR, Client
 from tests.facts import Scripted, configured, connector
 from tests.wait import until
 
@@ -29,7 +29,7 @@ async def gateway(url: str, source: Scripted, **server: object) -> AsyncIterator
     """The application over one system that is polled once, and then only when asked."""
     store = Store(url)
     engine = Engine(store, [configured(source, poll_interval=3600.0, live_interval=3600.0)])
-    app = build_app(store, engine, ServerSettings.model_validate({"port": 0, **server}))
+    app = build_app(store, engine, ServerSettings.model_validate({"port": 0, **server}), OPERATOR)
     async with serving(app, "127.0.0.1", 0) as address, aiohttp.ClientSession() as session:
 
         async def polled() -> bool:

@@ -33,7 +33,8 @@ async def test_a_local_gateway_answers_to_local_names(sqlite_url: str, host: str
 @pytest.mark.parametrize(
     "host",
     ["evil.example.com", "localhost.evil.example.com", "evil.example.com:8000", "127.0.0.2", "0.0.0.0", "[::]",
-     "localhost@evil.example.com", "evil.example.com#localhost", "localhost:port", "127.0.0.1.nip.io", "0x7f.1"],
+     "localhost@evil.example.com", "evil.example.com#localhost", "localhost:port", "127.0.0.1.nip.io", "0x7f.1",
+     "[::1].evil.example.com"],
 )  # fmt: skip
 async def test_a_page_that_rebinds_its_name_gets_nothing(sqlite_url: str, host: str) -> None:
     async with served(sqlite_url) as client:
@@ -43,6 +44,24 @@ async def test_a_page_that_rebinds_its_name_gets_nothing(sqlite_url: str, host: 
         for path in ("/", "/graphql", "/nothing", "/graphql/static/x.js"):
             async with client.session.get(client.url + path, headers={"Host": host}) as response:
                 assert response.status == 403
+
+
+HOSTS = {
+    True: ["localhost:", "localhost.:8000", "127.0.0.1.", "[0:0:0:0:0:0:0:1]:8000", "[::0001]", "localhost:65535"],
+    False: [
+        "", ".", ":8000", "[]", "[]:8000", "[::1", "::1]", "::1", "[localhost]", "[127.0.0.1]", "[::1%25lo]",
+        "[::1]evil.example", "[::1].evil.example:8000", "[::1]:8000.evil.example", "evil.example[::1]", "[[::1]]",
+        "[::1]@evil.example", "evil.example@[::1]", "user:secret@localhost", "@localhost", "localhost@",
+        "localhost..", ".localhost", "localhost.:8000.", "localhost:80:80", "localhost:65536", "localhost:-1",
+        "localhost:+1", "localhost:8000.evil.example", "localhost:8000,evil.example", "localhost,evil.example",
+        "localhost%00.evil.example", "localhost/..", "localhost\\.evil.example", "local host", "localhost:\uff11",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("host", "known"), [(host, known) for known, hosts in HOSTS.items() for host in hosts])
+def test_which_hosts_are_known(host: str, known: bool) -> None:
+    assert OWN.knows_host(host) is known
 
 
 async def test_the_refusal_says_how_to_allow_the_host(sqlite_url: str) -> None:
@@ -78,11 +97,35 @@ async def test_the_bind_address_is_a_name_of_ours(sqlite_url: str) -> None:
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
 async def test_probes_come_under_any_name(sqlite_url: str, path: str) -> None:
-    async with served(sqlite_url) as client:
+    async with served(sqlite_url, host="0.0.0.0", allow_anonymous=True) as client:
         headers = {"Host": "10.4.5.6:8000", "Origin": "https://evil.example.com"}
         async with client.session.get(client.url + path, headers=headers) as response:
             assert response.status == 200
             assert "Access-Control-Allow-Origin" not in response.headers
+
+
+async def test_on_loopback_no_page_reads_what_is_for_probes(sqlite_url: str) -> None:
+    """Whoever scrapes a gateway on the same machine has a local name for it; a page that was rebound has its own."""
+    answered = {}
+    async with served(sqlite_url, allowed_origins=[BOARD]) as client:
+        for path in ("/healthz", "/readyz", "/metrics"):
+            for headers in (
+                {"Host": "evil.example.com"},
+                {"Origin": "https://evil.example.com"},
+                {},
+                {"Origin": BOARD},
+            ):
+                async with client.session.get(client.url + path, headers=headers) as response:
+                    answered[path, *headers.values()] = response.status
+    strange, invited = ("evil.example.com",), ((), (BOARD,))
+    assert answered == {
+        **{("/healthz", *sender): 200 for sender in (strange, ("https://evil.example.com",), *invited)},
+        **{
+            (path, *sender): 200 if sender in invited else 403
+            for path in ("/readyz", "/metrics")
+            for sender in (strange, ("https://evil.example.com",), *invited)
+        },
+    }
 
 
 OWN = Guard(ServerSettings(allowed_origins=(BOARD, "http://dev.example.com:3000/")))
@@ -109,6 +152,13 @@ OWN = Guard(ServerSettings(allowed_origins=(BOARD, "http://dev.example.com:3000/
         ("ws://localhost:8000", "localhost:8000", False),
         ("http://localhost:8000.evil.example.com", "localhost:8000", False),
         ("http://localhost:8000@evil.example.com", "localhost:8000", False),
+        ("http://[::1].evil.example.com:8000", "[::1]:8000", False),
+        ("http://[::1]:8000.evil.example.com", "[::1]:8000", False),
+        ("http://[::1]:8000", "[::1].evil.example.com:8000", False),
+        ("http://[0:0::1]:8000", "[::1]:8000", True),
+        ("http://localhost.:8000", "localhost:8000", True),
+        ("http://localhost\t:8000", "localhost:8000", False),
+        ("http://localhost:8000?", "localhost:8000", False),
         (BOARD, "localhost:8000", True),
         (f"{BOARD}:443", "localhost:8000", True),
         ("http://board.example.com", "localhost:8000", False),

@@ -58,7 +58,7 @@ async def test_a_document_is_read_once_whichever_way_it_arrives(
         count(module, "validate_document")
     monkeypatch.setattr(documents, "read", Documents(most=1_000).read)
     query = "query Once { viewer { name } }"
-    async with served(sqlite_url) as client:
+    async with served(sqlite_url, anonymous="OPERATOR") as client:
         for accept in ("application/json", "application/json, text/event-stream", "text/event-stream"):
             async with client.session.post(
                 f"{client.url}/graphql", json={"query": query}, headers={"Accept": accept}

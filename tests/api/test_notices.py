@@ -14,7 +14,7 @@ from connectory.serving import serving
 from connectory.settings import ServerSettings
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, NOTICE, global_id
-from tests.api.gateway import Client
+from tests.api.gateway import OPERATOR, Client
 from tests.api.world import Asker
 from tests.facts import at, connector, job
 from tests.notices.scene import Scene, notices
@@ -148,10 +148,9 @@ async def test_many_notices_are_read_by_few_statements(store: Store) -> None:
 @asynccontextmanager
 async def gateway(store: Store, scene: Scene, **server: Any) -> AsyncIterator[Client]:
     """The application over what the scene has left."""
-    url = store.url.render_as_string(hide_password=False).replace("+aiosqlite", "").replace("+asyncpg", "")
-    other = Store(url)
+    other = Store(store.address.url)
     engine = Engine(other, [], clock=lambda: scene.now)
-    app = build_app(other, engine, ServerSettings.model_validate({"port": 0, **server}))
+    app = build_app(other, engine, ServerSettings.model_validate({"port": 0, **server}), OPERATOR)
     async with serving(app, "127.0.0.1", 0) as address, aiohttp.ClientSession() as session:
         async with other.write() as connection:
             await connection.exec_driver_sql("UPDATE systems SET configured = true")

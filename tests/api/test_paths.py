@@ -116,7 +116,7 @@ async def test_the_access_log_tells_what_was_refused(
 
 
 async def test_the_real_schema_is_served_over_an_empty_store(sqlite_url: str) -> None:
-    async with served(sqlite_url) as client:
+    async with served(sqlite_url, anonymous="OPERATOR") as client:
         status, body = await client.ask("{ systems { name } viewer { name role } }")
     assert (status, body) == (200, {"data": {"systems": [], "viewer": {"name": "local", "role": "OPERATOR"}}})
 

@@ -14,7 +14,7 @@ from connectory.model import Observation
 from connectory.serving import serving
 from connectory.settings import ServerSettings
 from connectory.store import Store
-from tests.api.gateway import Client
+from tests.api.gateway import OPERATOR, Client
 from tests.api.test_actions import refresh
 from tests.api.test_notices import acknowledge, filled
 from tests.facts import Scripted, configured, connector
@@ -38,7 +38,7 @@ async def locked(url: str) -> AsyncIterator[None]:
 async def gateway(url: str, source: Scripted) -> AsyncIterator[Client]:
     store = Store(url, short_patience=PATIENCE)
     engine = Engine(store, [configured(source, poll_interval=3600.0, live_interval=3600.0)])
-    app = build_app(store, engine, ServerSettings(port=0))
+    app = build_app(store, engine, ServerSettings(port=0), OPERATOR)
     async with serving(app, "127.0.0.1", 0) as address, aiohttp.ClientSession() as session:
         await engine.refresh("scripted")
         yield Client(address, session, app, engine)

@@ -233,7 +233,7 @@ async def build(store: Store, seed: int = 7) -> World:
     """Alpha is fresh but for the connectors that its last answers lacked; gamma is stale; delta is down, not stale yet;
     epsilon is both. Zeta has never answered, and eta is no longer configured."""
     chance = Random(seed)
-    world = World(url=store.url.render_as_string(hide_password=False))
+    world = World(url=store.address.url)
     names = {"alpha": "onyx", "beta": "elastic", "gamma": "onyx", "delta": "feldera", "epsilon": "elastic"}
     world.systems = [SystemModel(name, kind) for name, kind in names.items()]
     world.systems.append(SystemModel("zeta", "zensearch", health=SystemHealth.UNKNOWN))

@@ -101,7 +101,7 @@ class Ground:
         self.live = Live(
             self.schema,
             store,
-            lambda: Context(store, self.viewer),
+            lambda viewer: Context(store, viewer),
             self.tail,
             self.watches,
             clock=lambda: datetime.now(UTC),
@@ -111,7 +111,7 @@ class Ground:
     async def follow(self, query: str, *, last_event_id: str | None = None, **variables: Any) -> Reader:
         reader = Reader()
         prepared = prepare(self.schema, Operation(query, variables))
-        await self.live.subscribe(prepared, reader, last_event_id=last_event_id)
+        await self.live.subscribe(prepared, reader, self.viewer, last_event_id=last_event_id)
         return reader
 
     async def move(self, times: int = 1, status: JobStatus = JobStatus.RUNNING) -> None:
@@ -407,8 +407,8 @@ async def test_what_cannot_begin_says_why(ground: Ground) -> None:
 
 async def test_a_job_is_watched_while_somebody_follows_it(ground: Ground) -> None:
     prepared = prepare(ground.schema, Operation(PROGRESS, {"id": JOB_ID}))
-    first = await ground.live.subscribe(prepared, Reader())
-    second = await ground.live.subscribe(prepared, Reader())
+    first = await ground.live.subscribe(prepared, Reader(), ground.viewer)
+    second = await ground.live.subscribe(prepared, Reader(), ground.viewer)
     assert ground.watches.ids == [JOB_ID]
     first.leave()
     first.leave()

@@ -80,7 +80,8 @@ async def test_one_who_goes_while_it_counts_takes_no_change_from_others(
     await ground.writer.poll(at(50), [connector("a"), connector("b")], [])
     broadcast.hear((), {})
     monkeypatch.setattr(Rendering, "body", body)
-    second = await ground.live.subscribe(prepare(ground.schema, Operation(SUMMARIES, {})), Reader())
+    prepared = prepare(ground.schema, Operation(SUMMARIES, {}))
+    second = await ground.live.subscribe(prepared, Reader(), ground.viewer)
     await asyncio.wait_for(begun.wait(), 10)
     second.leave()
     gone.set()
@@ -112,7 +113,8 @@ async def test_a_burst_doubles_nothing_for_many(ground: Ground, monkeypatch: pyt
     start = await ground.head()
     readers = [Bursting() for _ in range(20)]
     for reader in readers:
-        await ground.live.subscribe(prepare(ground.schema, Operation(EVENTS, {"after": log_cursor(0)})), reader)
+        prepared = prepare(ground.schema, Operation(EVENTS, {"after": log_cursor(0)}))
+        await ground.live.subscribe(prepared, reader, ground.viewer)
         await reader.has(start)
     await ground.stand_still()
     await ground.move(10)

@@ -22,8 +22,9 @@ from connectory.notices import notifier
 from connectory.notices.deliverer import Backoff, Deliverer
 from connectory.notices.notices import Notices, notifying
 from connectory.notices.payload import slack
-from connectory.notices.sending import Sender
+from connectory.notices.sending import Outcome, Sender
 from connectory.notices.settings import ReceiverSettings
+from connectory.serving import serving
 from connectory.store import Store
 from connectory.store.notices import move_notifier
 from connectory.store.tables import DELIVERIES
@@ -447,3 +448,38 @@ async def test_what_a_look_wrote_goes_out_though_the_look_fails(
         await until(count(receiver.got, 1))
         await stand.mends(1)
         await until(count(receiver.got, 2))
+
+
+async def test_knocking_delivers_nothing_and_any_answer_will_do() -> None:
+    """But for a proxy's that nobody answers behind it, and for one that leads elsewhere."""
+    methods: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        methods.append(request.method)
+        return web.Response(status=int(request.match_info["status"]), headers={"Location": "https://elsewhere.example"})
+
+    app = web.Application()
+    app.router.add_route("*", "/{status}", answer)
+    found = {}
+    async with serving(app, "127.0.0.1", 0) as url:
+        for status in (200, 204, 401, 404, 405, 500, 501, 301, 308, 502, 503, 504):
+            found[status] = (await knocked(f"{url}/{status}")).error
+    refused = {status for status, error in found.items() if error is not None}
+    assert refused == {301, 308, 502, 503, 504}
+    assert all(f"HTTP {status}" in str(found[status]) for status in refused)
+    assert set(methods) == {"OPTIONS"}
+
+
+async def test_knocking_where_nobody_is_says_so_without_the_url() -> None:
+    receiver = Receiver()
+    outcome = await knocked(receiver.url)
+    assert "Connection refused" in str(outcome.error)
+    assert "of-the-url" not in str(outcome.error)
+
+
+async def knocked(url: str) -> Outcome:
+    sender = Sender(ReceiverSettings.model_validate({"name": "pager", "url": url, "format": "slack", "timeout": 5}))
+    try:
+        return await sender.knock()
+    finally:
+        await sender.close()
