@@ -32,6 +32,7 @@ from connectory.store.tables import CONNECTORS, JOBS
 from connectory.store.writes import (
     append_events,
     delete_conditions,
+    hold_system,
     insert_rows,
     mark_history_read,
     newest_jobs,
@@ -110,6 +111,7 @@ class Commit:
         lost = dict.fromkeys(observation.gone_jobs, JobStatus.UNKNOWN)
         lost |= dict.fromkeys(observation.canceled_jobs, JobStatus.CANCELED)
         async with self._store.write() as connection:
+            await hold_system(connection, self._id)
             rows = self._changed_rows(facts, observation.owed)
             touched = await self._jobs.write(connection, observation.jobs, lost, state)
             await self._end_conditions(connection, rows)
@@ -121,6 +123,7 @@ class Commit:
     async def findings(self, findings: Mapping[str, JobFindings | None]) -> int | None:
         """Store what a closer look found, by the jobs' global ids; None: nothing. Returns as ``poll`` does."""
         async with self._store.write() as connection:
+            await hold_system(connection, self._id)
             stored = await rows_by_id(connection, JOBS, list(findings))
             told = {id: found for id, found in findings.items() if found is not None and id in stored}
             errors = {id: found.errors for id, found in told.items() if found.errors is not None}
@@ -140,6 +143,7 @@ class Commit:
     async def history(self, batch: HistoryBatch, state: SystemState) -> int | None:
         """Store a stretch of past jobs. Returns the log's new position, None when the log has not grown."""
         async with self._store.write() as connection:
+            await hold_system(connection, self._id)
             touched = await self._jobs.write(connection, batch.jobs, {}, state, past=True)
             await self._end_conditions(connection, {})
             await self._write_connectors(connection, {}, {}, touched)
