@@ -210,25 +210,27 @@ class LogBroadcast(Broadcast):
     async def _bring_up(self, subscriber: Subscriber, cursor: str | None) -> None:
         feed = self._feed.after(cursor)
         while subscriber.position is None and not subscriber.has_left:
-            await self._deliver(subscriber, feed.open)
+            await self._deliver(subscriber, feed.open, feed.begins_at)
         await self._replay(subscriber)
 
     async def _replay(self, subscriber: Subscriber) -> None:
         """Read on in the log until it is told to the end; from there on the member is live."""
         while not subscriber.has_left:
             assert subscriber.position is not None
-            if subscriber.position >= self._around.position():
+            told = self._around.position()
+            if subscriber.position >= told:
                 self._live[subscriber] = None  # without any pause since the comparison
                 return
-            await self._deliver(subscriber, partial(self._feed.replay, position=subscriber.position))
+            await self._deliver(subscriber, partial(self._feed.replay, position=subscriber.position), told)
 
-    async def _deliver(self, subscriber: Subscriber, read: Callable[[Context], Awaitable[Chunk]]) -> None:
-        """Read a stretch and give it at the client's own pace. What it does not take is let go and read again: nobody
-        holds rows for who does not read. Raises what will not pass by itself, such as GraphQLError and TooSlow."""
+    async def _deliver(self, subscriber: Subscriber, read: Callable[[Context], Awaitable[Chunk]], least: int) -> None:
+        """Read a stretch, from a snapshot that has come to ``least``, and give it at the client's own pace. What it
+        does not take is let go and read again: nobody holds rows for who does not read. Raises what will not pass by
+        itself, such as GraphQLError and TooSlow."""
         if not subscriber.sink.is_ready:
             await subscriber.sink.drained()
         try:
-            async with self.rendering.context() as ctx:
+            async with self.rendering.context(least) as ctx:
                 chunk = await read(ctx)
             for item in chunk.items:
                 body = await self._shared_body(item)
