@@ -145,11 +145,13 @@ class JobWriter:
         return wanted | {row["id"] for row in newest.values()}
 
     def _lost(self, before: Mapping[str, Any], status: JobStatus, state: SystemState) -> Row:
-        """A job that was open and of which there is no fact any more: nothing is claimed but its status."""
+        """A job that was open and of which there is no fact any more: nothing is claimed but its status, or that it
+        vanished."""
         return {
             **before,
             "status": status,
             "is_open": False,
+            "vanished_at": None if status.ended else self._now,
             "observed_at": state.observed_at or self._now,
             "fingerprint": None,
         }
