@@ -204,9 +204,9 @@ async def replace_conditions(connection: AsyncConnection, rows: Sequence[Row]) -
 
 
 async def jobs_to_examine(connection: AsyncConnection, system_id: str, limit: int) -> Sequence[Any]:
-    """(id, connector_id) of jobs that want the closer look, newest first."""
+    """(id, connector_id, fingerprint) of jobs that want the closer look, newest first."""
     j = JOBS.c
-    due = select(j.id, j.connector_id).where(
+    due = select(j.id, j.connector_id, j.fingerprint).where(
         j.system_id == system_id, j.examine_due, j.connector_id.is_not(None)
     )
     return (await connection.execute(due.order_by(j.created_order.desc(), j.id).limit(limit))).all()
