@@ -83,6 +83,11 @@ class LogFeed(Feed, ABC):
     #: where it begins: what the client has seen already
     cursor: str | None
 
+    @property
+    def begins_at(self) -> int:
+        """The position of the log that its opening has to show: who hands back a cursor has seen it."""
+        return 0 if self.cursor is None else _position(self.cursor)
+
     @abstractmethod
     def after(self, cursor: str | None) -> "LogFeed":
         """The same, begun after ``cursor``. Raises BadUserInput for what is none."""

@@ -133,6 +133,10 @@ class Job(Node):
     completed_at: datetime | None = strawberry.field(
         description="When it ended, well or badly; null while it has not or when not reported."
     )
+    vanished_at: datetime | None = strawberry.field(
+        description="When its upstream was found to tell of it no longer, though it had not ended: it counts as over, "
+        "with the status UNKNOWN. Null while its upstream tells of it, and once it has ended."
+    )
     cancel_requested_at: datetime | None = strawberry.field(
         description="When somebody asked to cancel it; null when nobody did or when not reported."
     )

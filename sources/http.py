@@ -36,6 +36,8 @@ _STRETCH = 1 << 15
 _LARGEST = 256 << 20
 #: Characters; anything shorter would be found in every other word.
 _SHORTEST_SECRET = 4
+#: Seconds that a Retry-After makes us wait at most: what asks for more is asked again by then.
+LONGEST_RETRY_AFTER = 3_600.0
 #: Connections at once to one system.
 _CONNECTIONS = 4
 
@@ -337,21 +339,27 @@ class _Pieces:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Seconds that a Retry-After header asks for (RFC 9110 §10.2.3: seconds or a date); None without one."""
-    value = headers.get("Retry-After")
-    if value is None:
+    """Seconds that a Retry-After header asks for, at most LONGEST_RETRY_AFTER; None without one, and for what is none.
+
+    RFC 9110 §10.2.3: whole digits, or a date, which counts from the answer's own Date; ``now`` stands in for that.
+    """
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value), LONGEST_RETRY_AFTER)
+    until = _moment(value)
+    if until is None:
         return None
+    sent = _moment(headers.get("Date", "")) or now or datetime.now(UTC)
+    return min(max(0.0, (until - sent).total_seconds()), LONGEST_RETRY_AFTER)
+
+
+def _moment(text: str) -> datetime | None:
+    """The moment of an HTTP date; None for any other text."""
     try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        until = parsedate_to_datetime(value)
-    except ValueError:
+        found = parsedate_to_datetime(text)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):  # also a year or a zone that no clock has
         return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return max(0.0, (until - (now or datetime.now(UTC))).total_seconds())
 
 
 def _said_by_the_system(error: OSError) -> str:

@@ -87,11 +87,12 @@ class Background:
             if not due:
                 return
             by_connector: dict[str, list[str]] = defaultdict(list)
-            for job, connector in due:
+            for job, connector, _ in due:
                 by_connector[connector].append(job)
+            asked = {job: fingerprint for job, _, fingerprint in due}
             for connector, jobs in by_connector.items():
                 found = await self._find(external_id(connector), jobs)
-                if not await self._desk.commit(known, methodcaller("findings", found)):
+                if not await self._desk.commit(known, methodcaller("findings", found, asked)):
                     return
 
     async def _find(self, connector: str, jobs: Sequence[str]) -> dict[str, JobFindings | None]:

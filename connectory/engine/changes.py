@@ -45,7 +45,7 @@ CONNECTOR_CHANGES = {
 JOB_CHANGES = (
     {
         name: _graphql_name(name)
-        for name in (*_JOB_FIELDS, "details")
+        for name in (*_JOB_FIELDS, "vanished_at", "details")
         if name not in ("docs_in_index", "sequence", "source")
     }
     | dict.fromkeys((*_COUNTS, "counted_total"), "counts")
@@ -86,6 +86,7 @@ def job_row(system_id: str, system: str, fact: JobFact) -> Row:
         "details_type": fact.details.type if fact.details else None,
         "details": fact.details.json if fact.details else None,
         "is_open": fact.status.open and not fact.ended,
+        "vanished_at": None,
         "fingerprint": fact.fingerprint,
     }
     return row
@@ -161,7 +162,7 @@ def job_event(
         return None
     if before is None:
         kind = EventKind.JOB_CREATED
-    elif _ended(after) and not _ended(before):
+    elif _ends(before, after):
         kind = EventKind.JOB_FINISHED
     elif _PROGRESS.issuperset(fields) and not _MOVES.isdisjoint(fields):
         kind = EventKind.JOB_PROGRESSED
@@ -183,9 +184,14 @@ def job_event(
     }
 
 
+def _ends(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Also a job that had vanished and is found to have ended, of which nobody knew how."""
+    return _ended(after) and (not _ended(before) or bool(before["vanished_at"] and not after["vanished_at"]))
+
+
 def _ended(row: Mapping[str, Any]) -> bool:
     status: JobStatus = row["status"]
-    return status.ended or row["completed_at"] is not None
+    return status.ended or row["completed_at"] is not None or row["vanished_at"] is not None
 
 
 def _value(member: ConnectorStatus | JobStatus | Any) -> int:

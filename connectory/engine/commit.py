@@ -32,6 +32,7 @@ from connectory.store.tables import CONNECTORS, JOBS
 from connectory.store.writes import (
     append_events,
     delete_conditions,
+    hold_system,
     insert_rows,
     mark_history_read,
     newest_jobs,
@@ -88,19 +89,20 @@ class Commit:
     async def poll(self, observation: Observation, before: SystemState, after: SystemState) -> int | None:
         """Store a poll that read the list. Returns the log's new position, None when the log has not grown."""
         facts = {fact.external_id: fact for fact in observation.connectors}
-        self._past.see_answer(before, self._now)
+        gaps = self._past.gaps_after(before, self._now)
         async with self._store.write() as connection:
             await self._write_system(connection, before, after)
             rows = self._changed_rows(facts, observation.owed)
             absent = self._absent_rows(facts, observation, before)
             lost = dict.fromkeys(observation.gone_jobs | self._left_behind(facts, absent), JobStatus.UNKNOWN)
             lost |= dict.fromkeys(observation.canceled_jobs, JobStatus.CANCELED)
-            touched = await self._jobs.write(connection, observation.jobs, lost, before)
+            touched = await self._jobs.write(connection, observation.jobs, lost, before, gaps=gaps)
             await self._jobs.miss(connection, {fact.external_id for fact in observation.jobs} | lost.keys(), before)
             await self._end_conditions(connection, {**rows, **absent})
             await self._write_connectors(connection, rows, absent, touched)
             self._system_event(before, after)
             position = await self._append(connection)
+        self._past.see_answer(before, self._now)
         self._remember(facts, observation, absent, lost)
         return position
 
@@ -110,6 +112,7 @@ class Commit:
         lost = dict.fromkeys(observation.gone_jobs, JobStatus.UNKNOWN)
         lost |= dict.fromkeys(observation.canceled_jobs, JobStatus.CANCELED)
         async with self._store.write() as connection:
+            await hold_system(connection, self._id)
             rows = self._changed_rows(facts, observation.owed)
             touched = await self._jobs.write(connection, observation.jobs, lost, state)
             await self._end_conditions(connection, rows)
@@ -118,10 +121,15 @@ class Commit:
         self._remember(facts, observation, {}, lost)
         return position
 
-    async def findings(self, findings: Mapping[str, JobFindings | None]) -> int | None:
-        """Store what a closer look found, by the jobs' global ids; None: nothing. Returns as ``poll`` does."""
+    async def findings(self, findings: Mapping[str, JobFindings | None], asked: Mapping[str, str | None]) -> int | None:
+        """Store what a closer look found, by the jobs' global ids; None: nothing. Returns as ``poll`` does.
+
+        ``asked``: the fingerprint that each job had then. One that has changed since is looked at again.
+        """
         async with self._store.write() as connection:
-            stored = await rows_by_id(connection, JOBS, list(findings))
+            await hold_system(connection, self._id)
+            found_now = await rows_by_id(connection, JOBS, list(findings))
+            stored = {id: row for id, row in found_now.items() if row["fingerprint"] == asked[id]}
             told = {id: found for id, found in findings.items() if found is not None and id in stored}
             errors = {id: found.errors for id, found in told.items() if found.errors is not None}
             changed = await replace_job_errors(connection, errors)
@@ -140,6 +148,7 @@ class Commit:
     async def history(self, batch: HistoryBatch, state: SystemState) -> int | None:
         """Store a stretch of past jobs. Returns the log's new position, None when the log has not grown."""
         async with self._store.write() as connection:
+            await hold_system(connection, self._id)
             touched = await self._jobs.write(connection, batch.jobs, {}, state, past=True)
             await self._end_conditions(connection, {})
             await self._write_connectors(connection, {}, {}, touched)
@@ -169,8 +178,6 @@ class Commit:
     def _changed_rows(self, facts: Mapping[str, ConnectorFact], owed: frozenset[str]) -> dict[str, Row]:
         """Rows of the facts that are new, that differ from what is stored, or that were missing."""
         rows = {}
-        told = ((global_id(CONNECTOR, self._system, name), fact) for name, fact in facts.items() if not fact.is_removed)
-        self._past.see_connectors(told, self._now)
         for name, fact in facts.items():
             memory = self._known.connectors.get(name)
             if memory is not None and not memory.is_missing and self._known.unchanged(fact) and name not in owed:
@@ -178,7 +185,7 @@ class Commit:
             row = connector_row(self._id, self._system, fact, owed=name in owed)
             row["missed_polls"], row["observed_at"] = 0, None
             row["removed_at"] = self._now if fact.is_removed else None
-            row |= self._past.connector(row["id"]).kept
+            row |= self._past.foreseen(row["id"], None if fact.is_removed else fact, self._now).kept
             rows[name] = row
         return rows
 

@@ -61,14 +61,18 @@ class Desk:
         if term is None:
             return False
         if self.known is None:
-            past = Past()
-            async with self.store.read() as connection:
-                known, self.state = await recall(connection, self.id)
-                await past.recall(connection, self.id, self.now())
-            self.known, self.past = known, past
-            if self.state.error_code is SystemErrorCode.RATE_LIMITED:
-                self._not_before = self.state.next_poll_at  # a restart does not shorten what was asked for
+            async with self._turn:
+                await self._read()
         return True
+
+    async def _read(self) -> None:
+        past = Past()
+        async with self.store.read() as connection:
+            known, self.state = await recall(connection, self.id)
+            await past.recall(connection, self.id, self.now())
+        self.known, self.past = known, past
+        if self.state.error_code is SystemErrorCode.RATE_LIMITED:
+            self._not_before = self.state.next_poll_at  # a restart does not shorten what was asked for
 
     def forget(self, known: Known | None = None) -> None:
         """The store knows better than we do what it has. With ``known``: only if that is still the memory."""
@@ -83,10 +87,23 @@ class Desk:
             await self.write(known, write)
         return True
 
-    async def commit_without_memory(self, write: Callable[[Commit], Coroutine[Any, Any, int | None]]) -> None:
-        """Commit what does not rest on what is known: that a poll failed."""
+    async def turn(
+        self,
+        step: Callable[[SystemState], SystemState | None],
+        write: Callable[[Commit, SystemState, SystemState], Coroutine[Any, Any, int | None]],
+        known: Known | None = None,
+    ) -> bool:
+        """Commit what turns the system's state: ``step`` gives the state after the one that is found when it is our
+        turn, None where there is nothing to do. With ``known`` it rests on that, as in ``commit``."""
         async with self._turn:
-            await self.write(Known(), write)
+            if known is not None and known is not self.known:
+                return False
+            before = self.state
+            after = step(before)
+            if after is not None:
+                await self.write(known or Known(), lambda commit: write(commit, before, after))
+                self.passed(after)
+        return True
 
     async def write(self, known: Known, write: Callable[[Commit], Coroutine[Any, Any, int | None]]) -> None:
         kind, name = self.system.kind, self.system.name
@@ -119,24 +136,26 @@ class Desk:
         poll, which would tell, comes only after the wait. A store that does not take it is logged, not raised."""
         self.heed(problems)
         asking = next((problem for problem in problems if problem.retry_after), None)
-        if asking is None or self.held == 0:
+        if asking is None:
             return
-        before = self.state
-        after = replace(
-            before,
-            health=before.health if before.health in DOWN else SystemHealth.DEGRADED,
-            error_code=SystemErrorCode.RATE_LIMITED,
-            error_message=asking.message,
-            error_at=self.now(),
-            next_poll_at=self._not_before,
-        )
+
+        def wait(before: SystemState) -> SystemState | None:
+            if self.held == 0:
+                return None
+            return replace(
+                before,
+                health=before.health if before.health in DOWN else SystemHealth.DEGRADED,
+                error_code=SystemErrorCode.RATE_LIMITED,
+                error_message=asking.message,
+                error_at=self.now(),
+                next_poll_at=self._not_before,
+            )
+
         try:
-            await self.commit_without_memory(lambda commit: commit.failure(before, after))
+            await self.turn(wait, Commit.failure)
         except Exception:
             self.forget()
             self.say_exception("that it asked us to wait could not be stored", "store_failed")
-        else:
-            self.passed(after)
 
     def passed(self, after: SystemState) -> None:
         """The state that has been committed; a change of health is logged once."""

@@ -1,6 +1,6 @@
 """The writing of jobs: what is new, what changed, what is lost, and which of them want the closer look."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.engine.changes import Row, job_event, job_row
 from connectory.engine.course import begun, followed
+from connectory.engine.judging.views import Gap
 from connectory.engine.order import Sequenced, microseconds
 from connectory.engine.pace import SystemState
 from connectory.engine.past import Past
@@ -49,6 +50,7 @@ class JobWriter:
         #: rows as they were written, and whether that was a part of the history
         self._written: list[Row] = []
         self._past = False
+        self._gaps: Collection[Gap] = ()
         #: what the store holds now of the jobs that were told
         self._held: list[JobFact] = []
 
@@ -60,12 +62,15 @@ class JobWriter:
         state: SystemState,
         *,
         past: bool = False,
+        gaps: Collection[Gap] | None = None,
     ) -> set[str]:
         """Write jobs that are new, changed or lost; returns the global ids of the connectors whose jobs changed.
 
         ``lost``: jobs of which there is no fact any more, and the status that is left to them.
         ``past``: the facts are of the history, which may have read a job before the polls that went on meanwhile did.
+        ``gaps``: when nobody watched, as it will be remembered.
         """
+        self._gaps = self._memory.gaps if gaps is None else gaps
         rows = {row["id"]: (row, fact) for fact in facts for row in [job_row(self._id, self._system, fact)]}
         left = {global_id(JOB, self._system, name): status for name, status in lost.items()}
         stored = await rows_by_id(connection, JOBS, [*{**rows, **left}])
@@ -117,9 +122,9 @@ class JobWriter:
     def _follow(self, before: Mapping[str, Any], after: Row) -> None:
         """What the engine works out of a job's course, in the same row as what it is worked out of."""
         after |= {
-            "rate_per_second": self._memory.rate(after, self._now),
+            "rate_per_second": self._memory.rate(after, self._now, self._gaps),
             "counted_at": self._now,
-            **followed(before, after, self._now, self._memory.gaps),
+            **followed(before, after, self._now, self._gaps),
         }
         if before["is_open"] and not after["is_open"]:
             self.closed.add(after["id"])
@@ -145,11 +150,13 @@ class JobWriter:
         return wanted | {row["id"] for row in newest.values()}
 
     def _lost(self, before: Mapping[str, Any], status: JobStatus, state: SystemState) -> Row:
-        """A job that was open and of which there is no fact any more: nothing is claimed but its status."""
+        """A job that was open and of which there is no fact any more: nothing is claimed but its status, or that it
+        vanished."""
         return {
             **before,
             "status": status,
             "is_open": False,
+            "vanished_at": None if status.ended else self._now,
             "observed_at": state.observed_at or self._now,
             "fingerprint": None,
         }

@@ -78,9 +78,18 @@ class Past:
         """The list was read, and the system's state was this before."""
         if before.health in DOWN or before.consecutive_failures > 1:
             self._last_outage = Gap(before.down_since or before.observed_at or now, now)
-        if before.observed_at is not None and (before.consecutive_failures or not self._has_answered):
-            self._note_gap(before.observed_at, now)
+        self.gaps = self.gaps_after(before, now)
         self._has_answered = True
+
+    def gaps_after(self, before: SystemState, now: datetime) -> deque[Gap]:
+        """When nobody watched, once it is remembered that the list was read."""
+        gaps = self.gaps.copy()
+        if before.observed_at is None or not (before.consecutive_failures or not self._has_answered):
+            return gaps
+        if gaps and gaps[-1].begin >= before.observed_at:
+            gaps.pop()  # the answer that ended it was not stored
+        gaps.append(Gap(max(before.observed_at, gaps[-1].end) if gaps else before.observed_at, now))
+        return gaps
 
     def seen_of(self, system: SystemView) -> SystemView:
         """The system, and since when it can be seen."""
@@ -120,20 +129,32 @@ class Past:
     def connector(self, id: str) -> Watched:
         found = self.connectors.get(id)
         if found is None:
-            found = Watched(external_id(id), self._jobs_of[id])
-            if (recalled := self._recalled.pop(id, None)) is not None:
-                at, seen = recalled
-                found.resume(seen, at)
-            self.connectors[id] = found
+            found = self.connectors[id] = self._new(id)
+            self._recalled.pop(id, None)
         return found
 
-    def rate(self, row: Mapping[str, Any], now: datetime) -> float | None:
-        """Documents or records a second of a job that has come as far as this row says; None while it does not run."""
+    def foreseen(self, id: str, fact: ConnectorFact | None, now: datetime) -> Watched:
+        """A connector as it will be remembered, once what is told of it now has been committed; None: nothing is."""
+        watched = (self.connectors.get(id) or self._new(id)).copy()
+        if fact is not None:
+            watched.see(fact, now)
+        return watched
+
+    def _new(self, id: str) -> Watched:
+        found = Watched(external_id(id), self._jobs_of[id])
+        if (recalled := self._recalled.get(id)) is not None:
+            at, seen = recalled
+            found.resume(seen, at)
+        return found
+
+    def rate(self, row: Mapping[str, Any], now: datetime, gaps: Iterable[Gap] | None = None) -> float | None:
+        """Documents or records a second of a job that has come as far as this row says; None while it does not run.
+        ``gaps``: when nobody watched, if that is more than is remembered."""
         job = self.jobs.get(row["id"])
         if job is None or row["status"] not in RUNNING:
             return None
         come = [] if row["processed"] is None else [Sample(now, row["processed"])]
-        return rate_per_second([*job.samples, *come], now, self.gaps)
+        return rate_per_second([*job.samples, *come], now, self.gaps if gaps is None else gaps)
 
     def view(self, id: str) -> ConnectorView:
         """A connector that was told and whose runs are read."""
@@ -158,11 +179,6 @@ class Past:
             runs=runs,
             last_started_at=max(starts, default=None),
         )
-
-    def _note_gap(self, begin: datetime, end: datetime) -> None:
-        if self.gaps and self.gaps[-1].begin >= begin:
-            self.gaps.pop()  # the answer that ended it was not stored
-        self.gaps.append(Gap(max(begin, self.gaps[-1].end) if self.gaps else begin, end))
 
     def _add(self, job: OpenJob) -> None:
         id, connector = job.row["id"], job.row["connector_id"]

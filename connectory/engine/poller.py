@@ -3,17 +3,18 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from random import Random
+from typing import Any
 
 from connectory.bus import Bus
 from connectory.engine.background import Background
-from connectory.engine.commit import Overtaken
+from connectory.engine.commit import Commit, Overtaken
 from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.desk import Desk
 from connectory.engine.judgement import told
-from connectory.engine.pace import after_answer, after_failure
+from connectory.engine.pace import SystemState, after_answer, after_failure
 from connectory.engine.trouble import lies_in_the_facts, problem_of
 from connectory.engine.watches import Watches
 from connectory.metrics import Polls
@@ -143,25 +144,24 @@ class Poller:
         return self._desk.seconds_until(self._desk.state.next_poll_at)
 
     async def _answered(self, observation: Observation, started: datetime, known: Known) -> None:
-        before, problems = self._desk.state, observation.problems
+        problems, pace = observation.problems, self.system.pace
         self._desk.heed(problems)
-        after = after_answer(
-            before,
-            problems,
-            complete=observation.complete,
-            started=started,
-            now=self._desk.now(),
-            pace=self.system.pace,
-        )
+
+        def step(before: SystemState) -> SystemState:
+            now = self._desk.now()
+            return after_answer(before, problems, complete=observation.complete, started=started, now=now, pace=pace)
+
+        def write(commit: Commit, before: SystemState, after: SystemState) -> Coroutine[Any, Any, int | None]:
+            return commit.poll(observation, before, after)
+
         try:
-            if not await self._desk.commit(known, lambda commit: commit.poll(observation, before, after)):
+            if not await self._desk.turn(step, write, known):
                 return  # what was asked for rests on what is no longer sure
         except Exception as error:
             if not lies_in_the_facts(error):
                 raise
             await self._refused(error, started)
             return
-        self._desk.passed(after)
         await self._desk.judge(known, told(observation, known, whole=True))
         self._background.start(known)
 
@@ -176,12 +176,14 @@ class Poller:
         await self._failed(Problem(SystemErrorCode.MISMATCH, said), started)
 
     async def _failed(self, problem: Problem, started: datetime) -> None:
-        before, now = self._desk.state, self._desk.now()
         self._polls.failures.labels(self.system.name, problem.code.name).inc()
         self._desk.heed([problem])
-        after = after_failure(before, problem, started=started, now=now, pace=self.system.pace, chance=self._chance)
-        await self._desk.commit_without_memory(lambda commit: commit.failure(before, after))
-        self._desk.passed(after)
+
+        def step(before: SystemState) -> SystemState:
+            pace, now = self.system.pace, self._desk.now()
+            return after_failure(before, problem, started=started, now=now, pace=pace, chance=self._chance)
+
+        await self._desk.turn(step, Commit.failure)
 
     # ---- between polls
 

@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.settings import RetentionSettings
 from connectory.store import Store
-from connectory.store.portions import Limits, Portion, remove
+from connectory.store.portions import Limits, Portion
 from connectory.store.retention import job_floors, portions
 from connectory.store.transactions import whole
+from connectory.store.writes import hold_system
 
 _log = logging.getLogger(__name__)
 #: Seconds between sweeps.
@@ -81,9 +82,10 @@ class Retention:
         """Remove everything that is beyond its limits now. Returns the rows that were removed, per table."""
         removed: Counter[str] = Counter()
         async for portion in portions(self._store, self._limits(), self.strides):
-            held = await whole(self._remove(portion))
-            removed[portion.table] += portion.rows
-            self.strides.learn(portion.table, portion.rows, held)
+            rows, held = await whole(self._remove(portion))
+            if rows:
+                removed[portion.table] += rows
+                self.strides.learn(portion.table, rows, held)
             await self._store.checkpoint()
             await asyncio.sleep(max(_SHORTEST_REST, _REST * held))
         if removed:
@@ -91,12 +93,14 @@ class Retention:
             _log.info(f"removed what is beyond its limits: {told}", extra={"action": "retention_swept", **removed})
         return removed
 
-    async def _remove(self, portion: Portion) -> float:
-        """Returns the seconds for which others could not write."""
+    async def _remove(self, portion: Portion) -> tuple[int, float]:
+        """Returns the rows that went, and the seconds for which others could not write."""
         async with self._store.write() as connection:
+            if portion.system_id is not None:
+                await hold_system(connection, portion.system_id)
             begun = self._timer()
-            await remove(connection, portion)
-        return self._timer() - begun
+            rows = await portion.remove(connection)
+        return rows, self._timer() - begun
 
     def _limits(self) -> Limits:
         settings, now = self._settings, self._clock()

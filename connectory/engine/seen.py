@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -53,6 +53,13 @@ class Watched:
     trouble: str | None = None
     #: None: something is new since
     judged_at: datetime | None = None
+
+    def copy(self) -> "Watched":
+        """One that goes on for itself."""
+        found = replace(self, errors={name: Counter() for name in self.errors})
+        for name, counter in self.errors.items():
+            found.errors[name].extend(counter)
+        return found
 
     @property
     def is_awake(self) -> bool:

@@ -10,12 +10,11 @@ from math import inf
 from random import Random
 from typing import Any
 
-from graphql import GraphQLError
-
-from connectory.live.rendering import Rendering
+from connectory.live.rendering import Rendering, is_outage
 from connectory.live.sink import Sink
 from connectory.live.subscriber import Subscriber
 from connectory.store.records import EventRecord, SystemRecord
+from connectory.store.writing import is_failure
 from resolvers.context import Context
 from resolvers.feeds import Chunk, Feed, Item, LogFeed, SummaryFeed
 
@@ -31,6 +30,11 @@ _PAUSE = 0.25
 _AGAIN, _SILENCE = 1.0, 60.0
 
 _log = logging.getLogger(__name__)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether it lies in the store that fails, rather than in what was asked or in us."""
+    return is_outage(error) or is_failure(error)
 
 
 @dataclass(slots=True)
@@ -102,6 +106,10 @@ class Broadcast(ABC):
         """Rows that the log has grown by. Returns at once."""
 
     @abstractmethod
+    def miss(self) -> None:
+        """Rows that the log has grown by did not reach it: whoever is live goes by the log instead. Returns at once."""
+
+    @abstractmethod
     def fall_behind(self, subscriber: Subscriber, item: Item, body: bytes) -> None:
         """A live member's client does not take ``item`` now."""
 
@@ -122,12 +130,22 @@ class Broadcast(ABC):
             try:
                 return await self._render_waiting()
             except Exception as error:
+                if not _may_pass(error):
+                    return await self._end(error)
                 await self._around.rest(error)
+
+    async def _end(self, error: Exception) -> None:
+        """What is wrong stays so: whoever waits for more is told, rather than left waiting."""
+        for subscriber in tuple(self._live):
+            await subscriber.fail(error)
 
     async def _hand_out(self, item: Item, body: bytes) -> None:
         for number, subscriber in enumerate(tuple(self._live), 1):
             if subscriber in self._live:  # while others were served it may have left, or gone back to the log
-                await subscriber.offer(item, body)
+                try:
+                    await subscriber.offer(item, body)
+                except Exception as error:  # its own affair: the others are served
+                    await subscriber.fail(error)
             if number % _AT_A_TIME == 0:
                 await asyncio.sleep(0)
 
@@ -152,6 +170,12 @@ class LogBroadcast(Broadcast):
             self._shed()
         if self._waiting:
             self._set_to_work()
+
+    def miss(self) -> None:
+        self._bodies.clear()
+        self._waiting.clear()
+        for subscriber in tuple(self._live):
+            self._read_again(subscriber)
 
     def _shed(self) -> None:
         """More than can be rendered in time: nothing is lost, but it is given at everybody's own pace."""
@@ -181,39 +205,41 @@ class LogBroadcast(Broadcast):
     def _read_again(self, subscriber: Subscriber) -> None:
         if subscriber in self._live:
             del self._live[subscriber]
-            subscriber.run(partial(self._replay, subscriber))
+            subscriber.go_back(partial(self._replay, subscriber))
 
     async def _bring_up(self, subscriber: Subscriber, cursor: str | None) -> None:
         feed = self._feed.after(cursor)
         while subscriber.position is None and not subscriber.has_left:
-            await self._deliver(subscriber, feed.open)
+            await self._deliver(subscriber, feed.open, feed.begins_at)
         await self._replay(subscriber)
 
     async def _replay(self, subscriber: Subscriber) -> None:
         """Read on in the log until it is told to the end; from there on the member is live."""
         while not subscriber.has_left:
             assert subscriber.position is not None
-            if subscriber.position >= self._around.position():
+            told = self._around.position()
+            if subscriber.position >= told:
                 self._live[subscriber] = None  # without any pause since the comparison
                 return
-            await self._deliver(subscriber, partial(self._feed.replay, position=subscriber.position))
+            await self._deliver(subscriber, partial(self._feed.replay, position=subscriber.position), told)
 
-    async def _deliver(self, subscriber: Subscriber, read: Callable[[Context], Awaitable[Chunk]]) -> None:
-        """Read a stretch and give it at the client's own pace. What it does not take is let go and read again: nobody
-        holds rows for who does not read. Raises GraphQLError, TooSlow."""
+    async def _deliver(self, subscriber: Subscriber, read: Callable[[Context], Awaitable[Chunk]], least: int) -> None:
+        """Read a stretch, from a snapshot that has come to ``least``, and give it at the client's own pace. What it
+        does not take is let go and read again: nobody holds rows for who does not read. Raises what will not pass by
+        itself, such as GraphQLError and TooSlow."""
         if not subscriber.sink.is_ready:
             await subscriber.sink.drained()
         try:
-            async with self.rendering.context() as ctx:
+            async with self.rendering.context(least) as ctx:
                 chunk = await read(ctx)
             for item in chunk.items:
                 body = await self._shared_body(item)
                 if subscriber.has_left or not subscriber.sink.is_ready:
                     return
                 await subscriber.give(item, body)
-        except GraphQLError:
-            raise
         except Exception as error:
+            if not _may_pass(error):
+                raise
             await self._around.rest(error)  # nothing is lost: it goes on from the same position
             return
         if not subscriber.has_left:
@@ -251,6 +277,9 @@ class StateBroadcast(Broadcast):
         self._is_due = True
         self._set_to_work()
 
+    def miss(self) -> None:
+        self.hear((), {})
+
     async def _render_waiting(self) -> None:
         while self._is_due and self._live:
             async with self._turn:
@@ -287,6 +316,8 @@ class StateBroadcast(Broadcast):
     async def _bring_up(self, subscriber: Subscriber, cursor: str | None) -> None:
         # in a task of its own: a count that one reader begins is everybody's, also when that reader goes
         admission = asyncio.create_task(self._admit(subscriber), name="broadcast")
+        # who has gone asks for no reason
+        admission.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.shield(admission)
         await subscriber.hand_over()
 
@@ -297,6 +328,8 @@ class StateBroadcast(Broadcast):
                 try:
                     await self._count()
                 except Exception as error:
+                    if not _may_pass(error):
+                        raise
                     await self._around.rest(error)
             if subscriber.has_left:
                 return

@@ -3,8 +3,9 @@
 import asyncio
 import hashlib
 import json
+import logging
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from random import Random
 from typing import Any, Protocol
@@ -19,12 +20,14 @@ from connectory.live.subscriber import Subscriber
 from connectory.prepared import Prepared, Refused
 from connectory.store import Store
 from connectory.store.log import log_cursor
+from connectory.store.records import EventRecord, SystemRecord
 from connectory.store.snapshot import open_snapshot
 from connectory.store.tail import Batch, Tail
 from resolvers.context import Context, Viewer
 from resolvers.errors import BadUserInput
 from resolvers.feeds import LogFeed, SummaryFeed
 
+_log = logging.getLogger(__name__)
 #: Seconds between counts of summaries without any event: staleness grows by the clock alone.
 _CLOCK_INTERVAL = 5.0
 
@@ -63,7 +66,7 @@ class Live:
         #: those that are counted anew
         self._states: set[Broadcast] = set()
         self._ticking: asyncio.Task[None] | None = None
-        tail.listen(self._hear)
+        tail.listen(self._hear, self._miss)
 
     @property
     def broadcasts(self) -> int:
@@ -155,14 +158,28 @@ class Live:
                     if not events or events[-1] is not event:
                         events.append(event)
         for broadcast, events in concerned.items():
-            broadcast.hear(events, batch.systems)
+            self._tell(broadcast, events, batch.systems)
+
+    def _tell(self, broadcast: Broadcast, events: Sequence[EventRecord], systems: Mapping[str, SystemRecord]) -> None:
+        """One that cannot take what it is told reads it again from the log, and costs the others nothing."""
+        try:
+            broadcast.hear(events, systems)
+        except Exception:
+            _log.exception("a subscription could not take new events", extra={"action": "live_broadcast_failed"})
+            broadcast.miss()
+
+    def _miss(self) -> None:
+        """The log has grown, and who has been told of it is not known."""
+        self._moments.pass_on()
+        for broadcast in self._broadcasts.values():
+            broadcast.miss()
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_CLOCK_INTERVAL)
             self._moments.pass_on()
             for broadcast in list(self._states):
-                broadcast.hear((), {})
+                self._tell(broadcast, (), {})
 
 
 def _key(prepared: Prepared, variables: Mapping[str, Any], viewer: Viewer) -> Hashable:

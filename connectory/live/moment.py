@@ -31,7 +31,21 @@ class Moments:
         self._shared = None
 
     @asynccontextmanager
-    async def present(self) -> AsyncIterator[tuple[Snapshot, Loaders]]:
+    async def present(self, least: int = 0) -> AsyncIterator[tuple[Snapshot, Loaders]]:
+        """One that has come to ``least`` of the log, if the log has: somebody may have read it further than the
+        snapshot that is shared now, which nobody has been told to pass on yet."""
+        shared = await self._borrow()
+        if shared.position < least:
+            shared.give_back()
+            if self._shared is shared:
+                self.pass_on()
+            shared = await self._borrow()
+        try:
+            yield shared.snapshot.result(), shared.loaders
+        finally:
+            shared.give_back()
+
+    async def _borrow(self) -> "_Shared":
         shared = self._shared
         if shared is None or shared.is_over or shared.age > _OLDEST:
             shared = self._shared = _Shared(self._open_snapshot)
@@ -39,11 +53,11 @@ class Moments:
             shared.task.add_done_callback(self._held.discard)
         shared.users += 1
         try:
-            yield await asyncio.shield(shared.snapshot), shared.loaders
-        finally:
-            shared.users -= 1
-            if shared.users == 0:
-                shared.close()
+            await asyncio.shield(shared.snapshot)
+        except BaseException:
+            shared.give_back()
+            raise
+        return shared
 
     async def close(self) -> None:
         """Return once every snapshot has been given back: the store may be closed then."""
@@ -72,8 +86,15 @@ class _Shared:
         """Seconds."""
         return asyncio.get_running_loop().time() - self._began
 
-    def close(self) -> None:
-        self._over.set()
+    @property
+    def position(self) -> int:
+        """Of the log, once it is open."""
+        return self.snapshot.result().position
+
+    def give_back(self) -> None:
+        self.users -= 1
+        if self.users == 0:
+            self._over.set()
 
     async def _hold(self) -> None:
         try:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from inspect import isawaitable
 from typing import Any
 
@@ -56,9 +57,10 @@ class Rendering:
         self._executor = executor
 
     @asynccontextmanager
-    async def context(self) -> AsyncIterator[Context]:
-        """A context of its own, over the present snapshot that all renderings share."""
-        context = self._kitchen.open_context(self.viewer).over(self._kitchen.moments.present)
+    async def context(self, least: int = 0) -> AsyncIterator[Context]:
+        """A context of its own, over the present snapshot that all renderings share; one that has come to ``least`` of
+        the log, if the log has."""
+        context = self._kitchen.open_context(self.viewer).over(partial(self._kitchen.moments.present, least))
         try:
             yield context
         finally:

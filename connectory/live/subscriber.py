@@ -1,6 +1,7 @@
 """One subscription of one client: how far it has come, and what it does when its client reads too slowly."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Hashable
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,13 @@ class Subscriber:
             self.position = max(item.position, self.position or 0)
             await self._send(item, body)
 
+    def go_back(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Let go of what waits for the client, and read it again from the log by ``work``."""
+        self._pending.clear()
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+        self.run(work)
+
     def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do what takes its time: open, read again from the log, or wait for the client."""
         self._task = asyncio.create_task(self._guarded(work), name="subscriber")
@@ -100,9 +108,16 @@ class Subscriber:
         except TooSlow:
             self.leave()  # the transport ends the connection
         except Exception as error:
-            if not self.has_left:
-                await self.sink.send(encode(_refusal(error).body()), "")
-                await self.finish()
+            await self.fail(error)
         finally:
             if self._task is asyncio.current_task():
                 self._task = None
+
+    async def fail(self, error: Exception) -> None:
+        """Tell the client why nothing more comes, if it can be told, and leave."""
+        if not self.has_left:
+            body = encode(_refusal(error).body())
+            with contextlib.suppress(Exception):
+                await self.sink.send(body, "")
+            with contextlib.suppress(Exception):
+                await self.finish()

@@ -121,7 +121,7 @@ class Deliverer:
             raise
 
     async def _send(self, delivery: Any, attempts: int, again_at: datetime) -> None:
-        outcome = await self._sender.send(delivery)
+        outcome = await self._outcome(delivery)
         values = self._judged(outcome, delivery, attempts, again_at)
         while True:
             try:
@@ -133,6 +133,18 @@ class Deliverer:
                 # what was accepted must not be sent again because the store is away for a moment
                 await asyncio.sleep(_STORE_PAUSE)
         self._say(delivery, outcome, attempts, is_dead="dead_at" in values)
+
+    async def _outcome(self, delivery: Any) -> Outcome:
+        """What came of one attempt. An accident that nobody foresaw is this message's own: it has failed, and others
+        get their turn when it is given up."""
+        try:
+            return await self._sender.send(delivery)
+        except Exception as error:
+            _log.exception(
+                f"a notice for {self._settings.name} could not be sent",
+                extra={"action": "delivery_accident", "receiver": self._settings.name, "delivery": delivery.id},
+            )
+            return Outcome(self._sender.told(error))
 
     async def _end(self, delivery: Any, values: dict[str, Any]) -> bool:
         async with self._store.write() as connection:

@@ -77,7 +77,11 @@ class Sender:
             return Outcome(f"No answer within {self._settings.timeout:g} seconds.")
         # ValueError: a host that no name can be, as in http://a..b
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Outcome(self._redact(_sentence(reason(error)))[:_LONGEST])
+            return Outcome(self.told(error))
+
+    def told(self, error: BaseException) -> str:
+        """A sentence about what went wrong, without the URL and the secret."""
+        return self._redact(_sentence(reason(error)))[:_LONGEST]
 
     def _message(self, delivery: Any) -> tuple[bytes, dict[str, str]]:
         headers = {"Content-Type": "application/json", "User-Agent": "connectory"}

@@ -1,16 +1,16 @@
-"""What retention removes in one transaction, its limits, and what is beyond them of outages and notices."""
+"""What retention removes in one transaction, its limits, and what is beyond them of the log, outages and notices."""
 
-import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Executable, Select, delete, exists, func, select
+from sqlalchemy import ColumnElement, Executable, Select, delete, exists, false, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.store.database import Store
-from connectory.store.tables import DELIVERIES, NOTICES
+from connectory.store.tables import DELIVERIES, EVENTS, LOG_HEAD, NOTICES
 
 #: How many rows of a table one transaction may remove; asked anew for every portion.
 Stride = Callable[[str], int]
@@ -18,11 +18,13 @@ Stride = Callable[[str], int]
 
 @dataclass(frozen=True)
 class Portion:
-    """Rows to be removed in one transaction. The statements check once more what may have changed meanwhile."""
+    """Rows that were found beyond a limit. ``remove`` decides once more, in its transaction, which of them go: whatever
+    was found may have changed since. It tells how many rows went."""
 
     table: str
-    rows: int
-    statements: Sequence[tuple[Executable, Any]]
+    remove: Callable[[AsyncConnection], Awaitable[int]]
+    #: whose rows they are, where polls write such rows: nobody else writes of that system meanwhile
+    system_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +45,68 @@ class Limits:
     notices: int = 0
 
 
-async def remove(connection: AsyncConnection, portion: Portion) -> None:
-    for statement, parameters in portion.statements:
-        await connection.execute(statement, parameters)
+async def events(store: Store, limits: Limits, stride: Stride) -> AsyncIterator[Portion]:
+    """Positions have no gaps: the log's size is head - oldest + 1, and nobody has to count."""
+    at = EVENTS.c.position
+    while True:
+        async with store.read() as connection:
+            oldest = (await connection.execute(select(at).order_by(at).limit(stride("events")))).scalars().all()
+            if not oldest or await _last_beyond(connection, limits, oldest[-1]) is None:
+                return
+        yield Portion("events", partial(_cut, limits=limits, up_to=oldest[-1]))
+
+
+async def _last_beyond(connection: AsyncConnection, limits: Limits, up_to: int) -> int | None:
+    """The last row up to there that is beyond a limit; None when none is."""
+    at = EVENTS.c.position
+    beyond: list[ColumnElement[bool]] = [false()]
+    if limits.events:
+        head = (await connection.execute(select(LOG_HEAD.c.position))).scalar_one()
+        beyond.append(at <= head - limits.events)
+    if limits.events_from is not None:
+        beyond.append(EVENTS.c.at < limits.events_from)
+    last = select(func.max(at)).where(at <= up_to, or_(*beyond))
+    found: int | None = (await connection.execute(last)).scalar_one()
+    return found
+
+
+async def _cut(connection: AsyncConnection, limits: Limits, up_to: int) -> int:
+    last = await _last_beyond(connection, limits, up_to)
+    if last is None:
+        return 0
+    return (await connection.execute(delete(EVENTS).where(EVENTS.c.position <= last))).rowcount
+
+
+@dataclass(frozen=True)
+class _Old:
+    """What is over of a table. ``found`` gives its ids, oldest first; ``gone`` removes them, theirs last; ``surplus``
+    tells how many go at most, and without it all do."""
+
+    table: str
+    found: Select[Any]
+    gone: Callable[[Sequence[Any]], Sequence[Executable]]
+    surplus: Callable[[AsyncConnection], Awaitable[int]] | None = None
+
+    async def portions(self, store: Store, stride: Stride) -> AsyncIterator[Portion]:
+        while True:
+            async with store.read() as connection:
+                ids = await self._find(connection, self.found, stride(self.table))
+            if not ids:
+                return
+            yield Portion(self.table, partial(self._remove, ids=ids))
+
+    async def _find(self, connection: AsyncConnection, found: Select[Any], most: int) -> list[Any]:
+        if self.surplus is not None:
+            most = min(most, await self.surplus(connection))
+        return [row.id for row in await connection.execute(found.limit(most))] if most > 0 else []
+
+    async def _remove(self, connection: AsyncConnection, ids: Sequence[Any]) -> int:
+        (id,) = self.found.selected_columns
+        still = await self._find(connection, self.found.where(id.in_(ids)).with_for_update(), len(ids))
+        rows = 0
+        for statement in self.gone(still) if still else ():
+            rows = (await connection.execute(statement)).rowcount
+        return rows
 
 
 async def intervals(store: Store, table: Any, limits: Limits, stride: Stride) -> AsyncIterator[Portion]:
@@ -56,16 +117,20 @@ async def intervals(store: Store, table: Any, limits: Limits, stride: Stride) ->
     def gone(ids: Sequence[int]) -> list[Executable]:
         return [delete(table).where(t.id.in_(ids))]
 
+    async def surplus(connection: AsyncConnection, of: str) -> int:
+        count = select(func.count()).where(t.ended_at.is_not(None), t.system_id == of)
+        return int((await connection.execute(count)).scalar_one()) - limits.outages_per_system
+
     if limits.jobs_from is not None:
-        async for portion in _oldest(store, table.name, over.where(t.ended_at < limits.jobs_from), gone, stride):
+        async for portion in _Old(table.name, over.where(t.ended_at < limits.jobs_from), gone).portions(store, stride):
             yield portion
     if limits.outages_per_system:
-        counts = select(t.system_id, func.count()).where(t.ended_at.is_not(None)).group_by(t.system_id)
+        counts = select(t.system_id).where(t.ended_at.is_not(None)).group_by(t.system_id)
         async with store.read() as connection:
             crowded = (await connection.execute(counts.having(func.count() > limits.outages_per_system))).all()
-        for system_id, count in crowded:
-            of, surplus = over.where(t.system_id == system_id), count - limits.outages_per_system
-            async for portion in _oldest(store, table.name, of, gone, stride, surplus):
+        for (id,) in crowded:
+            old = _Old(table.name, over.where(t.system_id == id), gone, partial(surplus, of=id))
+            async for portion in old.portions(store, stride):
                 yield portion
 
 
@@ -73,36 +138,25 @@ async def notices(store: Store, limits: Limits, stride: Stride) -> AsyncIterator
     """Notices that are over, with what was sent of them."""
     n, d = NOTICES.c, DELIVERIES.c
     over = select(n.id).where(n.recovered_at.is_not(None)).order_by(n.raised_at, n.id)
+    waits = exists().where(d.notice_id == n.id, d.delivered_at.is_(None), d.dead_at.is_(None))
+    is_settled = or_(d.delivered_at.is_not(None), d.dead_at.is_not(None))
 
-    def gone(ids: Sequence[str]) -> list[Executable]:
-        return [delete(DELIVERIES).where(d.notice_id.in_(ids)), delete(NOTICES).where(n.id.in_(ids))]
+    def gone(ids: Sequence[str], *which: Any) -> list[Executable]:
+        sent = delete(DELIVERIES).where(d.notice_id.in_(ids), *which)
+        return [sent, delete(NOTICES).where(n.id.in_(ids), ~exists().where(d.notice_id == n.id))]
+
+    def gone_once_settled(ids: Sequence[str]) -> list[Executable]:
+        return gone(ids, is_settled)
+
+    async def surplus(connection: AsyncConnection) -> int:
+        count = select(func.count()).where(n.recovered_at.is_not(None))
+        return int((await connection.execute(count)).scalar_one()) - limits.notices
 
     if limits.jobs_from is not None:
-        async for portion in _oldest(store, "notices", over.where(n.recovered_at < limits.jobs_from), gone, stride):
+        async for portion in _Old("notices", over.where(n.recovered_at < limits.jobs_from), gone).portions(
+            store, stride
+        ):
             yield portion
     if limits.notices:
-        async with store.read() as connection:
-            count = select(func.count()).where(n.recovered_at.is_not(None))
-            surplus = (await connection.execute(count)).scalar_one() - limits.notices
-        waits = exists().where(d.notice_id == n.id, d.delivered_at.is_(None), d.dead_at.is_(None))
-        async for portion in _oldest(store, "notices", over.where(~waits), gone, stride, surplus):
+        async for portion in _Old("notices", over.where(~waits), gone_once_settled, surplus).portions(store, stride):
             yield portion
-
-
-async def _oldest(
-    store: Store,
-    name: str,
-    over: Select[Any],
-    gone: Callable[[Sequence[Any]], Sequence[Executable]],
-    stride: Stride,
-    most: int | None = None,
-) -> AsyncIterator[Portion]:
-    """Portions of what ``over`` finds, by their ids; ``most``: so many of them, None is all. ``gone`` removes them."""
-    left = sys.maxsize if most is None else most
-    while left > 0:
-        async with store.read() as connection:
-            ids = [row.id for row in await connection.execute(over.limit(min(left, stride(name))))]
-        if not ids:
-            return
-        left -= len(ids)
-        yield Portion(name, len(ids), [(statement, None) for statement in gone(ids)])

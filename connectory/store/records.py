@@ -219,6 +219,7 @@ class JobRecord:
     created_at: datetime | None
     started_at: datetime | None
     completed_at: datetime | None
+    vanished_at: datetime | None
     cancel_requested_at: datetime | None
     canceled_at: datetime | None
     last_seen_at: datetime | None
@@ -276,7 +277,8 @@ class JobRecord:
 
     @property
     def has_ended(self) -> bool:
-        return self.status.ended or self.completed_at is not None
+        """Whether nothing more is to be expected of it; of one that vanished nobody knows how it ended."""
+        return self.status.ended or self.completed_at is not None or self.vanished_at is not None
 
     @property
     def duration_seconds(self) -> float | None:

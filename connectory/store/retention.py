@@ -1,28 +1,28 @@
 """What is beyond its limits: found without a lock, removed in portions that are small enough for one short transaction.
 
+Between finding and removing, and between two portions, others write. So each portion decides again in its transaction.
 Nothing here decides when. A limit of None or 0 is none.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, delete, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, bindparam, case, delete, exists, false, func, or_, select, true
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.store.database import Store
-from connectory.store.portions import Limits, Portion, Stride, intervals, notices
+from connectory.store.portions import Limits, Portion, Stride, events, intervals, notices
 from connectory.store.tables import (
     CONDITIONS,
     CONNECTORS,
-    EVENTS,
     JOB_ERRORS,
     JOB_FLOORS,
     JOB_STRETCHES,
     JOBS,
-    LOG_HEAD,
     OUTAGES,
     UNWATCHED,
 )
@@ -50,13 +50,15 @@ class Doomed:
 
 async def portions(store: Store, limits: Limits, stride: Stride) -> AsyncIterator[Portion]:
     """All that is beyond ``limits``, oldest first. Each portion is to be removed before the next is asked for."""
-    async for portion in _events(store, limits, stride):
+    async for portion in events(store, limits, stride):
         yield portion
     if limits.jobs_per_connector:
-        async for portion in _removed(store, stride, _crowded(store, limits.jobs_per_connector)):
-            yield portion
+        for connector_id in await _crowded(store, limits.jobs_per_connector):
+            behind = Rule(partial(_behind, connector_id=connector_id, most=limits.jobs_per_connector))
+            async for portion in _jobs(store, behind, stride):
+                yield portion
     if limits.jobs_from is not None:
-        async for portion in _removed(store, stride, _aged(store, limits.jobs_from)):
+        async for portion in _jobs(store, Rule(partial(_aged, before=limits.jobs_from)), stride):
             yield portion
         async for portion in _connectors(store, limits.jobs_from, stride):
             yield portion
@@ -67,66 +69,50 @@ async def portions(store: Store, limits: Limits, stride: Stride) -> AsyncIterato
         yield portion
 
 
-# ---- the log
-
-
-async def _events(store: Store, limits: Limits, stride: Stride) -> AsyncIterator[Portion]:
-    """Positions have no gaps: the log's size is head - oldest + 1, and nobody has to count."""
-    at = EVENTS.c.position
-    while True:
-        async with store.read() as connection:
-            head = (await connection.execute(select(LOG_HEAD.c.position))).scalar_one()
-            oldest = (await connection.execute(select(at, EVENTS.c.at).order_by(at).limit(stride("events")))).all()
-        if not oldest:
-            return
-        first, last = oldest[0].position, oldest[-1].position
-        beyond = [head - limits.events] if limits.events else []
-        if limits.events_from is not None:
-            beyond += [row.position for row in oldest if row.at < limits.events_from]
-        up_to = min(max(beyond, default=0), last)
-        if up_to < first:
-            return
-        yield Portion("events", up_to - first + 1, [(delete(EVENTS).where(at <= up_to), None)])
-
-
 # ---- jobs
 
 _DOOMED = select(JOBS.c.id, JOBS.c.connector_id, JOBS.c.created_order, JOBS.c.system_id, job_end)
 
 
-async def _crowded(store: Store, most: int) -> AsyncIterator[list[Doomed]]:
-    """Jobs of connectors that have more than ``most`` ended ones, behind the newest so many."""
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which jobs may go. ``criterion`` reads what it rests on, and gives what is true of the rows of those that may."""
+
+    criterion: Callable[[AsyncConnection], Awaitable[ColumnElement[bool]]]
+    #: the newest job of each connector stays, and those that its fields rest on
+    spares_needed: bool = True
+
+    async def doomed(self, connection: AsyncConnection, ids: Sequence[str]) -> list[Doomed]:
+        """Those of these jobs that may go as things are now."""
+        statement = _DOOMED.where(JOBS.c.id.in_(ids), await self.criterion(connection))
+        found = [Doomed(*row) for row in await connection.execute(statement)]
+        return await _without_needed(connection, found) if self.spares_needed else found
+
+
+async def _crowded(store: Store, most: int) -> list[str]:
+    """Connectors that have more than ``most`` ended jobs."""
     j = JOBS.c
     ended = and_(j.connector_id.is_not(None), j.is_open.is_(False))
+    counts = select(j.connector_id).where(ended).group_by(j.connector_id).having(func.count() > most)
     async with store.read() as connection:
-        counts = select(j.connector_id).where(ended).group_by(j.connector_id).having(func.count() > most)
-        crowded = [row.connector_id for row in await connection.execute(counts)]
-    for connector_id in crowded:
-        of = _DOOMED.where(j.connector_id == connector_id, j.is_open.is_(False))
-        newest_first = of.order_by(j.created_order.desc(), j.id.desc()).offset(most)
-        async with store.read() as connection:
-            surplus = [Doomed(*row) for row in await connection.execute(newest_first)]
-            doomed = await _without_needed(connection, surplus)
-        for some in batches(doomed[::-1], _CHUNK):
-            yield list(some)
+        return [row.connector_id for row in await connection.execute(counts)]
 
 
-async def _aged(store: Store, before: datetime) -> AsyncIterator[list[Doomed]]:
-    """Jobs that ended before then. Their order is mostly that of their ends, and a job cannot end before it began."""
+async def _behind(connection: AsyncConnection, connector_id: str, most: int) -> ColumnElement[bool]:
+    """A connector's ended jobs behind the newest so many."""
     j = JOBS.c
-    beyond: Any = true()
-    while True:
-        old = and_(j.is_open.is_(False), job_end < before, j.created_order < _microseconds(before), beyond)
-        statement = _DOOMED.where(old).order_by(j.created_order, j.id)
-        async with store.read() as connection:
-            found = [Doomed(*row) for row in await connection.execute(statement.limit(_CHUNK))]
-            doomed = await _without_needed(connection, found)
-        if doomed:
-            yield doomed
-        if len(found) < _CHUNK:
-            return
-        last = found[-1]
-        beyond = or_(j.created_order > last.created_order, and_(j.created_order == last.created_order, j.id > last.id))
+    of = and_(j.connector_id == connector_id, j.is_open.is_(False))
+    newest_first = select(j.created_order, j.id).where(of).order_by(j.created_order.desc(), j.id.desc())
+    last = (await connection.execute(newest_first.offset(most - 1).limit(1))).first()
+    if last is None:
+        return false()
+    older = j.created_order < last.created_order
+    return and_(of, or_(older, and_(j.created_order == last.created_order, j.id < last.id)))
+
+
+async def _aged(connection: AsyncConnection, before: datetime) -> ColumnElement[bool]:
+    """Jobs that ended before then. Their order is mostly that of their ends, and a job cannot end before it began."""
+    return and_(JOBS.c.is_open.is_(False), job_end < before, JOBS.c.created_order < _microseconds(before))
 
 
 def _microseconds(moment: datetime) -> int:
@@ -153,46 +139,81 @@ async def _without_needed(connection: AsyncConnection, doomed: Sequence[Doomed])
     ]
 
 
-async def _removed(store: Store, stride: Stride, doomed: AsyncIterator[list[Doomed]]) -> AsyncIterator[Portion]:
-    """Portions of these jobs: what hangs on them first, then they themselves."""
-    async for left in doomed:
-        while left:
-            some = left[: stride("jobs")]
-            async with store.read() as connection:
-                portion = await _part(connection, [each.id for each in some], stride)
-            if portion is None:
-                portion, left = _whole_jobs(store, some), left[len(some) :]
-            yield portion
+async def _jobs(store: Store, rule: Rule, stride: Stride) -> AsyncIterator[Portion]:
+    """Portions of the jobs that may go by ``rule``, oldest first."""
+    j = JOBS.c
+    beyond: Any = true()
+    while True:
+        async with store.read() as connection:
+            which = and_(await rule.criterion(connection), beyond)
+            oldest = select(j.id, j.system_id, j.created_order).where(which).order_by(j.created_order, j.id)
+            found = (await connection.execute(oldest.limit(_CHUNK))).all()
+        for system_id in dict.fromkeys(row.system_id for row in found):
+            ids = [row.id for row in found if row.system_id == system_id]
+            async for portion in _portions_of(store, rule, system_id, ids, stride):
+                yield portion
+        if len(found) < _CHUNK:
+            return
+        last = found[-1]
+        beyond = or_(j.created_order > last.created_order, and_(j.created_order == last.created_order, j.id > last.id))
 
 
-async def _part(connection: AsyncConnection, job_ids: Sequence[str], stride: Stride) -> Portion | None:
+async def _portions_of(
+    store: Store, rule: Rule, system_id: str, ids: Sequence[str], stride: Stride
+) -> AsyncIterator[Portion]:
+    """Portions of these jobs of one system: what hangs on them first, then they themselves."""
+    while ids:
+        some = ids[: stride("jobs")]
+        async with store.read() as connection:
+            doomed = [each.id for each in await rule.doomed(connection, some)]
+            hanging = await _hanging(connection, doomed, stride)
+        if hanging is not None:
+            table, keys = hanging
+            yield Portion(table.name, partial(_remove_hanging, rule=rule, table=table, keys=keys), system_id)
+            continue
+        if doomed:
+            yield Portion("jobs", partial(_remove_jobs, rule=rule, ids=doomed), system_id)
+        ids = ids[len(some) :]
+
+
+async def _hanging(connection: AsyncConnection, job_ids: Sequence[str], stride: Stride) -> tuple[Any, list[Any]] | None:
+    """A table with rows of these jobs, and the keys of some of those rows; None: nothing is left."""
     for table in _PARTS:
         key = list(table.primary_key.columns)
         statement = select(*key).where(table.c.job_id.in_(job_ids)).order_by(*key).limit(stride(table.name))
-        found = (await connection.execute(statement)).all()
-        if found:
-            return Portion(table.name, len(found), [(delete(table).where(_is(key)), _parameters(key, found))])
+        if found := (await connection.execute(statement)).all():
+            return table, list(found)
     return None
 
 
-def _is(key: Sequence[Any]) -> Any:
-    return and_(*(column == bindparam(f"the_{column.name}") for column in key))
+async def _remove_hanging(connection: AsyncConnection, rule: Rule, table: Any, keys: Sequence[Any]) -> int:
+    doomed = {each.id for each in await rule.doomed(connection, sorted({key.job_id for key in keys}))}
+    columns = list(table.primary_key.columns)
+    gone = delete(table).where(*(column == bindparam(f"the_{column.name}") for column in columns))
+    rows = [{f"the_{name}": value for name, value in key._mapping.items()} for key in keys if key.job_id in doomed]
+    if rows:
+        await connection.execute(gone, rows)
+    return len(rows)
 
 
-def _parameters(key: Sequence[Any], rows: Sequence[Any]) -> list[dict[str, Any]]:
-    return [{f"the_{column.name}": value for column, value in zip(key, row, strict=True)} for row in rows]
+async def _remove_jobs(connection: AsyncConnection, rule: Rule, ids: Sequence[str]) -> int:
+    doomed = await rule.doomed(connection, ids)
+    if not doomed:
+        return 0
+    gone = delete(JOBS).where(JOBS.c.id.in_([each.id for each in doomed]), JOBS.c.is_open.is_(False))
+    rows = (await connection.execute(gone)).rowcount
+    await _raise_floors(connection, doomed)
+    return rows
 
 
-def _whole_jobs(store: Store, jobs: Sequence[Doomed]) -> Portion:
-    """A job that was resumed meanwhile stays."""
-    gone = delete(JOBS).where(JOBS.c.id.in_([each.id for each in jobs]), JOBS.c.is_open.is_(False))
+async def _raise_floors(connection: AsyncConnection, jobs: Sequence[Doomed]) -> None:
     floors: dict[str, dict[str, Any]] = {}
     for each in jobs:
         subject = each.connector_id or each.system_id  # a job without a connector is its system's
         floor = floors.setdefault(subject, {"created_order": each.created_order, "ended_at": None})
         floor["created_order"] = max(each.created_order, floor["created_order"])
         floor["ended_at"] = max(filter(None, (each.ended_at, floor["ended_at"])), default=None)
-    insert = (sqlite.insert if store.is_sqlite else postgresql.insert)(JOB_FLOORS)
+    insert = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(JOB_FLOORS)
 
     def greater(name: str) -> Any:
         new, old = insert.excluded[name], JOB_FLOORS.c[name]
@@ -200,8 +221,7 @@ def _whole_jobs(store: Store, jobs: Sequence[Doomed]) -> Portion:
 
     raised = {name: greater(name) for name in ("created_order", "ended_at")}
     moved = insert.on_conflict_do_update(index_elements=["connector_id"], set_=raised)
-    rows = [{"connector_id": id, **floor} for id, floor in sorted(floors.items())]
-    return Portion("jobs", len(jobs), [(gone, None), (moved, rows)])
+    await connection.execute(moved, [{"connector_id": id, **floor} for id, floor in sorted(floors.items())])
 
 
 # ---- connectors
@@ -209,28 +229,38 @@ def _whole_jobs(store: Store, jobs: Sequence[Doomed]) -> Portion:
 
 async def _connectors(store: Store, before: datetime, stride: Stride) -> AsyncIterator[Portion]:
     """Connectors that were found gone before then, with all their jobs. One that its upstream still names stays."""
-    c, j = CONNECTORS.c, JOBS.c
+    c, last = CONNECTORS.c, ""
     gone = and_(c.removed_at < before, c.observed_at.is_not(None))
     while True:
+        statement = select(c.id, c.system_id).where(gone, c.id > last).order_by(c.id).limit(stride("connectors"))
         async with store.read() as connection:
-            ids = [row.id for row in await connection.execute(select(c.id).where(gone).limit(stride("connectors")))]
-        if not ids:
+            found = (await connection.execute(statement)).all()
+        for system_id in dict.fromkeys(row.system_id for row in found):
+            ids = [row.id for row in found if row.system_id == system_id]
+            are_gone = and_(c.id.in_(ids), gone)
+            async for portion in _jobs(store, Rule(partial(_theirs, gone=are_gone), spares_needed=False), stride):
+                yield portion
+            yield Portion("connectors", partial(_remove_connectors, gone=are_gone), system_id)
+        if not found:
             return
+        last = found[-1].id
 
-        async def theirs(ids: Sequence[str] = ids) -> AsyncIterator[list[Doomed]]:
-            statement = _DOOMED.where(j.connector_id.in_(ids)).limit(_CHUNK)
-            while True:
-                async with store.read() as connection:
-                    found = [Doomed(*row) for row in await connection.execute(statement.where(j.is_open.is_(False)))]
-                if not found:
-                    return
-                yield found
 
-        async for portion in _removed(store, stride, theirs()):
-            yield portion
-        theirs_too = [delete(table).where(table.c.connector_id.in_(ids)) for table in (JOB_FLOORS, CONDITIONS)]
-        statements = [delete(CONNECTORS).where(c.id.in_(ids), gone), *theirs_too]
-        yield Portion("connectors", len(ids), [(statement, None) for statement in statements])
+async def _theirs(connection: AsyncConnection, gone: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Ended jobs of connectors of which ``gone`` is true."""
+    return and_(JOBS.c.connector_id.in_(select(CONNECTORS.c.id).where(gone)), JOBS.c.is_open.is_(False))
+
+
+async def _remove_connectors(connection: AsyncConnection, gone: ColumnElement[bool]) -> int:
+    """A connector that has been told a job meanwhile waits for the next sweep, which takes the job first."""
+    c, j = CONNECTORS.c, JOBS.c
+    has_jobs = exists().where(j.connector_id == c.id, j.is_open.is_(False))
+    found = await connection.execute(select(c.id).where(gone, ~has_jobs).with_for_update())
+    ids = [row.id for row in found]
+    for table in (JOB_FLOORS, CONDITIONS):
+        await connection.execute(delete(table).where(table.c.connector_id.in_(ids)))
+    await connection.execute(delete(CONNECTORS).where(c.id.in_(ids)))
+    return len(ids)
 
 
 # ---- what was removed does not come back

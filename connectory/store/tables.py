@@ -217,6 +217,8 @@ class JobRow(SQLModel, table=True):
     #: set once it is no longer read: when it was last seen; otherwise the system's own time holds
     observed_at: datetime | None = _instant()
     fingerprint: str | None = _name(null=True)
+    #: when its upstream was found to tell of it no longer, though it had not ended; null again once it does
+    vanished_at: datetime | None = _instant()
     #: it has ended and nobody has taken the closer look yet
     examine_due: bool = False
     #: of late, while it runs, as of ``counted_at``

@@ -54,11 +54,16 @@ class Tail:
         self.listening = False
         self._store, self._bus, self._clock, self._poll_interval = store, bus, clock, poll_interval
         self._listener: Callable[[Batch], None] = lambda _: None
+        self._missed: Callable[[], None] = lambda: None
         self._has_begun = False
 
-    def listen(self, listener: Callable[[Batch], None]) -> None:
-        """Hand batches to ``listener`` from now on. ``position`` follows before anything else can run."""
-        self._listener = listener
+    def listen(self, listener: Callable[[Batch], None], missed: Callable[[], None] = lambda: None) -> None:
+        """Hand batches to ``listener`` from now on. ``position`` follows before anything else can run.
+
+        ``missed`` is called in the place of the rest of a hand-over that failed: what was to be told since the
+        position before it stands in the log alone.
+        """
+        self._listener, self._missed = listener, missed
 
     async def begin(self) -> None:
         """Take the log's present end as the beginning. Raises what the database raises when it is down."""
@@ -110,4 +115,5 @@ class Tail:
             self._listener(batch)
         except Exception:  # handed over again, it would reach some of those who want it twice
             _log.exception("the listener to the change log failed", extra={"action": "tail_listener_failed"})
+            self._missed()
         self.position = batch.position

@@ -77,6 +77,14 @@ async def update_system(
     return bool(written.rowcount)
 
 
+async def hold_system(connection: AsyncConnection, system_id: str) -> None:
+    """Wait for whoever writes of a system, and let nobody else do so up to the commit.
+
+    Called first in a transaction, as ``update_system`` is, which does the same.
+    """
+    await connection.execute(select(SYSTEMS.c.id).where(SYSTEMS.c.id == system_id).with_for_update())
+
+
 async def newest_jobs(connection: AsyncConnection, connector_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Per connector the rows of its newest content jobs: ``latest``, ``finished``, ``succeeded``, ``counted``; None
     where there is none. Access-control jobs move no content and are left out."""
@@ -196,7 +204,9 @@ async def replace_conditions(connection: AsyncConnection, rows: Sequence[Row]) -
 
 
 async def jobs_to_examine(connection: AsyncConnection, system_id: str, limit: int) -> Sequence[Any]:
-    """(id, connector_id) of jobs that want the closer look, newest first."""
+    """(id, connector_id, fingerprint) of jobs that want the closer look, newest first."""
     j = JOBS.c
-    due = select(j.id, j.connector_id).where(j.system_id == system_id, j.examine_due, j.connector_id.is_not(None))
+    due = select(j.id, j.connector_id, j.fingerprint).where(
+        j.system_id == system_id, j.examine_due, j.connector_id.is_not(None)
+    )
     return (await connection.execute(due.order_by(j.created_order.desc(), j.id).limit(limit))).all()

@@ -166,7 +166,7 @@ async def test_what_the_upstream_marks_as_deleted_is_removed_at_once(stage: Stag
     start = len(await stage.kinds())
     deleted = replace(A, is_removed=True)
     await stage.poll([deleted])
-    assert await stage.kinds(start) == [EventKind.CONNECTOR_REMOVED, EventKind.JOB_CHANGED]
+    assert await stage.kinds(start) == [EventKind.CONNECTOR_REMOVED, EventKind.JOB_FINISHED]
     assert (await stage.connector())["removed_at"] == at(30)
     await stage.poll([replace(deleted, name="Other")])
     assert (await stage.connector())["removed_at"] == at(30), "since when it is gone does not move"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from connectory.model import CountsFact, EventKind, JobStatus, JobType
+from connectory.model import ConnectorHealth, CountsFact, EventKind, JobFact, JobStatus, JobType
 from connectory.store import Store
 from connectory.store.tables import CONNECTORS, JOBS
 from sources.base import ROLLED_UP
@@ -35,7 +35,9 @@ async def test_an_open_job_that_is_no_longer_served_becomes_unknown(stage: Stage
     assert (row["status"], row["is_open"], row["observed_at"]) == (JobStatus.UNKNOWN, False, at(15))
     assert row["upstream_status"] == RUNNING.upstream_status
     assert stage.known.open_jobs == {}
-    assert await stage.kinds(start) == [EventKind.CONNECTOR_CHANGED, EventKind.JOB_CHANGED]
+    assert await stage.kinds(start) == [EventKind.CONNECTOR_CHANGED, EventKind.JOB_FINISHED]
+    assert (await stage.events())[-1]["status"] == JobStatus.UNKNOWN.value
+    assert row["vanished_at"] == at(30)
     assert (await stage.connector())["in_progress"] is False
     assert await stage.poll([A], gone={"1"}) is None, "it is told once"
     assert (await stage.job("1"))["observed_at"] == at(15)
@@ -53,7 +55,42 @@ async def test_a_gone_job_that_is_served_again_is_open_again(lite: Stage) -> Non
     await lite.poll([A], [RUNNING])
     row = await lite.job("1")
     assert (row["status"], row["is_open"], row["observed_at"]) == (JobStatus.RUNNING, True, None)
+    assert row["vanished_at"] is None
     assert lite.known.open_jobs == {"1": "a"}
+
+
+@pytest.mark.parametrize(
+    ("back", "kinds"),
+    [
+        ([job("1")], [EventKind.JOB_FINISHED]),
+        ([RUNNING, job("1")], [EventKind.JOB_CHANGED, EventKind.JOB_FINISHED]),
+        ([replace(RUNNING, status=JobStatus.UNKNOWN)], [EventKind.JOB_CHANGED]),
+    ],
+)
+async def test_a_gone_job_that_is_served_again_may_end_as_any_other(
+    lite: Stage, back: list[JobFact], kinds: list[EventKind]
+) -> None:
+    await lite.poll([A], [RUNNING])
+    await lite.poll([A], gone={"1"})
+    start = len(await lite.kinds())
+    for fact in back:
+        await lite.poll([A], [fact])
+    assert [kind for kind in await lite.kinds(start) if kind is not EventKind.CONNECTOR_CHANGED] == kinds
+    row = await lite.job("1")
+    assert (row["status"], row["vanished_at"]) == (back[-1].status, None)
+
+
+async def test_a_gone_job_is_no_last_one_that_ended_and_none_to_judge_by(stage: Stage) -> None:
+    """It is the latest job until there is a newer one."""
+    first, second = job("1", status=JobStatus.FAILED, order_at=at(0)), replace(RUNNING, external_id="2", order_at=at(1))
+    await stage.poll([A], [first, second])
+    await stage.poll([A], gone={"2"})
+    row = await stage.connector()
+    assert (row["latest_job_id"], row["last_job_status"]) == ((await stage.job("2"))["id"], JobStatus.UNKNOWN)
+    assert (row["last_finished_job_status"], row["health"]) == (JobStatus.FAILED, ConnectorHealth.FAILING)
+    await stage.poll([A], [job("3", order_at=at(2))])
+    row = await stage.connector()
+    assert (row["latest_job_id"], row["health"]) == ((await stage.job("3"))["id"], ConnectorHealth.HEALTHY)
 
 
 async def test_a_job_whose_run_ended_without_a_word_is_canceled(stage: Stage) -> None:

@@ -17,7 +17,7 @@ Health, Code = SystemHealth, SystemErrorCode
 _Edit = Mapping[str, Any]
 
 #: Seconds of a Retry-After, of a wrong clock, and of a request that nobody answers.
-ASKED_WAIT, HOUR, PATIENCE = 0.25, 3600.0, 1.0
+ASKED_WAIT, HOUR, PATIENCE = 1.0, 3600.0, 1.0
 #: Bytes of a huge answer.
 HUGE = 50_000_000
 

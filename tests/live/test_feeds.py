@@ -119,6 +119,26 @@ async def test_an_ended_job_whose_outcome_is_unknown_is_one_item(ground: Ground)
     assert (told["kind"], told["jobStatus"]) == ("JOB_FINISHED", "UNKNOWN")
 
 
+async def test_a_job_that_vanished_is_over(ground: Ground) -> None:
+    """Its upstream no longer tells of it: whoever follows it is told so, and so is who asks later."""
+    id = ground.stage.job_id("j")
+    await run_to(ground, 1)
+    follower = await ground.subscribe(PROGRESS, id=id)
+    opening = await item(follower)
+    await ground.stage.poll([connector()], gone={"j"})
+    (told,) = await rest(follower)
+    late = await rest(await ground.subscribe(PROGRESS, id=id))
+    again = await rest(await ground.subscribe(PROGRESS, id=id, after=opening["cursor"]))
+    for last in (told, *late, *again):
+        assert (last["kind"], last["jobStatus"]) == ("JOB_FINISHED", "UNKNOWN")
+        assert last["job"]["status"] == "UNKNOWN"
+    assert (len(late), len(again)) == (1, 1)
+    assert await rest(await ground.subscribe(PROGRESS, id=id, after=told["cursor"])) == []
+    query = "query($id: ID!) { node(id: $id) { ... on Job { vanishedAt completedAt } } }"
+    shown = (await ground.ask(query, id=id))["node"]
+    assert (shown["vanishedAt"] is not None, shown["completedAt"]) == (True, None)
+
+
 async def test_an_unknown_job_is_an_error(ground: Ground) -> None:
     await ground.configure("scripted", "hidden")
     for stage in ground.stages.values():

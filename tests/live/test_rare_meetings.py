@@ -169,3 +169,23 @@ async def test_a_cursor_that_has_to_be_there_is_missed_by_everybody(ground: Grou
     await ground.follow(query, after=log_cursor(0))
     with pytest.raises(Refused):
         await ground.follow(query)
+
+
+@pytest.mark.parametrize("behind", [0, 1])
+@pytest.mark.parametrize("query", [EVENTS, PROGRESS])
+async def test_a_cursor_that_is_newer_than_the_shared_snapshot_is_good(ground: Ground, query: str, behind: int) -> None:
+    """The log has grown, the tail has not read so far, and something older is being rendered."""
+    first = await ground.head()
+    await ground.stand_still()
+    async with ground.live._moments.present():
+        await ground.move(2)
+        start = first + 2 - behind
+        reader = await ground.follow(query, after=log_cursor(start), **({"id": JOB_ID} if query == PROGRESS else {}))
+        if behind:
+            await reader.has(1)
+        ground.go_on()
+        await ground.move()
+        head = await ground.head()
+        await reader.has(1 + behind)
+    assert [result for result in reader.results if "errors" in result] == []
+    assert reader.cursors == [log_cursor(n) for n in range(start + 1, head + 1)]

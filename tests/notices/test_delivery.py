@@ -170,6 +170,10 @@ def asks_to_wait(seconds: str) -> Callable[[], web.Response]:
     return lambda: web.Response(status=429, headers={"Retry-After": seconds})
 
 
+#: A date that no clock has.
+NEVER = "Fri, 31 Dec 99999999999999999999 23:59:59 GMT"
+
+
 def points_elsewhere() -> web.Response:
     return web.Response(status=307, headers={"Location": "/hooks/in?key=other"})
 
@@ -186,10 +190,11 @@ def breaks_off() -> None:
         (404, "HTTP 404: Not Found"),
         (408, "HTTP 408: Request Timeout"),
         (asks_to_wait("0"), "HTTP 429: Too Many Requests"),
+        (asks_to_wait(NEVER), "HTTP 429: Too Many Requests"),
         (points_elsewhere, "HTTP 307: it points elsewhere, and redirects are not followed."),
         (breaks_off, "The server closed the connection without an answer."),
     ],
-    ids=["500", "401", "404", "408", "429", "redirect", "closes"],
+    ids=["500", "401", "404", "408", "429", "429 for ever", "redirect", "closes"],
 )  # fmt: skip
 async def test_what_may_get_better_is_sent_again(sqlite_store: Store, answer: Any, error: str) -> None:
     stand = await Stand.of(sqlite_store)
@@ -227,6 +232,39 @@ async def test_retry_after_is_heeded(sqlite_store: Store) -> None:
             await stand.mends(1)
             await until(made(sqlite_store, 2))
         assert len(receiver.got) == 1
+
+
+async def test_an_accident_is_one_messages_own(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever it is that nobody foresaw: it is tried again, and given up in its time; then the next one goes out."""
+    stand, receiver, send = await Stand.of(store), Receiver(), Sender.send
+    tries: list[str | None] = []
+
+    async def send_or_fail(self: Sender, delivery: Any) -> Any:
+        (first, *_) = await deliveries(store)
+        if delivery.id != first["id"]:
+            return await send(self, delivery)
+        tries.append(first["last_error"])
+        if len(tries) == 3:
+            async with store.write() as connection:
+                await connection.execute(update(DELIVERIES).values(created_at=at(-90_000)))
+        raise OverflowError(f"too large for {receiver.url}")
+
+    monkeypatch.setattr(Sender, "send", send_or_fail)
+    async with receiver.serving(), stand.delivering(receiver.settings()):
+        await stand.breaks(1)
+        await until(count(tries, 3))
+        await stand.mends(1)
+        await until(made(store, 2))
+        await stand.breaks(2)
+        dead, _, sound = await until(settled(store, 3))
+    assert "OverflowError" in caplog.text
+    assert tries[0] is None
+    assert {*tries[1:], dead["last_error"]} == {"Too large for [redacted]."}
+    assert (dead["attempts"], dead["dead_at"] is not None) == (len(tries), True)
+    assert sound["delivered_at"] is not None
+    assert [message.told["phase"] for message in receiver.got] == ["RAISED"]
 
 
 @pytest.mark.parametrize("status", [400, 405, 410, 413, 422])

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, delete, select, text
 from sqlmodel import SQLModel
 
 from connectory.model import ConnectorMode, CountsFact, JobFact, JobStatus, JobType
 from connectory.store import Store, StoreTooNew, migration
-from connectory.store.tables import JOBS, LOG_HEAD, SYSTEMS
+from connectory.store.tables import EVENTS, JOBS, LOG_HEAD, SYSTEMS
 from tests.engine.stage import Stage, rows
 from tests.facts import at, connector, job
 
@@ -60,6 +60,7 @@ async def test_upgrading_again_changes_nothing(store: Store) -> None:
 
 
 _SINCE_0006 = [
+    ("jobs", "vanished_at"),
     ("jobs", "waiting_since"),
     ("jobs", "moved_at"),
     ("connectors", "first_seen_at"),
@@ -99,6 +100,26 @@ async def test_streams_that_were_open_before_0006_begin_to_wait_with_it(store: S
     assert since == {"stuck": None, "idle": None, "ended": None}
     moved = {row["external_id"]: row["moved_at"] for row in await rows(store, JOBS)}
     assert moved == {"stuck": at(15), "waits": stage.now, "idle": stage.now, "ended": None}
+
+
+async def test_jobs_that_had_vanished_before_0007_are_marked_by_it(store: Store) -> None:
+    stage = await Stage.open(store)
+    names = ("gone", "silent", "open")
+    await stage.poll([connector()], [job(name, status=JobStatus.RUNNING) for name in names])
+    odd = [
+        job("odd", status=JobStatus.UNKNOWN),
+        job("ended", status=JobStatus.UNKNOWN, completed_at=at(9)),
+        job("done"),
+    ]
+    await stage.poll([connector()], odd, gone={"gone", "silent"})
+    async with store.write() as connection:
+        await connection.execute(delete(EVENTS).where(EVENTS.c.job_id == (await stage.job("silent"))["id"]))
+        await connection.execute(text("ALTER TABLE jobs DROP COLUMN vanished_at"))
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
+    await store.upgrade()
+    found = {row["external_id"]: row["vanished_at"] for row in await rows(store, JOBS)}
+    assert (found.pop("gone"), found.pop("silent")) == (at(30), at(15)), "as the log tells, else when it was seen last"
+    assert found == dict.fromkeys(("open", "odd", "ended", "done"))
 
 
 _UPGRADE = """
