@@ -51,29 +51,25 @@ async def events(store: Store, limits: Limits, stride: Stride) -> AsyncIterator[
     while True:
         async with store.read() as connection:
             oldest = (await connection.execute(select(at).order_by(at).limit(stride("events")))).scalars().all()
-            if not oldest or await _last_beyond(connection, limits, oldest[-1]) is None:
+            if not oldest or (await connection.execute(_last_beyond(limits, oldest[-1]))).first() is None:
                 return
         yield Portion("events", partial(_cut, limits=limits, up_to=oldest[-1]))
 
 
-async def _last_beyond(connection: AsyncConnection, limits: Limits, up_to: int) -> int | None:
-    """The last row up to there that is beyond a limit; None when none is."""
-    at = EVENTS.c.position
+def _last_beyond(limits: Limits, up_to: int) -> Select[Any]:
+    """The position of the last row up to there that is beyond a limit; no row when none is."""
+    e = EVENTS.alias().c
     beyond: list[ColumnElement[bool]] = [false()]
     if limits.events:
-        head = (await connection.execute(select(LOG_HEAD.c.position))).scalar_one()
-        beyond.append(at <= head - limits.events)
+        beyond.append(e.position <= select(LOG_HEAD.c.position).scalar_subquery() - limits.events)
     if limits.events_from is not None:
-        beyond.append(EVENTS.c.at < limits.events_from)
-    last = select(func.max(at)).where(at <= up_to, or_(*beyond))
-    found: int | None = (await connection.execute(last)).scalar_one()
-    return found
+        beyond.append(e.at < limits.events_from)
+    # from the newest down: of a stretch that is beyond as a whole one row is read
+    return select(e.position).where(e.position <= up_to, or_(*beyond)).order_by(e.position.desc()).limit(1)
 
 
 async def _cut(connection: AsyncConnection, limits: Limits, up_to: int) -> int:
-    last = await _last_beyond(connection, limits, up_to)
-    if last is None:
-        return 0
+    last = _last_beyond(limits, up_to).scalar_subquery()
     return (await connection.execute(delete(EVENTS).where(EVENTS.c.position <= last))).rowcount
 
 
