@@ -332,7 +332,7 @@ async def test_a_store_that_fails_ends_nothing(ground: Ground, monkeypatch: pyte
     await ground.head()
     failures = 0
 
-    async def fail(*_: Any) -> None:
+    async def fail(*_: Any, **__: Any) -> None:
         nonlocal failures
         failures += 1
         raise OSError("no such database today")

@@ -153,7 +153,8 @@ async def test_a_sink_that_fails_takes_nothing_from_the_others(ground: Ground) -
     start = await ground.head()
     readers = [Broken(), Reader(), Reader()]
     for reader in readers:
-        await ground.live.subscribe(prepare(ground.schema, Operation(EVENTS, {"after": log_cursor(start)})), reader)
+        prepared = prepare(ground.schema, Operation(EVENTS, {"after": log_cursor(start)}))
+        await ground.live.subscribe(prepared, reader, ground.viewer)
     for _ in range(5):
         await ground.move()
         await ground.head()
