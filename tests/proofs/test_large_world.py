@@ -1,6 +1,6 @@
 """The store of a large world holds exactly what the world holds, and an idle poll asks for little.
 
-Size: 500 connectors and some 6,000 jobs; FULL=1: 10,000 and some 140,000.
+Size: 500 connectors and some 10,000 jobs; FULL=1: 10,000 and some 200,000.
 """
 
 import re
