@@ -1,5 +1,6 @@
 """Connections to PostgreSQL: the driver reads the address itself, so that what libpq takes in a URL works here too."""
 
+import hashlib
 import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -54,6 +55,11 @@ class Postgres:
             if isinstance(error, OSError | asyncpg.InterfaceError):
                 raise
             raise asyncpg.InterfaceError(str(error)) from error
+
+
+def lock_key(name: str) -> int:
+    """A 64-bit key for advisory locks."""
+    return int.from_bytes(hashlib.blake2b(f"connectory:{name}".encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def _system_tls(parameters: Mapping[str, str]) -> ssl.SSLContext | None:

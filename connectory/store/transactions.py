@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+#: Seconds to wait for a lock or a connection.
+PATIENCE = 30.0
+
 T = TypeVar("T")
 
 
