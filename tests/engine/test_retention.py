@@ -188,6 +188,20 @@ async def test_what_was_removed_and_is_still_told_does_not_come_back(store: Stor
     assert "late" in await held_jobs(store), "what runs is shown, wherever it stands"
 
 
+async def test_more_jobs_than_are_read_at_once_go_whichever_of_them_have_to_stay(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that stay are not read again and again: the next ones are those after them, in the same moment too."""
+    monkeypatch.setattr("connectory.store.retention._CHUNK", 2)
+    stage, names = await Stage.open(store), "abcdefg"
+    newest = [ended(f"{name}-new", 0, name) for name in names]
+    oldest = [ended(f"{name}-old", -1, name) for name in names]
+    await stage.poll([connector(name) for name in names], [*newest, *oldest])
+    async with asyncio.timeout(20):
+        assert await retention(store, at(30 * DAY), jobs_days=5).sweep() == {"jobs": len(names)}
+    assert await held_jobs(store) == {fact.external_id for fact in newest}
+
+
 async def test_connectors_that_were_removed_long_ago_go_with_their_jobs(store: Store) -> None:
     stage = await Stage.open(store)
     still_told = connector("c", is_removed=True)

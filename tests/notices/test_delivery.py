@@ -458,6 +458,46 @@ async def test_errors_show_no_piece_of_the_url_that_may_be_a_key(tail: str) -> N
     assert redacted.startswith("no such webhook: ")
 
 
+def test_a_piece_of_the_url_may_be_a_key_from_eight_characters_on() -> None:
+    url = "http://127.0.0.1:9/abcdefgh/1234567?z1234567&y1234567=x1234567;w1234567#v1234567"
+    told = Sender(ReceiverSettings.model_validate({"name": "x", "url": url, "format": "slack"}))._redact
+    for piece in ("abcdefgh", "z1234567", "y1234567", "x1234567", "w1234567", "v1234567"):
+        assert piece not in told(f"not {piece} here")
+    assert told("not 1234567 here") == "not 1234567 here"
+
+
+async def test_a_store_that_fails_is_told_once_until_it_is_back(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fails, looks = [True, True, False, True, True], 0
+
+    async def fail_or_not(*_: Any) -> None:
+        nonlocal looks
+        looks += 1
+        if looks <= len(fails) and fails[looks - 1]:
+            raise OSError("gone")
+
+    async def at_once(_: float | None) -> None:
+        await asyncio.sleep(0)
+
+    async def enough() -> bool:
+        return looks > len(fails)
+
+    monkeypatch.setattr("connectory.notices.deliverer.next_delivery", fail_or_not)
+    each = Deliverer(
+        sqlite_store, Receiver().settings(), Deliveries(), clock=lambda: at(0), chance=Random(1), backoff=FAST
+    )
+    monkeypatch.setattr(each, "_rest", at_once)
+    task = asyncio.create_task(each.run())
+    await until(enough)
+    task.cancel()
+    await asyncio.wait([task])
+    assert [record.levelname for record in caplog.records if "cannot be read or written: gone" in record.message] == [
+        "WARNING",
+        "WARNING",
+    ]
+
+
 @pytest.mark.parametrize(
     ("message", "end"),
     [("<" * 3000, "&lt;"), ("x" + "<" * 3000, "&lt;"), ("all @channel", "all @\N{ZERO WIDTH SPACE}channel")],

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from connectory.config import Config, ConfigError, load
 from connectory.model import NoticeKind
+from connectory.notices.settings import ReceiverSettings
 
 SYSTEM = """
 [[systems]]
@@ -44,6 +46,15 @@ def test_urls_and_secrets_of_receivers_are_secrets(tmp_path: Path) -> None:
     assert {"sec-2718281828459", "https://hooks.example.com/in/path-of-the-hook"} <= config.secrets
     for secret in ("sec-2718281828459", "path-of-the-hook"):
         assert secret not in repr(config) + str(config.receivers)
+
+
+def test_neither_a_mistake_nor_anybody_later_tells_or_alters_what_was_given() -> None:
+    given = {"name": "pager", "url": "https://hooks.example.com/in", "secret": "sec-2718281828459"}
+    with pytest.raises(ValidationError) as wrong:
+        ReceiverSettings.model_validate(given | {"name": "Sec-2718281828459"})
+    assert "2718281828459" not in str(wrong.value)
+    with pytest.raises(ValidationError, match="frozen"):
+        ReceiverSettings.model_validate(given).name = "other"
 
 
 MISTAKES = [

@@ -501,6 +501,15 @@ async def test_filter_path_and_pretty(simulated: Simulated) -> None:
     assert [set(entry) for entry in body["results"]] == [{"id"}, {"id"}]
 
 
+@pytest.mark.parametrize(("pretty", "text"), [("&pretty", '{\n  "count": 24\n}'), ("", '{"count":24}')])
+async def test_pretty_is_for_people(simulated: Simulated, pretty: str, text: str) -> None:
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"ApiKey {API_KEY}"}) as session,
+        session.get(f"{simulated.running.url}/_connector?filter_path=count{pretty}") as response,
+    ):
+        assert await response.text() == text
+
+
 async def test_the_world_moves_and_loses_no_order(simulated: Simulated) -> None:
     moved = 0
     for _ in range(60):

@@ -44,6 +44,7 @@ def ran(past: Sequence[Run], *jobs: Any, **said: Any) -> ConnectorView:
         pytest.param(ran(HOURLY), 2 * HOUR - 2 * MINUTE, False, id="within twice its rhythm"),
         pytest.param(ran(HOURLY), 2 * HOUR + MINUTE, True, id="beyond it"),
         pytest.param(ran(HOURLY[:3]), DAY, False, id="three runs are no rhythm"),
+        pytest.param(ran(HOURLY[:4]), DAY, True, id="four are one"),
         pytest.param(ran(NOW_AND_THEN), 90 * DAY, False, id="starts that have no rhythm"),
         pytest.param(ran(HOURLY, status=ConnectorStatus.PAUSED), DAY, False, id="paused"),
         pytest.param(ran(HOURLY, status=ConnectorStatus.INACTIVE), DAY, False, id="inactive"),
