@@ -1,6 +1,5 @@
 """The command line as users meet it: processes, exit statuses, and sentences instead of tracebacks."""
 
-import asyncio
 import os
 import re
 import signal
@@ -9,8 +8,8 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,74 +20,12 @@ from graphql import build_schema
 
 from connectory import demo, graphiql
 from connectory.simulators import simulated_kinds
+from tests.commands import run, started
 from tests.notices.receiver import SECRET, Receiver
-from tests.paths import ROOT
 from tests.store.test_postgres import opened
 from tests.wait import until
 
 BROKEN_TOKEN = "tok-3141592653"
-
-
-def environment(**more: str) -> dict[str, str]:
-    """Ours without what is about us in it."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CONNECTORY_")}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **more}
-
-
-class Running:
-    """A command that was started; what it wrote so far is in ``out`` and ``err``."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.out = ""
-        self.err = ""
-        assert process.stdout is not None
-        assert process.stderr is not None
-        self._readers = [
-            asyncio.create_task(self._read(process.stdout, "out")),
-            asyncio.create_task(self._read(process.stderr, "err")),
-        ]
-
-    async def _read(self, stream: asyncio.StreamReader, name: str) -> None:
-        while chunk := await stream.read(4096):
-            setattr(self, name, getattr(self, name) + chunk.decode())
-
-    async def says(self, pattern: str) -> re.Match[str]:
-        async def look() -> re.Match[str] | None:
-            assert self.process.returncode is None, self.err
-            return re.search(pattern, self.out) or re.search(pattern, self.err)
-
-        found = await until(look, within=30)
-        assert found is not None
-        return found
-
-    async def end(self) -> int:
-        status = await asyncio.wait_for(self.process.wait(), 60)
-        await asyncio.gather(*self._readers)
-        return status
-
-
-@asynccontextmanager
-async def started(*arguments: str, cwd: Path, **environ: str) -> AsyncIterator[Running]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "connectory", *arguments,
-        cwd=cwd, env=environment(**environ), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    running = Running(process)
-    try:
-        yield running
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await running.end()
-
-
-async def run(*arguments: str, cwd: Path, **environ: str) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error. A traceback is never right."""
-    async with started(*arguments, cwd=cwd, **environ) as running:
-        status = await running.end()
-    assert "Traceback" not in running.out + running.err
-    return status, running.out, running.err
 
 
 def write(folder: Path, *systems: str, server: str = "", store: str = "sqlite:///store.db") -> Path:

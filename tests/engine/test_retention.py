@@ -192,14 +192,15 @@ async def test_more_jobs_than_are_read_at_once_go_whichever_of_them_have_to_stay
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that stay are not read again and again: the next ones are those after them, in the same moment too."""
-    monkeypatch.setattr("connectory.store.retention._CHUNK", 2)
-    stage, names = await Stage.open(store), "abcdefg"
-    newest = [ended(f"{name}-new", 0, name) for name in names]
-    oldest = [ended(f"{name}-old", -1, name) for name in names]
-    await stage.poll([connector(name) for name in names], [*newest, *oldest])
+    monkeypatch.setattr("connectory.store.retention._CHUNK", 1)
+    stage = await Stage.open(store)
+    only = [ended(name, -1, name) for name in "ab"]
+    older = [ended(name, -1, name) for name in "cd"]
+    newer = [ended(f"{name}-new", 0, name) for name in "cd"]
+    await stage.poll([connector(name) for name in "abcd"], [*only, *older, *newer])
     async with asyncio.timeout(20):
-        assert await retention(store, at(30 * DAY), jobs_days=5).sweep() == {"jobs": len(names)}
-    assert await held_jobs(store) == {fact.external_id for fact in newest}
+        assert await retention(store, at(30 * DAY), jobs_days=5).sweep() == {"jobs": len(older)}
+    assert await held_jobs(store) == {fact.external_id for fact in (*only, *newer)}
 
 
 async def test_connectors_that_were_removed_long_ago_go_with_their_jobs(store: Store) -> None:
