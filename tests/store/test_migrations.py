@@ -72,6 +72,13 @@ _SINCE_0006 = [
 ]
 
 
+#: What takes the tables back to before version 0009.
+_BEFORE_0009 = [
+    "DROP TABLE log_start",
+    *(f"ALTER TABLE {table} DROP COLUMN mark" for table in ("events", "log_head", "notices")),
+]
+
+
 async def test_streams_that_were_open_before_0006_begin_to_wait_with_it(store: Store) -> None:
     def stream(id: str, processed: int, status: JobStatus = JobStatus.RUNNING) -> JobFact:
         return job(
@@ -91,7 +98,8 @@ async def test_streams_that_were_open_before_0006_begin_to_wait_with_it(store: S
     async with store.write() as connection:
         for table, column in _SINCE_0006:
             await connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
-        await connection.execute(text("DROP TABLE unwatched"))
+        for statement in ("DROP TABLE unwatched", *_BEFORE_0009):
+            await connection.execute(text(statement))
         await connection.execute(text("UPDATE alembic_version SET version_num = '0005'"))
     begin = datetime.now(UTC)
     await store.upgrade()
@@ -114,7 +122,8 @@ async def test_jobs_that_had_vanished_before_0007_are_marked_by_it(store: Store)
     await stage.poll([connector()], odd, gone={"gone", "silent"})
     async with store.write() as connection:
         await connection.execute(delete(EVENTS).where(EVENTS.c.job_id == (await stage.job("silent"))["id"]))
-        await connection.execute(text("ALTER TABLE jobs DROP COLUMN vanished_at"))
+        for statement in ("ALTER TABLE jobs DROP COLUMN vanished_at", *_BEFORE_0009):
+            await connection.execute(text(statement))
         await connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
     await store.upgrade()
     found = {row["external_id"]: row["vanished_at"] for row in await rows(store, JOBS)}
