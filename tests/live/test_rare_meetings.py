@@ -15,6 +15,7 @@ from connectory.model import JobStatus
 from connectory.operation import Operation
 from connectory.prepared import Refused, prepare
 from connectory.store import Store
+from connectory.store.cursors import read_cursor
 from connectory.store.snapshot import Snapshot, open_snapshot
 from tests.api.world import begin
 from tests.cursors import START, cursor_at, forget
@@ -119,7 +120,7 @@ async def test_a_burst_doubles_nothing_for_many(ground: Ground, monkeypatch: pyt
     async with open_snapshot(ground.store, at(0)) as snapshot:
         batch = await ground.tail._read(snapshot)
     readers[3].grow = partial(ground.tail._hand_over, replace(batch, events=batch.events[1:]))
-    ground.tail._hand_over(replace(batch, events=batch.events[:1], position=start + 1))
+    ground.tail._hand_over(replace(batch, events=batch.events[:1], place=read_cursor(batch.events[0].cursor)))
     for reader in readers:
         await reader.has(batch.position)
     ground.go_on()
