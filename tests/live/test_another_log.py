@@ -189,7 +189,8 @@ async def test_a_cursor_that_somebody_has_changed_is_of_no_log(store_url: str) -
             replace(place, position=place.position + 1),
             replace(place, position=2**63),
         ):
-            is_everything_after_a_gap(await told(ground, other.cursor), log, other.cursor)
+            page = (await ground.ask(PAGE, after=other.cursor))["events"]["nodes"]
+            is_everything_after_a_gap(page, log, other.cursor)
 
 
 async def test_cursors_of_the_version_before_are_believed(store_url: str) -> None:
@@ -199,8 +200,9 @@ async def test_cursors_of_the_version_before_are_believed(store_url: str) -> Non
     async with grounds(store_url) as ground:
         await run(ground, 1, 2, 3)
         log = await everything(ground)
-        for position in (0, 2, len(log)):
-            assert await told(ground, before(position)) == log[position:]
+        assert await told(ground, before(2)) == log[2:]
+        for position in (0, len(log)):
+            assert (await ground.ask(PAGE, after=before(position)))["events"]["nodes"] == log[position:]
         page = await ground.ask(PAGE.replace("after", "before"), before=before(3))
         assert page["events"]["nodes"] == log[:2]
         is_everything_after_a_gap(await told(ground, before(len(log) + 1)), log, before(len(log) + 1))
