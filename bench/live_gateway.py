@@ -16,7 +16,7 @@ from typing import Any
 
 from meters import weigh
 from programs import allow_many_files, obey, run
-from sqlalchemy import select
+from sqlalchemy import select, true
 
 from connectory.app import build_app
 from connectory.bus import Bus
@@ -36,9 +36,9 @@ from connectory.model import (
 from connectory.serving import serving
 from connectory.settings import ServerSettings
 from connectory.store import Store
+from connectory.store.cursors import Place
 from connectory.store.identity import JOB, global_id
-from connectory.store.log import log_cursor
-from connectory.store.tables import EVENTS
+from connectory.store.tables import EVENTS, LOG_START
 from sources.base import Source, SourceKind, SystemSettings
 
 #: The system's name, and what each job expects to process in all.
@@ -132,16 +132,17 @@ class Stage:
             self._next += moving
         async with asyncio.timeout(_PATIENCE):
             await self._bus.wait(start + times * moving - 1)
-        rows = select(EVENTS.c.position, EVENTS.c.job_id).where(EVENTS.c.position > start).order_by(EVENTS.c.position)
+        e = EVENTS.c
+        rows = select(e.position, e.job_id, e.mark, LOG_START.c.store).join_from(EVENTS, LOG_START, true())
         async with self.store.read() as connection:
-            events = (await connection.execute(rows)).all()
+            events = (await connection.execute(rows.where(e.position > start).order_by(e.position))).all()
         stamps = iter(self._bus.stamps)
         upto, at = 0, 0
         told = []
-        for position, job in events:
+        for position, job, mark, store in events:
             while upto < position:
                 upto, at = next(stamps)
-            told.append((job, log_cursor(position), at))
+            told.append((job, Place(position, mark, store).cursor, at))
         return told
 
 

@@ -83,13 +83,15 @@ async def connectors(
         parent, key = _C.source, source.source
     field = order_by.field if order_by else ConnectorOrderField.NAME
     descending = bool(order_by) and order_by.direction is SortDirection.DESC
+    snapshot = await ctx.snapshot()
     listing = Listing(
         of=LISTED,
-        criteria=connector_criteria(filter, await ctx.snapshot()),
+        criteria=connector_criteria(filter, snapshot),
         field=field,
         descending=descending,
         page=page,
         signature=(parent is not None and parent.name, repr(filter), field, descending),
+        store=snapshot.store,
         parent=parent,
     )
     return await connection(ctx, listing, key)

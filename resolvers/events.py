@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from connectory.store.criteria import EventCriteria, event_criteria
-from connectory.store.log import EVENT_COLUMNS, event_record, gap_after, log_cursor, log_position
+from connectory.store.log import EVENT_COLUMNS, event_record
 from connectory.store.records import ConnectorRecord, EventRecord, GapRecord, JobRecord, SystemRecord
-from connectory.store.snapshot import Snapshot
 from connectory.store.tables import EVENTS
 from resolvers.connectors import connector
 from resolvers.context import Context
-from resolvers.errors import BadUserInput
+from resolvers.cursors import Begin, begin_after, end_before, place_at
 from resolvers.filters import check_filter
 from resolvers.jobs import job
 from resolvers.paging import Edge, PageArguments, PageInfo
@@ -27,7 +26,7 @@ class EventConnection:
 
 async def event_cursor(ctx: Context) -> str:
     """The position of the log that this operation's answer shows."""
-    return log_cursor((await ctx.snapshot()).position)
+    return (await ctx.snapshot()).end.cursor
 
 
 async def events(
@@ -39,15 +38,15 @@ async def events(
     last: int | None,
     before: str | None,
 ) -> EventConnection:
-    """Oldest first. ``endCursor`` is the position read to, whatever the filter let through. A stretch after ``after``
-    that is no longer kept is one GapEvent, whatever the filter, beside the page's own events."""
+    """Oldest first. ``endCursor`` is the position read to, whatever the filter let through. What is not there of the
+    stretch after ``after`` is one GapEvent, whatever the filter, beside the events of the page that begins with it."""
     check_filter(filter)
     page = PageArguments(first=first, after=after, last=last, before=before)
     page.check()
     snapshot = await ctx.snapshot()
-    low = _position(page.after, "after", snapshot, 0)
-    high = _position(page.before, "before", snapshot, snapshot.position + 1)
-    at = EVENTS.c.position
+    begin = Begin(0) if page.after is None else await begin_after(ctx, page.after)
+    high = snapshot.position + 1 if page.before is None else await end_before(ctx, page.before)
+    low, at = begin.position, EVENTS.c.position
     statement = select(*EVENT_COLUMNS).where(*event_criteria(filter, snapshot), at > low, at < high)
     order = at.desc() if page.backwards else at.asc()
     rows = list(await snapshot.fetch(statement.order_by(order).limit(page.size + 1)))
@@ -55,31 +54,18 @@ async def events(
     ctx.budget.spend_rows(len(rows))
     if page.backwards:
         rows.reverse()
-    nodes: list[EventRecord | GapRecord] = [event_record(row) for row in rows]
+    nodes: list[EventRecord | GapRecord] = [event_record(row, snapshot.store) for row in rows]
     read_to = nodes[-1].position if more and not page.backwards else max(low, high - 1)
-    if page.after is not None and not page.backwards and (gap := await gap_after(snapshot, low)) is not None:
-        nodes.insert(0, gap)
-        read_to = max(read_to, gap.position)
-    read_from = nodes[0].position if nodes else low
+    end = nodes[-1] if nodes and nodes[-1].position == read_to else await place_at(ctx, read_to)
+    if begin.gap is not None and not (more and page.backwards):
+        nodes.insert(0, begin.gap)
     info = PageInfo(
         has_next_page=page.before is not None if page.backwards else more,
-        has_previous_page=more if page.backwards else low > 0,
-        start_cursor=log_cursor(read_from),
-        end_cursor=log_cursor(read_to),
+        has_previous_page=more if page.backwards else low > snapshot.start.position,
+        start_cursor=nodes[0].cursor if nodes else (await place_at(ctx, low)).cursor,
+        end_cursor=end.cursor,
     )
     return EventConnection([Edge(node.cursor, node) for node in nodes], nodes, info)
-
-
-def _position(cursor: str | None, argument: str, snapshot: Snapshot, default: int) -> int:
-    if cursor is None:
-        return default
-    try:
-        position = log_position(cursor)
-    except ValueError:
-        raise BadUserInput(f"'{argument}' is not a cursor of the change log.") from None
-    if position > snapshot.position:
-        raise BadUserInput(f"'{argument}' is a cursor of another store: this one's log has not come that far.")
-    return position
 
 
 async def connector_of_event(ctx: Context, event: EventRecord) -> ConnectorRecord | None:

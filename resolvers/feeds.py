@@ -5,20 +5,22 @@ A feed knows neither clients nor transports. ``connectory.live`` renders its ite
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from sqlalchemy import ColumnElement, select
 
 from connectory.model import EventKind
 from connectory.store.criteria import EventCriteria, event_criteria, lets_through
+from connectory.store.cursors import Place
 from connectory.store.identity import JOB, type_of
-from connectory.store.log import EVENT_COLUMNS, event_record, gap_after, log_cursor, log_position
-from connectory.store.records import EventRecord, JobRecord, SummaryRecord, SystemRecord
+from connectory.store.log import EVENT_COLUMNS, event_record, gap_after
+from connectory.store.records import EventRecord, GapRecord, JobRecord, SummaryRecord, SystemRecord
 from connectory.store.snapshot import Snapshot
 from connectory.store.tables import EVENTS
 from resolvers.context import Context
-from resolvers.errors import BadUserInput, NotFound
+from resolvers.cursors import begin_after, place_in
+from resolvers.errors import NotFound
 from resolvers.filters import check_filter, check_list
 from resolvers.jobs import job
 from resolvers.paging import given
@@ -37,14 +39,12 @@ class Item:
 
     record: Any
     position: int
+    #: of this position
+    cursor: str
     key: Hashable
     is_last: bool = False
     #: the record is no row of the log but stands for all up to here
     is_opening: bool = False
-    cursor: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "cursor", log_cursor(self.position))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class LogFeed(Feed, ABC):
     @property
     def begins_at(self) -> int:
         """The position of the log that its opening has to show: who hands back a cursor has seen it."""
-        return 0 if self.cursor is None else _position(self.cursor)
+        return 0 if self.cursor is None else place_in(self.cursor, "after").position
 
     @abstractmethod
     def after(self, cursor: str | None) -> "LogFeed":
@@ -94,7 +94,7 @@ class LogFeed(Feed, ABC):
 
     @abstractmethod
     async def open(self, ctx: Context) -> Chunk:
-        """What a subscriber is given first. Raises BadUserInput for a cursor of another store, NotFound."""
+        """What a subscriber is given first. Raises NotFound."""
 
     @abstractmethod
     async def replay(self, ctx: Context, position: int) -> Chunk:
@@ -126,13 +126,16 @@ class EventFeed(LogFeed):
         snapshot = await ctx.snapshot()
         if self.cursor is None:
             return Chunk([], snapshot.position)
-        return await self.replay(ctx, _start(self.cursor, snapshot))
+        begin = await begin_after(ctx, self.cursor)
+        return await self._read(snapshot, begin.position, begin.gap)
 
     async def replay(self, ctx: Context, position: int) -> Chunk:
         snapshot = await ctx.snapshot()
-        gap = await gap_after(snapshot, position)
+        return await self._read(snapshot, position, gap_after(snapshot, position))
+
+    async def _read(self, snapshot: Snapshot, position: int, gap: GapRecord | None) -> Chunk:
         if gap is not None:
-            return Chunk([Item(gap, gap.position, (gap.from_, gap.to))], gap.position)
+            return Chunk([Item(gap, gap.position, gap.cursor, (gap.from_, gap.to))], gap.position)
         records, position = await _rows(snapshot, event_criteria(self.filter, snapshot), position)
         return Chunk([_item(record) for record in records], position)
 
@@ -160,11 +163,10 @@ class JobFeed(LogFeed):
         """Its present state, left out when it has not changed since the cursor."""
         snapshot = await ctx.snapshot()
         record = await _job(ctx, self.job_id)
-        start = None if self.cursor is None else _start(self.cursor, snapshot)
-        if start is not None and await self._is_unchanged(snapshot, start):
+        if self.cursor is not None and await self._is_unchanged(ctx, self.cursor):
             return Chunk([], snapshot.position, is_over=record.has_ended)
         said = _present(record, snapshot)
-        present = Item(said, snapshot.position, self.job_id, is_last=record.has_ended, is_opening=True)
+        present = Item(said, said.position, said.cursor, self.job_id, is_last=record.has_ended, is_opening=True)
         return Chunk([present], snapshot.position)
 
     async def replay(self, ctx: Context, position: int) -> Chunk:
@@ -175,18 +177,19 @@ class JobFeed(LogFeed):
     def item(self, event: EventRecord, systems: Mapping[str, SystemRecord]) -> Item | None:
         return self._item(event) if event.job_id == self.job_id and event.system_id in systems else None
 
-    async def _is_unchanged(self, snapshot: Snapshot, since: int) -> bool:
-        """What the log no longer tells may have been a change."""
-        if await gap_after(snapshot, since) is not None:
+    async def _is_unchanged(self, ctx: Context, cursor: str) -> bool:
+        """What the log no longer tells, or another one told, may have been a change."""
+        begin = await begin_after(ctx, cursor)
+        if begin.gap is not None:
             return False
-        return not (await _rows(snapshot, self._criteria(), since, limit=1))[0]
+        return not (await _rows(await ctx.snapshot(), self._criteria(), begin.position, limit=1))[0]
 
     def _criteria(self) -> list[ColumnElement[bool]]:
         return [EVENTS.c.job_id == self.job_id]
 
     def _item(self, event: EventRecord) -> Item:
         is_last = event.kind is _JOB_ENDED or (event.job_status is not None and event.job_status.ended)
-        return Item(event, event.position, self.job_id, is_last)
+        return Item(event, event.position, event.cursor, self.job_id, is_last)
 
 
 @dataclass(frozen=True)
@@ -195,8 +198,8 @@ class SummaryFeed(Feed):
 
     sources: frozenset[str] | None = None
 
-    async def state(self, ctx: Context) -> tuple[dict[str, SummaryRecord], int]:
-        """The summaries by source, and the position of the log that they show. All feeds over one snapshot share one
+    async def state(self, ctx: Context) -> tuple[dict[str, SummaryRecord], Place]:
+        """The summaries by source, and the place of the log that they show. All feeds over one snapshot share one
         count."""
         snapshot = await ctx.snapshot()
 
@@ -205,7 +208,7 @@ class SummaryFeed(Feed):
 
         counted: list[SummaryRecord] = await ctx.loader("all summaries", count).load("all")
         wanted = [summary for summary in counted if self.sources is None or summary.source in self.sources]
-        return {summary.source: summary for summary in wanted}, snapshot.position
+        return {summary.source: summary for summary in wanted}, snapshot.end
 
     def vanished(self, source: str) -> SummaryRecord:
         """The summary of a source that no connector reads any more."""
@@ -241,7 +244,7 @@ def _present(job: JobRecord, snapshot: Snapshot) -> EventRecord:
     return EventRecord(
         typename="JobEvent",
         position=snapshot.position,
-        cursor=log_cursor(snapshot.position),
+        cursor=snapshot.end.cursor,
         at=snapshot.now,
         kind=_JOB_ENDED if job.has_ended else EventKind.JOB_PROGRESSED,
         system_id=job.system_id,
@@ -256,7 +259,7 @@ def _present(job: JobRecord, snapshot: Snapshot) -> EventRecord:
 
 
 def _item(event: EventRecord) -> Item:
-    return Item(event, event.position, event.position)
+    return Item(event, event.position, event.cursor, event.position)
 
 
 async def _rows(
@@ -266,7 +269,7 @@ async def _rows(
     at = EVENTS.c.position
     newer = select(*EVENT_COLUMNS).where(*criteria, at > after, at <= snapshot.position)
     rows = await snapshot.fetch(newer.order_by(at).limit(limit))
-    records = [event_record(row) for row in rows]
+    records = [event_record(row, snapshot.store) for row in rows]
     return records, records[-1].position if len(records) == limit else max(after, snapshot.position)
 
 
@@ -274,19 +277,5 @@ def _checked(cursor: str | None) -> str | None:
     """The cursor to begin after; None where none is given. Raises BadUserInput for what is no cursor."""
     cursor = given(cursor)
     if cursor is not None:
-        _position(cursor)
+        place_in(cursor, "after")
     return cursor
-
-
-def _start(cursor: str, snapshot: Snapshot) -> int:
-    position = _position(cursor)
-    if position > snapshot.position:
-        raise BadUserInput("'after' is a cursor of another store: this one's log has not come that far.")
-    return position
-
-
-def _position(cursor: str) -> int:
-    try:
-        return log_position(cursor)
-    except ValueError:
-        raise BadUserInput("'after' is not a cursor of the change log.") from None

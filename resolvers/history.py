@@ -194,8 +194,8 @@ async def outages(ctx: Context, system: SystemRecord, first: int | None, after: 
     """Newest first: in the order of their ids, which are given as they begin."""
     page = PageArguments(first=first, after=after)
     page.check()
-    start = None if page.after is None else _outage_position(page.after, system)
     snapshot = await ctx.snapshot()
+    start = None if page.after is None else _outage_position(page.after, system, snapshot.store)
     o = OUTAGES.c
 
     async def pages(ids: list[Any]) -> list[list[Any]]:
@@ -212,15 +212,16 @@ async def outages(ctx: Context, system: SystemRecord, first: int | None, after: 
     more, rows = len(rows) > page.size, rows[: page.size]
     ctx.budget.spend_rows(len(rows))
     nodes = [OutageRecord(row.started_at, row.ended_at, row.code, row.message) for row in rows]
-    edges = [Edge(encode_cursor("outages", row.id, system.id), node) for row, node in zip(rows, nodes, strict=True)]
+    cursors = [encode_cursor("outages", row.id, system.id, snapshot.store) for row in rows]
+    edges = [Edge(cursor, node) for cursor, node in zip(cursors, nodes, strict=True)]
     start_cursor, end_cursor = (edges[0].cursor, edges[-1].cursor) if edges else (None, None)
     return OutageConnection(
         edges, nodes, PageInfo(more, page.after is not None, start_cursor, end_cursor), ctx, system.id
     )
 
 
-def _outage_position(cursor: str, system: SystemRecord) -> int:
-    position, of = decode_cursor(cursor, "outages", "after")
+def _outage_position(cursor: str, system: SystemRecord, store: int) -> int:
+    position, of = decode_cursor(cursor, "outages", "after", store)
     if not is_long(position):
         raise not_ours("after")
     if of != system.id:

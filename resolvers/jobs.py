@@ -89,13 +89,15 @@ async def jobs(
     check_filter(filter)
     field = order_by.field if order_by else JobOrderField.CREATED_AT
     descending = order_by is None or order_by.direction is SortDirection.DESC
+    snapshot = await ctx.snapshot()
     listing = Listing(
         of=LISTED,
-        criteria=job_criteria(filter, await ctx.snapshot()),
+        criteria=job_criteria(filter, snapshot),
         field=field,
         descending=descending,
         page=page,
         signature=(connector is not None, repr(filter), field, descending),
+        store=snapshot.store,
         parent=None if connector is None else _J.connector_id,
     )
     return await connection(ctx, listing, ROOT if connector is None else connector.id)
@@ -126,8 +128,8 @@ async def job_errors(ctx: Context, job: JobRecord, first: int | None, after: str
     """The documents of ``job`` that failed, in the upstream's order."""
     page = PageArguments(first=first, after=after)
     page.check()
-    start = -1 if page.after is None else _error_position(page.after, job)
     snapshot = await ctx.snapshot()
+    start = -1 if page.after is None else _error_position(page.after, job, snapshot.store)
 
     async def pages(ids: list[Any]) -> list[list[Any]]:
         e = JOB_ERRORS.c
@@ -143,15 +145,16 @@ async def job_errors(ctx: Context, job: JobRecord, first: int | None, after: str
     more, rows = len(rows) > page.size, rows[: page.size]
     ctx.budget.spend_rows(len(rows))
     nodes = [JobErrorRecord(row.document_id, row.url, row.message, row.at, row.is_resolved) for row in rows]
-    edges = [Edge(encode_cursor("errors", row.position, job.id), node) for row, node in zip(rows, nodes, strict=True)]
+    cursors = [encode_cursor("errors", row.position, job.id, snapshot.store) for row in rows]
+    edges = [Edge(cursor, node) for cursor, node in zip(cursors, nodes, strict=True)]
     start_cursor, end_cursor = (edges[0].cursor, edges[-1].cursor) if edges else (None, None)
     return JobErrorConnection(
         edges, nodes, PageInfo(more, page.after is not None, start_cursor, end_cursor), ctx, job.id
     )
 
 
-def _error_position(cursor: str, job: JobRecord) -> int:
-    position, of = decode_cursor(cursor, "errors", "after")
+def _error_position(cursor: str, job: JobRecord, store: int) -> int:
+    position, of = decode_cursor(cursor, "errors", "after", store)
     if not is_long(position):
         raise not_ours("after")
     if of != job.id:

@@ -63,6 +63,8 @@ class Listing:
     descending: bool
     page: PageArguments
     signature: Hashable
+    #: the store's id, which stands in its cursors
+    store: int
     parent: Any = None
 
     @property
@@ -79,7 +81,7 @@ class Listing:
         cursor: str | None = getattr(self.page, argument)
         if cursor is None:
             return None
-        value, key = decode_cursor(cursor, self.place, argument)
+        value, key = decode_cursor(cursor, self.place, argument, self.store)
         return _restore(value, self.ordering.column, argument), key
 
     def within(self) -> list[ColumnElement[bool]]:
@@ -125,7 +127,7 @@ class Connection:
         names = [column.name for column in listing.of.columns]
         at = names.index(listing.ordering.column.name)
         self.edges = [
-            Edge(encode_cursor(listing.place, row[at], node.id), node)
+            Edge(encode_cursor(listing.place, row[at], node.id, listing.store), node)
             for row, node in zip(rows, self.nodes, strict=True)
         ]
         # the side that was not read: a cursor or an offset there means that something lies beyond it

@@ -16,8 +16,8 @@ from connectory.model import (
     NoticeKind,
 )
 from connectory.store.criteria import NoticeCriteria, notice_criteria
+from connectory.store.cursors import Place
 from connectory.store.identity import NOTICE, type_of
-from connectory.store.log import log_cursor
 from connectory.store.records import ConnectorRecord, JobRecord, SystemRecord
 from connectory.store.snapshot import Snapshot
 from connectory.store.tables import DELIVERIES, NOTICES
@@ -55,18 +55,20 @@ class NoticeRecord:
     acknowledged_at: datetime | None
     acknowledged_by: str | None
     position: int
+    mark: int | None
     system: SystemRecord
+    store: int
 
     @property
     def cursor(self) -> str:
-        return log_cursor(self.position)
+        return Place(self.position, self.mark, self.store).cursor
 
 
 _COLUMNS = [NOTICES.c[name] for name in NoticeRecord.__dataclass_fields__ if name in NOTICES.c]
 
 
 def _record(snapshot: Snapshot, row: Any) -> NoticeRecord:
-    return NoticeRecord(*(*row, snapshot.systems[row.system_id]))
+    return NoticeRecord(*(*row, snapshot.systems[row.system_id], snapshot.store))
 
 
 LISTED = Listed(
@@ -96,13 +98,15 @@ async def notice(ctx: Context, id: str) -> NoticeRecord | None:
 async def notices(ctx: Context, *, filter: NoticeCriteria | None, page: PageArguments) -> Connection:
     """A page of notices, newest first."""
     check_filter(filter)
+    snapshot = await ctx.snapshot()
     listing = Listing(
         of=LISTED,
-        criteria=notice_criteria(filter, await ctx.snapshot()),
+        criteria=notice_criteria(filter, snapshot),
         field=_Order.RAISED_AT,
         descending=True,
         page=page,
         signature=repr(filter),
+        store=snapshot.store,
     )
     return await connection(ctx, listing)
 

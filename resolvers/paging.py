@@ -76,25 +76,30 @@ class FacetCount:
     count: int
 
 
-def encode_cursor(place: str, value: Any, key: str) -> str:
-    """An opaque cursor: the position (value, key) in the list and order that ``place`` names."""
+def encode_cursor(place: str, value: Any, key: str, store: int) -> str:
+    """An opaque cursor: the position (value, key) in the list and order that ``place`` names, and the store's id."""
     if isinstance(value, DescribedEnum):
         value = value.value
     elif isinstance(value, datetime):
         value = value.isoformat()
-    packed = json.dumps([place, value, key], separators=(",", ":"))
+    packed = json.dumps([place, value, key, store], separators=(",", ":"))
     return base64.urlsafe_b64encode(packed.encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str, place: str, argument: str) -> tuple[Any, str]:
-    """The position that ``encode_cursor`` packed. Raises BadUserInput for a cursor that is not of this list."""
+def decode_cursor(cursor: str, place: str, argument: str, store: int) -> tuple[Any, str]:
+    """The position that ``encode_cursor`` packed. Raises BadUserInput for a cursor that is not of this list, or of
+    another store; those of the version before name none, and are believed."""
     try:
         packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        of, value, key = json.loads(packed)
+        of, value, key, *named = json.loads(packed)
     except (ValueError, TypeError, RecursionError):
         raise not_ours(argument) from None
     if of != place:
         raise BadUserInput(f"'{argument}' is a cursor of another list or of another order.")
+    if named and (len(named) > 1 or not is_long(named[0])):
+        raise not_ours(argument)
+    if named and named != [store]:
+        raise BadUserInput(f"'{argument}' is a cursor of another store.")
     if not _is_storable(key) or (isinstance(value, str) and not _is_storable(value)):
         raise not_ours(argument)
     return value, key

@@ -13,6 +13,7 @@ from typing import Any
 from connectory.live.rendering import Rendering, is_outage
 from connectory.live.sink import Sink
 from connectory.live.subscriber import Subscriber
+from connectory.store.cursors import Place
 from connectory.store.records import EventRecord, SystemRecord
 from connectory.store.writing import is_failure
 from resolvers.context import Context
@@ -71,9 +72,11 @@ class Broadcast(ABC):
         self._around = around
         self._work: asyncio.Task[None] | None = None
 
-    def join(self, sink: Sink, cursor: str | None) -> Subscriber:
-        """A new member; it is served from ``cursor`` on, by a task of its own until it has come to the present."""
+    def join(self, sink: Sink, cursor: str | None, position: int | None) -> Subscriber:
+        """A new member; it is served from ``cursor`` on, or from a ``position`` that we know ourselves, by a task of
+        its own until it has come to the present."""
         subscriber = Subscriber(self, sink)
+        subscriber.position = position
         self.members.add(subscriber)
         subscriber.run(partial(self._bring_up, subscriber, cursor))
         return subscriber
@@ -90,12 +93,6 @@ class Broadcast(ABC):
     def feed(self) -> Feed:
         return self.rendering.feed
 
-    def set_back(self, position: int) -> None:
-        """The log has become shorter: another one has taken its place, and begins anew from ``position``."""
-        for subscriber in self.members:
-            if subscriber.position is not None:
-                subscriber.position = min(subscriber.position, position)
-
     @property
     def is_ordered(self) -> bool:
         """Whether an item at a position that a member has passed is no news to it."""
@@ -108,6 +105,10 @@ class Broadcast(ABC):
     @abstractmethod
     def miss(self) -> None:
         """Rows that the log has grown by did not reach it: whoever is live goes by the log instead. Returns at once."""
+
+    @abstractmethod
+    def begin_anew(self, store: int) -> None:
+        """The log is another one than that of ``store`` which was read so far. Returns at once."""
 
     @abstractmethod
     def fall_behind(self, subscriber: Subscriber, item: Item, body: bytes) -> None:
@@ -176,6 +177,17 @@ class LogBroadcast(Broadcast):
         self._waiting.clear()
         for subscriber in tuple(self._live):
             self._read_again(subscriber)
+
+    def begin_anew(self, store: int) -> None:
+        """Members go on as if they came back with a cursor of the log that they have read."""
+        self._bodies.clear()
+        self._waiting.clear()
+        for subscriber in tuple(self.members):
+            if subscriber.position is not None:
+                cursor = Place(subscriber.position, None, store).cursor
+                subscriber.position = None
+                self._live.pop(subscriber, None)
+                subscriber.go_back(partial(self._bring_up, subscriber, cursor))
 
     def _shed(self) -> None:
         """More than can be rendered in time: nothing is lost, but it is given at everybody's own pace."""
@@ -280,6 +292,9 @@ class StateBroadcast(Broadcast):
     def miss(self) -> None:
         self.hear((), {})
 
+    def begin_anew(self, store: int) -> None:
+        self.hear((), {})
+
     async def _render_waiting(self) -> None:
         while self._is_due and self._live:
             async with self._turn:
@@ -291,17 +306,17 @@ class StateBroadcast(Broadcast):
         self._is_due = False
         try:
             async with self.rendering.context() as ctx:
-                records, position = await self._feed.state(ctx)
+                records, place = await self._feed.state(ctx)
             vanished = {key: self._feed.vanished(key) for key in self._records.keys() - records.keys()}
             changed = {key: record for key, record in records.items() if self._records.get(key) != record}
             for key, record in {**changed, **vanished}.items():
-                item = Item(record, position, key)
+                item = Item(record, place.position, place.cursor, key)
                 body = await self.rendering.body(record)
                 self._records[key], self._bodies[key] = record, (item, body)
                 await self._hand_out(item, body)
             for key in vanished:
                 del self._records[key], self._bodies[key]
-            self._position = position
+            self._position = place.position
         except BaseException:
             self._is_due = True
             raise

@@ -19,7 +19,6 @@ from connectory.live.sink import Sink
 from connectory.live.subscriber import Subscriber
 from connectory.prepared import Prepared, Refused
 from connectory.store import Store
-from connectory.store.log import log_cursor
 from connectory.store.records import EventRecord, SystemRecord
 from connectory.store.snapshot import open_snapshot
 from connectory.store.tail import Batch, Tail
@@ -90,13 +89,13 @@ class Live:
         key = _key(prepared, taken_variables(prepared), viewer)
         broadcast = self._broadcasts.get(key) if isinstance(given, str | None) else None
         rendering = broadcast.rendering if broadcast is not None else await render_with(self._kitchen, prepared, viewer)
-        cursor = None
+        cursor = begin = None
         if isinstance(feed := rendering.feed, LogFeed):
             # one that does not stand in a variable is everybody's
             cursor = _checked(feed, last_event_id or (feed.cursor if name is None else given))
             if cursor is None and feed.begins_now and now:
-                cursor = log_cursor(now)
-        return (self._broadcasts.get(key) or self._begin(key, rendering)).join(sink, cursor)
+                begin = now
+        return (self._broadcasts.get(key) or self._begin(key, rendering)).join(sink, cursor, begin)
 
     async def close(self) -> None:
         """Forget everybody, and give the store's connections back."""
@@ -147,9 +146,10 @@ class Live:
     def _hear(self, batch: Batch) -> None:
         """The log has grown. Called by the tail; nobody waits here."""
         self._moments.pass_on()
-        if batch.position < self._tail.position:
+        if batch.is_another:
             for broadcast in self._broadcasts.values():
-                broadcast.set_back(batch.position)
+                broadcast.begin_anew(self._tail.place.store)
+            return
         concerned: dict[Broadcast, list[Any]] = dict.fromkeys(self._open, batch.events)
         for event in batch.events:
             for id in (event.job_id, event.connector_id):

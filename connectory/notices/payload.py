@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectory.model import DeliveryPhase, DescribedEnum
+from connectory.store.cursors import Place
 from connectory.store.identity import external_id
-from connectory.store.log import log_cursor
 from connectory.store.picture import Picture
 
 #: Of the shape of the object; keys may be added without a new one.
@@ -22,6 +22,7 @@ _LONGEST = 2_800
 def payload(delivery: str, phase: DeliveryPhase, notice: Mapping[str, Any], picture: Picture) -> str:
     """The object as text."""
     job: str | None = notice["job_id"]
+    raised = Place(notice["position"], notice["mark"], picture.present.place.store)
     told = {name: _plain(notice[name]) for name in ("id", "kind", "code", "severity", "title", "message")}
     times = {
         "since": notice["since"],
@@ -31,7 +32,7 @@ def payload(delivery: str, phase: DeliveryPhase, notice: Mapping[str, Any], pict
     told |= {name: _plain(moment) for name, moment in times.items()}
     told |= {
         "recoveryMessage": notice["recovery_message"],
-        "eventCursor": log_cursor(notice["position"]),
+        "eventCursor": raised.cursor,
         "system": _of(picture.systems.get(notice["system_id"]), id="id", name="name", kind="kind"),
         "connector": _of(
             picture.connectors.get(notice["connector_id"]),

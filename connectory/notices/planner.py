@@ -19,6 +19,7 @@ from connectory.store.writes import Row
 _NEW: Row = {
     "raised_at": None,
     "position": None,
+    "mark": None,
     "recovered_at": None,
     "recovery_message": None,
     "acknowledged_at": None,
@@ -95,7 +96,8 @@ class Planner:
         elif not self._is_known(trouble.system_id) or (hold and not self._is_fresh(trouble.system_id)):
             self._plan.await_answer(trouble.owner, self._picture.systems[trouble.system_id])
         else:
-            row["raised_at"], row["position"] = self._now, self._picture.present.position
+            place = self._picture.present.place
+            row["raised_at"], row["position"], row["mark"] = self._now, place.position, place.mark
 
     def _tell_when_due(self, receiver: ReceiverSettings, row: Row) -> None:
         due = row["seen_at"] + timedelta(seconds=receiver.holds(row["kind"]))

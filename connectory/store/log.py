@@ -1,12 +1,9 @@
-"""The change log: rows as records, and cursors into it."""
+"""The change log: rows as records, and what stands for those that are not kept."""
 
-import base64
-import binascii
 from typing import Any
 
-from sqlalchemy import func, select
-
 from connectory.model import ConnectorHealth, ConnectorStatus, EventKind, JobStatus, SystemHealth
+from connectory.store.cursors import Place
 from connectory.store.records import EventRecord, GapRecord
 from connectory.store.snapshot import Snapshot
 from connectory.store.tables import EVENTS
@@ -15,7 +12,7 @@ EVENT_COLUMNS = [
     EVENTS.c[name]
     for name in (
         "position", "at", "kind", "system_id", "connector_id", "job_id", "status", "previous_status", "health",
-        "previous_health", "processed", "changed_fields", "message",
+        "previous_health", "processed", "changed_fields", "message", "mark",
     )
 ]  # fmt: skip
 
@@ -23,44 +20,26 @@ _CONNECTOR_KINDS = frozenset({EventKind.CONNECTOR_ADDED, EventKind.CONNECTOR_CHA
 _JOB_KINDS = frozenset({EventKind.JOB_CREATED, EventKind.JOB_PROGRESSED, EventKind.JOB_CHANGED, EventKind.JOB_FINISHED})
 
 
-def log_cursor(position: int) -> str:
-    """The opaque cursor of a position of the change log."""
-    return base64.urlsafe_b64encode(f"log:{position}".encode()).decode().rstrip("=")
+def gap(snapshot: Snapshot, from_: str) -> GapRecord:
+    """What stands for all that is not kept: from the cursor ``from_`` to where the log begins."""
+    to = snapshot.start.cursor
+    return GapRecord(snapshot.start.position, to, snapshot.now, EventKind.GAP, from_=from_, to=to)
 
 
-def log_position(cursor: str) -> int:
-    """The position in a cursor. Raises ValueError for anything else."""
-    try:
-        plain = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeError):
-        raise ValueError("not a cursor") from None
-    name, _, number = plain.partition(":")
-    if name != "log" or not (number.isascii() and number.isdigit()) or len(number) > 19:
-        raise ValueError("not a cursor of the change log")
-    return int(number)
-
-
-async def oldest_position(snapshot: Snapshot) -> int:
-    """The smallest position of which the row is kept; one beyond the log's end when none is."""
-    ((oldest,),) = await snapshot.fetch(select(func.min(EVENTS.c.position)))
-    return snapshot.position + 1 if oldest is None else int(oldest)
-
-
-async def gap_after(snapshot: Snapshot, position: int) -> GapRecord | None:
+def gap_after(snapshot: Snapshot, position: int) -> GapRecord | None:
     """What is no longer kept of the rows after ``position``; None when all of them are there."""
-    to = await oldest_position(snapshot) - 1
-    if position >= to:
+    if position >= snapshot.start.position:
         return None
-    return GapRecord(to, log_cursor(to), snapshot.now, EventKind.GAP, from_=log_cursor(position), to=log_cursor(to))
+    return gap(snapshot, Place(position, None, snapshot.store).cursor)
 
 
-def event_record(row: Any) -> EventRecord:
-    """A record from EVENT_COLUMNS."""
+def event_record(row: Any, store: int) -> EventRecord:
+    """A record from EVENT_COLUMNS, of the log of the store with this id."""
     (position, at, kind, system_id, connector_id, job_id, status, previous, health, previous_health, processed, changed,
-     message) = row  # fmt: skip
+     message, mark) = row  # fmt: skip
     record = EventRecord(
-        typename="SystemEvent", position=position, cursor=log_cursor(position), at=at, kind=kind, system_id=system_id,
-        connector_id=connector_id, job_id=job_id, processed=processed, message=message or "",
+        typename="SystemEvent", position=position, cursor=Place(position, mark, store).cursor, at=at, kind=kind,
+        system_id=system_id, connector_id=connector_id, job_id=job_id, processed=processed, message=message or "",
         changed_fields=changed.split(",") if changed else [],
     )  # fmt: skip
     if kind in _CONNECTOR_KINDS:

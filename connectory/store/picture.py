@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, true
+from sqlalchemy import and_, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import ConditionSeverity, ConnectorStatus, JobStatus, NoticeKind, SystemErrorCode
-from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOBS, LOG_HEAD, OUTAGES, SYSTEMS
+from connectory.store.cursors import Place
+from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOBS, LOG_HEAD, LOG_START, OUTAGES, SYSTEMS
 from connectory.store.writes import Row, batches, newest_jobs
 
 _WEIGHTY = (ConditionSeverity.WARNING, ConditionSeverity.CRITICAL)
@@ -21,9 +22,13 @@ _OUTAGES = 1_000
 class Present:
     """The systems at one position of the log. Rows have the attributes of their table's columns."""
 
-    position: int
+    place: Place
     #: by id; those too that are no longer configured
     systems: Mapping[str, Any]
+
+    @property
+    def position(self) -> int:
+        return self.place.position
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,10 @@ class Picture:
 
 
 async def read_present(connection: AsyncConnection) -> Present:
-    position = (await connection.execute(select(LOG_HEAD.c.position))).scalar_one()
-    return Present(position, {row.id: row for row in await connection.execute(select(SYSTEMS))})
+    end = select(LOG_HEAD.c.position, LOG_HEAD.c.mark, LOG_START.c.store).join_from(LOG_HEAD, LOG_START, true())
+    position, mark, store = (await connection.execute(end)).one()
+    place = Place(position, mark, store)
+    return Present(place, {row.id: row for row in await connection.execute(select(SYSTEMS))})
 
 
 # ---- where to look
@@ -67,9 +74,7 @@ async def reaches_back(connection: AsyncConnection, beyond: int | None, position
     """Whether the log still has every row from ``beyond`` to its end; never where nobody has looked before (None)."""
     if beyond is None or beyond == position:
         return beyond is not None
-    oldest = (await connection.execute(select(func.min(EVENTS.c.position)))).scalar()
-    # without any row the log may have been longer
-    return oldest is not None and beyond >= oldest - 1
+    return bool(beyond >= (await connection.execute(select(LOG_START.c.position))).scalar_one())
 
 
 async def failing(connection: AsyncConnection, beyond: int | None) -> set[str]:

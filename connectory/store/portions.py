@@ -6,11 +6,11 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Select, delete, exists, false, func, or_, select
+from sqlalchemy import ColumnElement, Executable, Select, delete, exists, false, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.store.database import Store
-from connectory.store.tables import DELIVERIES, EVENTS, LOG_HEAD, NOTICES
+from connectory.store.tables import DELIVERIES, EVENTS, LOG_HEAD, LOG_START, NOTICES
 
 #: How many rows of a table one transaction may remove; asked anew for every portion.
 Stride = Callable[[str], int]
@@ -57,7 +57,7 @@ async def events(store: Store, limits: Limits, stride: Stride) -> AsyncIterator[
 
 
 def _last_beyond(limits: Limits, up_to: int) -> Select[Any]:
-    """The position of the last row up to there that is beyond a limit; no row when none is."""
+    """Position and mark of the last row up to there that is beyond a limit; no row when none is."""
     e = EVENTS.alias().c
     beyond: list[ColumnElement[bool]] = [false()]
     if limits.events:
@@ -65,12 +65,20 @@ def _last_beyond(limits: Limits, up_to: int) -> Select[Any]:
     if limits.events_from is not None:
         beyond.append(e.at < limits.events_from)
     # from the newest down: of a stretch that is beyond as a whole one row is read
-    return select(e.position).where(e.position <= up_to, or_(*beyond)).order_by(e.position.desc()).limit(1)
+    return select(e.position, e.mark).where(e.position <= up_to, or_(*beyond)).order_by(e.position.desc()).limit(1)
 
 
 async def _cut(connection: AsyncConnection, limits: Limits, up_to: int) -> int:
-    last = _last_beyond(limits, up_to).scalar_subquery()
-    return (await connection.execute(delete(EVENTS).where(EVENTS.c.position <= last))).rowcount
+    last = (await connection.execute(_last_beyond(limits, up_to))).first()
+    return 0 if last is None else await remove_events(connection, last)
+
+
+async def remove_events(connection: AsyncConnection, last: Any) -> int:
+    """Remove the log's rows up to ``last``, and keep its position and mark: who has read so far has missed nothing."""
+    s = LOG_START.c
+    moved = update(LOG_START).where(s.position < last.position).values(position=last.position, mark=last.mark)
+    await connection.execute(moved)
+    return (await connection.execute(delete(EVENTS).where(EVENTS.c.position <= last.position))).rowcount
 
 
 @dataclass(frozen=True)

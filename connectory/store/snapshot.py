@@ -10,6 +10,7 @@ from sqlalchemy import Executable, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import ConditionCode, ConditionSeverity
+from connectory.store.cursors import NO_STORE, Place
 from connectory.store.database import Store
 from connectory.store.records import (
     DOWN,
@@ -19,13 +20,15 @@ from connectory.store.records import (
     SystemRecord,
     columns,
 )
-from connectory.store.tables import CONNECTORS, JOBS, LOG_HEAD, SYSTEMS
+from connectory.store.tables import CONNECTORS, JOBS, LOG_HEAD, LOG_START, SYSTEMS
 
 _SYSTEM_COLUMNS = columns(SYSTEMS, SystemRecord, "error_at")
 CONNECTOR_COLUMNS = columns(CONNECTORS, ConnectorRecord, "observed_at")
 JOB_COLUMNS = columns(JOBS, JobRecord, "observed_at")
 #: Rows that are read without a pause.
 _AT_ONCE = 500
+_LOG = LOG_HEAD.join(LOG_START, true())
+_LOG_COLUMNS = [LOG_START.c.store, *(table.c[name] for table in (LOG_START, LOG_HEAD) for name in ("position", "mark"))]
 # the last column is the row's own time, for which the system's may stand in
 _CONNECTOR_WIDTH, _JOB_WIDTH = len(CONNECTOR_COLUMNS) - 1, len(JOB_COLUMNS) - 1
 
@@ -37,13 +40,20 @@ class Snapshot:
         self._connection = connection
         self._turn = asyncio.Lock()
         self.now = now
-        #: the position of the change log that this snapshot shows
-        self.position = 0
+        #: the store's id
+        self.store = NO_STORE
+        #: of the change log, as this snapshot shows it: the newest row that is no longer kept, and the newest of all
+        self.start = self.end = Place(0, None, NO_STORE)
         #: configured systems by id, in the order of their names
         self.systems: dict[str, SystemRecord] = {}
         #: SQL statements sent, for tests and metrics
         self.statements = 0
         self._is_closed = False
+
+    @property
+    def position(self) -> int:
+        """The position of the change log that this snapshot shows."""
+        return self.end.position
 
     async def fetch(self, statement: Executable) -> Sequence[Any]:
         """The rows. A statement that has begun is finished even when nobody waits for it any more: a driver that is
@@ -70,16 +80,20 @@ class Snapshot:
             pass
 
     async def load(self) -> None:
-        """Read the log's position and the systems: on both stores the snapshot is taken by this statement."""
+        """Read the log's two ends and the systems: on both stores the snapshot is taken by this statement."""
         configured = SYSTEMS.c.configured.is_(True)
         rows = await self.fetch(
-            select(LOG_HEAD.c.position, *_SYSTEM_COLUMNS)
-            .select_from(LOG_HEAD.outerjoin(SYSTEMS, configured))
+            select(*_LOG_COLUMNS, *_SYSTEM_COLUMNS)
+            .select_from(_LOG.outerjoin(SYSTEMS, configured))
             .where(true())
             .order_by(SYSTEMS.c.name)
         )
-        self.position = rows[0][0]
-        self.systems = {row[1]: SystemRecord(*row[1:]) for row in rows if row[1] is not None}
+        width = len(_LOG_COLUMNS)
+        self.store, start, start_mark, end, end_mark = rows[0][:width]
+        self.start = Place(start, start_mark, self.store)
+        self.end = Place(end, end_mark, self.store)
+        systems = (row[width:] for row in rows)
+        self.systems = {row[0]: SystemRecord(*row) for row in systems if row[0] is not None}
 
     def connector(self, row: Any) -> ConnectorRecord:
         """A record from CONNECTOR_COLUMNS; its system must be a configured one."""

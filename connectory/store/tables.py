@@ -306,6 +306,8 @@ class EventRow(SQLModel, table=True):
     processed: int | None = _long()
     changed_fields: str | None = _name(null=True)
     message: str | None = _name(null=True)
+    #: drawn by the commit that wrote it, see ``cursors``; null in rows from before version 0009
+    mark: int | None = None
 
 
 class LogHeadRow(SQLModel, table=True):
@@ -319,6 +321,23 @@ class LogHeadRow(SQLModel, table=True):
 
     id: int = Field(primary_key=True)
     position: int = Field(sa_column=Column(Long, nullable=False))
+    #: that of the row there
+    mark: int | None = None
+
+
+class LogStartRow(SQLModel, table=True):
+    """Where the change log begins, and of which store it is: one row. It is no column of ``log_head``, as retention and
+    those who append would wait for each other."""
+
+    __tablename__ = "log_start"
+
+    id: int = Field(primary_key=True)
+    #: drawn once, when the table was made
+    store: int
+    #: of the newest row that retention has removed; 0 before it has removed any
+    position: int = Field(sa_column=Column(Long, nullable=False))
+    #: that row's
+    mark: int | None = None
 
 
 class OutageRow(SQLModel, table=True):
@@ -411,8 +430,9 @@ class NoticeRow(SQLModel, table=True):
     seen_at: datetime = _instant(null=False)
     #: null until it has held for long enough; what ends before that is deleted
     raised_at: datetime | None = _instant()
-    #: the log's position at its raising
+    #: the log's position at its raising, and the mark of the row there
     position: int | None = _long()
+    mark: int | None = None
     recovered_at: datetime | None = _instant()
     recovery_message: str | None = _name(null=True)
     acknowledged_at: datetime | None = _instant()
@@ -474,6 +494,7 @@ JOB_ERRORS = JobErrorRow.__table__  # type: ignore[attr-defined]
 CONDITIONS = ConditionRow.__table__  # type: ignore[attr-defined]
 EVENTS = EventRow.__table__  # type: ignore[attr-defined]
 LOG_HEAD = LogHeadRow.__table__  # type: ignore[attr-defined]
+LOG_START = LogStartRow.__table__  # type: ignore[attr-defined]
 OUTAGES = OutageRow.__table__  # type: ignore[attr-defined]
 UNWATCHED = UnwatchedRow.__table__  # type: ignore[attr-defined]
 JOB_STRETCHES = JobStretchRow.__table__  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 
 from connectory.bus import Bus
+from connectory.store.cursors import NO_STORE, Place
 from connectory.store.database import Store
 from connectory.store.log import EVENT_COLUMNS, event_record
 from connectory.store.records import EventRecord, SystemRecord
@@ -25,12 +26,18 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Every row of the log that is kept after the position of the batch before, up to ``position``."""
+    """Every row of the log that is kept after the place of the batch before, up to ``place``."""
 
     events: list[EventRecord]
-    position: int
+    place: Place
     #: configured systems by id
     systems: Mapping[str, SystemRecord]
+    #: the log is not the one that was followed so far: positions of that one mean nothing in it
+    is_another: bool = False
+
+    @property
+    def position(self) -> int:
+        return self.place.position
 
 
 class Tail:
@@ -49,7 +56,7 @@ class Tail:
         poll_interval: float = 1.0,
     ) -> None:
         #: everything up to here has been handed over, or was skipped while nobody listened
-        self.position = 0
+        self.place = Place(0, None, NO_STORE)
         #: while false, positions are handed over without their rows, which nobody has to read then
         self.listening = False
         self._store, self._bus, self._clock, self._poll_interval = store, bus, clock, poll_interval
@@ -57,8 +64,12 @@ class Tail:
         self._missed: Callable[[], None] = lambda: None
         self._has_begun = False
 
+    @property
+    def position(self) -> int:
+        return self.place.position
+
     def listen(self, listener: Callable[[Batch], None], missed: Callable[[], None] = lambda: None) -> None:
-        """Hand batches to ``listener`` from now on. ``position`` follows before anything else can run.
+        """Hand batches to ``listener`` from now on. ``place`` follows before anything else can run.
 
         ``missed`` is called in the place of the rest of a hand-over that failed: what was to be told since the
         position before it stands in the log alone.
@@ -68,7 +79,7 @@ class Tail:
     async def begin(self) -> None:
         """Take the log's present end as the beginning. Raises what the database raises when it is down."""
         async with open_snapshot(self._store, self._clock()) as snapshot:
-            self.position, self._has_begun = snapshot.position, True
+            self.place, self._has_begun = snapshot.end, True
 
     async def run(self) -> None:
         """Follow for ever. A store that fails is logged once and tried again; no row is skipped for it."""
@@ -94,26 +105,44 @@ class Tail:
         if not self._has_begun:
             await self.begin()
         async with open_snapshot(self._store, self._clock()) as snapshot:
-            if snapshot.position < self.position:
-                _log.warning("the change log is shorter than it was", extra={"action": "tail_set_back"})
-                self._hand_over(Batch([], snapshot.position, snapshot.systems))
+            if self._is_beyond(snapshot):
+                self._hand_over(Batch([], snapshot.end, snapshot.systems, is_another=True))
             while self.position < snapshot.position:
                 if self.listening:
                     self._hand_over(await self._read(snapshot))
                 else:
-                    self._hand_over(Batch([], snapshot.position, snapshot.systems))
+                    self._hand_over(Batch([], snapshot.end, snapshot.systems))
+
+    def _is_beyond(self, snapshot: Snapshot) -> bool:
+        """Whether the place is none of this log, as far as its end tells."""
+        end = snapshot.end
+        return (
+            end.store != self.place.store
+            or end.position < self.position
+            or (end.position == self.position and end != self.place)
+        )
 
     async def _read(self, snapshot: Snapshot) -> Batch:
+        """The rows from the place on, which comes first where it is kept."""
         at = EVENTS.c.position
-        newer = select(*EVENT_COLUMNS).where(at > self.position, at <= snapshot.position).order_by(at).limit(CHUNK)
-        events = [event_record(row) for row in await snapshot.fetch(newer)]
-        position = events[-1].position if len(events) == CHUNK else snapshot.position
-        return Batch(events, position, snapshot.systems)
+        newer = select(*EVENT_COLUMNS).where(at >= self.position, at <= snapshot.position)
+        rows = await snapshot.fetch(newer.order_by(at).limit(CHUNK + 1))
+        if rows and rows[0].position == self.position:
+            if rows[0].mark != self.place.mark:
+                return Batch([], snapshot.end, snapshot.systems, is_another=True)
+            rows = rows[1:]
+        events = [event_record(row, snapshot.store) for row in rows[:CHUNK]]
+        if len(events) < CHUNK:
+            return Batch(events, snapshot.end, snapshot.systems)
+        last = Place(events[-1].position, rows[CHUNK - 1].mark, snapshot.store)
+        return Batch(events, last, snapshot.systems)
 
     def _hand_over(self, batch: Batch) -> None:
+        if batch.is_another:
+            _log.warning("the change log is another one than it was", extra={"action": "tail_log_replaced"})
         try:
             self._listener(batch)
         except Exception:  # handed over again, it would reach some of those who want it twice
             _log.exception("the listener to the change log failed", extra={"action": "tail_listener_failed"})
             self._missed()
-        self.position = batch.position
+        self.place = batch.place

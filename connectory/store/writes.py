@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import ENDED, SUCCEEDED, ConditionCode, JobErrorFact, JobType
 from connectory.store.columns import Name
+from connectory.store.cursors import draw
 from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOB_ERRORS, JOBS, LOG_HEAD, SYSTEMS
 from connectory.store.wire import LOG_CHANNEL
 
@@ -51,17 +52,21 @@ async def update_rows(connection: AsyncConnection, table: Any, rows: Sequence[Ro
 
 
 async def append_events(connection: AsyncConnection, events: Sequence[Row]) -> int:
-    """Append to the log and tell its new position; on PostgreSQL the commit tells it to the other gateways too.
+    """Append one row or more to the log and tell its new position; on PostgreSQL the commit tells it to the other
+    gateways too.
 
     Called last in a transaction: from here to the commit other writers wait for the log's head.
     """
     told = [LOG_HEAD.c.position]
     if connection.dialect.name == "postgresql":
         told.append(func.pg_notify(LOG_CHANNEL, cast(LOG_HEAD.c.position, String)))
-    move = update(LOG_HEAD).values(position=LOG_HEAD.c.position + len(events)).returning(*told)
+    mark = draw()
+    move = update(LOG_HEAD).values(position=LOG_HEAD.c.position + len(events), mark=mark).returning(*told)
     position: int = (await connection.execute(move)).scalar_one()
     first = position - len(events) + 1
-    await insert_rows(connection, EVENTS, [{"position": first + n, **event} for n, event in enumerate(events)])
+    await insert_rows(
+        connection, EVENTS, [{**event, "position": first + n, "mark": mark} for n, event in enumerate(events)]
+    )
     return position
 
 

@@ -92,9 +92,9 @@ async def test_those_that_wait_for_their_turn_read_nothing_any_more(filled: Stor
 async def test_lists_that_are_too_much_together_are_not_made(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
 
-    def encode(place: str, value: Any, key: str) -> str:
+    def encode(place: str, value: Any, key: str, store: int) -> str:
         made.append(place)
-        return encode_cursor(place, value, key)
+        return encode_cursor(place, value, key, store)
 
     monkeypatch.setattr(lists, "encode_cursor", encode)
     before = CONNECTORS_LIST + CONNECTORS * (ROW + LOOK_UP)

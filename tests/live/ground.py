@@ -17,7 +17,6 @@ from connectory.serving import serving
 from connectory.settings import ServerSettings
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, global_id
-from connectory.store.log import log_cursor
 from connectory.store.registration import Registration, register_systems
 from connectory.store.tables import EVENTS
 from connectory.store.writes import append_events
@@ -25,9 +24,6 @@ from tests.engine.stage import Stage
 from tests.live.client import Listener, PairClient, SocketClient, SseClient, Stream
 
 Transport = Literal["websocket", "sse", "both"]
-
-#: Where the log begins.
-START = log_cursor(0)
 
 
 class LiveStage(Stage):

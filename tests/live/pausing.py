@@ -14,7 +14,8 @@ import pytest
 
 from connectory.live import flow, sse
 from connectory.model import JobStatus
-from connectory.store.log import log_cursor, log_position
+from connectory.store.cursors import log_position
+from tests.cursors import cursor_at
 from tests.facts import connector, job
 from tests.live.client import Stream, item, rest
 from tests.live.ground import Ground, grounds
@@ -51,8 +52,8 @@ class Pausing:
         """Whoever paused finds all of them when it reads on; meanwhile they are kept for nobody."""
         ground, rows = self._ground, self._size.rows
         head = len(await ground.log())
-        quick = await ground.subscribe(_EVENTS, after=log_cursor(head))
-        slow = await self._idle(_EVENTS, after=log_cursor(head))
+        quick = await ground.subscribe(_EVENTS, after=await cursor_at(ground.store, head))
+        slow = await self._idle(_EVENTS, after=await cursor_at(ground.store, head))
         await self._grow(quick, 0, self._size.settled)
         before = _resident()
         await self._grow(quick, self._size.settled, rows)
@@ -65,12 +66,14 @@ class Pausing:
         for positions in await asyncio.gather(*map(read_on, slow)):
             assert positions == list(range(head + 1, head + rows + 1))
         position = await ground.append([ground.line(0)])
-        assert [(await item(stream))["cursor"] for stream in slow] == [log_cursor(position)] * 2, "they are live again"
+        assert [log_position((await item(stream))["cursor"]) for stream in slow] == [position] * 2, (
+            "they are live again"
+        )
 
     async def is_told_the_newest_state_and_the_end(self) -> None:
         """Of a job that goes on after the pause."""
         ground, rows = self._ground, self._size.rows
-        quick = await ground.subscribe(_EVENTS, after=log_cursor(len(await ground.log())))
+        quick = await ground.subscribe(_EVENTS, after=await cursor_at(ground.store, len(await ground.log())))
         slow = await self._idle(_PROGRESS, id=ground.stage.job_id("j"))
         assert [(await item(stream))["processed"] for stream in slow] == [0, 0]
         await self._grow(quick, 1, rows // 2)
@@ -89,7 +92,7 @@ class Pausing:
 
     async def is_told_the_end_that_fell_into_the_pause(self) -> None:
         ground, rows = self._ground, self._size.rows
-        quick = await ground.subscribe(_EVENTS, after=log_cursor(len(await ground.log())))
+        quick = await ground.subscribe(_EVENTS, after=await cursor_at(ground.store, len(await ground.log())))
         slow = await self._idle(_PROGRESS, id=ground.stage.job_id("j"))
         await self._grow(quick, 1, rows // 4)
         await ground.stage.poll([connector()], [_job(rows, JobStatus.FAILED)])
@@ -107,7 +110,7 @@ class Pausing:
             position = await self._ground.append(lines)
             for n in range(len(lines)):
                 told = await item(quick)
-                assert told["cursor"] == log_cursor(position - len(lines) + 1 + n)
+                assert log_position(told["cursor"]) == position - len(lines) + 1 + n
 
     async def _idle(self, query: str, **variables: Any) -> list[Stream]:
         """The same subscription over each transport, by clients that do not read yet."""

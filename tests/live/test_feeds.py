@@ -9,12 +9,13 @@ from sqlalchemy import delete, update
 
 from connectory.live import live
 from connectory.model import JobStatus
-from connectory.store.log import log_cursor, log_position
+from connectory.store.cursors import log_position
 from connectory.store.tables import EVENTS, JOBS
 from resolvers.feeds import CHUNK
+from tests.cursors import START, cursor_at, forget
 from tests.facts import at, connector, job
 from tests.live.client import Complete, SocketClient, SseClient, Stream, item, rest
-from tests.live.ground import START, Ground, grounds
+from tests.live.ground import Ground, grounds
 from tests.wait import until
 
 PROGRESS = """subscription($id: ID!, $after: String) { jobProgress(jobId: $id, after: $after) {
@@ -76,7 +77,7 @@ async def test_a_job_is_shown_as_it_is_then_at_each_change_until_it_has_ended(gr
     opening = await item(stream)
     head = len(await ground.log())
     assert (opening["kind"], opening["jobStatus"], opening["processed"]) == ("JOB_PROGRESSED", "RUNNING", 5)
-    assert opening["cursor"] == log_cursor(head)
+    assert opening["cursor"] == await cursor_at(ground.store, head)
     assert opening["job"] == {"status": "RUNNING", "progress": {"processed": 5}, "connector": {"name": "Connector a"}}
     for processed in (6, 9, 12):
         moved = job("k", status=RUNNING, processed=processed)
@@ -151,7 +152,7 @@ async def test_an_unknown_job_is_an_error(ground: Ground) -> None:
 
 async def test_a_cursor_that_is_none_is_an_error(ground: Ground) -> None:
     await run_to(ground, 1)
-    for cursor in ("?", "bG9nOi0x", "am9iOjE", log_cursor(10**6)):
+    for cursor in ("?", "bG9nOi0x", "am9iOjE"):
         assert await refusal(await ground.subscribe(EVENTS_, after=cursor)) == "BAD_USER_INPUT", cursor
         progress = await ground.subscribe(PROGRESS, id=ground.stage.job_id("j"), after=cursor)
         assert await refusal(progress) == "BAD_USER_INPUT", cursor
@@ -285,31 +286,31 @@ async def test_replay_goes_over_into_live_without_a_seam(ground: Ground) -> None
 
 async def test_a_stretch_that_is_no_longer_kept_is_told_first(ground: Ground) -> None:
     await run_to(ground, *range(1, 21))
-    async with ground.store.write() as connection:
-        await connection.execute(delete(EVENTS).where(EVENTS.c.position <= 8))
+    early, to = [await cursor_at(ground.store, position) for position in (3, 8)]
+    await forget(ground.store, 8)
     for filter in ({}, {"kinds": ["JOB_FINISHED"]}):
-        stream = await ground.subscribe(EVENTS_, f=filter, after=log_cursor(3))
+        stream = await ground.subscribe(EVENTS_, f=filter, after=early)
         gap = await item(stream)
         assert (gap["__typename"], gap["kind"]) == ("GapEvent", "GAP")
-        assert (gap["from"], gap["to"], gap["cursor"]) == (log_cursor(3), log_cursor(8), log_cursor(8))
+        assert (gap["from"], gap["to"], gap["cursor"]) == (early, to, to)
     await ground.stage.poll([connector()], [job("j", processed=30)])
     assert (await item(stream))["kind"] == "JOB_FINISHED"
     for kept in (8, 12):
-        stream = await ground.subscribe(EVENTS_, after=log_cursor(kept))
-        assert (await item(stream))["cursor"] == log_cursor(kept + 1), "nothing is missing after it"
+        stream = await ground.subscribe(EVENTS_, after=await cursor_at(ground.store, kept))
+        assert log_position((await item(stream))["cursor"]) == kept + 1, "nothing is missing after it"
 
 
 async def test_a_log_that_has_been_emptied_is_a_gap_up_to_its_head(ground: Ground) -> None:
     await run_to(ground, 1, 2, 3)
     head = len(await ground.log())
-    async with ground.store.write() as connection:
-        await connection.execute(delete(EVENTS))
+    end = await cursor_at(ground.store, head)
+    await forget(ground.store, head)
     stream = await ground.subscribe(EVENTS_, after=START)
     gap = await item(stream)
-    assert (gap["kind"], gap["from"], gap["to"]) == ("GAP", START, log_cursor(head))
+    assert (gap["kind"], gap["from"], gap["to"]) == ("GAP", START, end)
     await run_to(ground, 4)
     assert (await item(stream))["processed"] == 4
-    fresh = await ground.subscribe(EVENTS_, after=log_cursor(head))
+    fresh = await ground.subscribe(EVENTS_, after=end)
     assert (await item(fresh))["processed"] == 4, "nothing was lost after the head"
 
 
@@ -341,7 +342,7 @@ async def test_an_error_in_one_item_does_not_end_the_stream(ground: Ground) -> N
     query = """subscription($after: String) { events(after: $after) {
         cursor ... on JobEvent { processed job { details { __typename } progress { stages { name } } } } } }"""
     await run_to(ground, 1)
-    stream = await ground.subscribe(query, after=log_cursor(len(await ground.log())))
+    stream = await ground.subscribe(query, after=await cursor_at(ground.store, len(await ground.log())))
     async with ground.store.write() as connection:
         await connection.execute(update(JOBS).values(stages="{"))
     await ground.append([ground.line(2)])
@@ -353,7 +354,7 @@ async def test_an_error_in_one_item_does_not_end_the_stream(ground: Ground) -> N
         await connection.execute(update(JOBS).values(stages=None))
     position = await ground.append([ground.line(3)])
     told = await item(stream)
-    assert (told["cursor"], told["processed"]) == (log_cursor(position), 3)
+    assert (log_position(told["cursor"]), told["processed"]) == (position, 3)
 
 
 # ---- sourceSummaryChanged
@@ -474,9 +475,9 @@ async def test_an_event_stream_goes_on_from_the_id_of_its_last_event(store_url: 
         second = await client.subscribe(EVENTS_, {"after": START}, method="GET", last_event_id=first.last_event_id)
         rows = await ground.log()
         told += [await item(second) for _ in rows[4:]]
-        assert [each["cursor"] for each in told] == [log_cursor(row.position) for row in rows]
+        assert [log_position(each["cursor"]) for each in told] == [row.position for row in rows]
         job_id = ground.stage.job_id("j")
-        quiet = await client.subscribe(PROGRESS, {"id": job_id}, last_event_id=log_cursor(len(rows)))
+        quiet = await client.subscribe(PROGRESS, {"id": job_id}, last_event_id=await cursor_at(ground.store, len(rows)))
         await run_to(ground, 9)
         assert (await item(quiet))["processed"] == 9
 

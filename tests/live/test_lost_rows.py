@@ -11,9 +11,10 @@ from connectory.model import JobStatus
 from connectory.operation import Operation
 from connectory.prepared import prepare
 from connectory.store import Store
-from connectory.store.log import log_cursor
+from connectory.store.cursors import log_position
 from resolvers.feeds import EventFeed, JobFeed, SummaryFeed
 from tests.api.world import begin
+from tests.cursors import START, cursor_at
 from tests.facts import at, connector
 from tests.live.test_broadcast import EVENTS, JOB_ID, PROGRESS, SUMMARIES, Ground, Reader, until_last
 from tests.wait import until
@@ -51,7 +52,7 @@ class Once:
 
 async def comes_to(reader: Reader, position: int) -> None:
     async def look() -> bool:
-        return bool(reader.cursors) and reader.cursors[-1] == log_cursor(position)
+        return bool(reader.cursors) and log_position(reader.cursors[-1]) == position
 
     await until(look)
 
@@ -63,7 +64,7 @@ async def test_what_cannot_be_taken_once_is_read_again(
     ground: Ground, monkeypatch: pytest.MonkeyPatch, of: Any, name: str
 ) -> None:
     start = await ground.head()
-    readers = [await ground.follow(query, after=log_cursor(0)) for query in (EVENTS, OTHERS)]
+    readers = [await ground.follow(query, after=START) for query in (EVENTS, OTHERS)]
     progress = await ground.follow(PROGRESS, id=JOB_ID)
     for reader in (*readers, progress):
         await reader.has(1)
@@ -77,7 +78,7 @@ async def test_what_cannot_be_taken_once_is_read_again(
     head = await ground.head()
     for reader in readers:
         await comes_to(reader, head)
-        assert reader.cursors == [log_cursor(n) for n in range(1, head + 1)], start
+        assert reader.positions == list(range(1, head + 1)), start
     await until_last(progress, ground.moves)
     assert progress.said("jobProgress", "processed") == list(range(1, ground.moves + 1))
     assert progress.is_complete
@@ -104,7 +105,7 @@ async def test_a_slow_reader_of_a_job_is_told_its_end_whatever_fails_meanwhile(
 async def test_what_cannot_be_read_again_either_ends_with_a_reason(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    events, progress = await ground.follow(EVENTS, after=log_cursor(0)), await ground.follow(PROGRESS, id=JOB_ID)
+    events, progress = await ground.follow(EVENTS, after=START), await ground.follow(PROGRESS, id=JOB_ID)
     for reader in (events, progress):
         await reader.has(1)
     await ground.head()
@@ -153,7 +154,7 @@ async def test_a_sink_that_fails_takes_nothing_from_the_others(ground: Ground) -
     start = await ground.head()
     readers = [Broken(), Reader(), Reader()]
     for reader in readers:
-        prepared = prepare(ground.schema, Operation(EVENTS, {"after": log_cursor(start)}))
+        prepared = prepare(ground.schema, Operation(EVENTS, {"after": await cursor_at(ground.store, start)}))
         await ground.live.subscribe(prepared, reader, ground.viewer)
     for _ in range(5):
         await ground.move()
@@ -162,7 +163,7 @@ async def test_a_sink_that_fails_takes_nothing_from_the_others(ground: Ground) -
     broken, *others = readers
     for reader in others:
         await comes_to(reader, head)
-        assert reader.cursors == [log_cursor(n) for n in range(start + 1, head + 1)]
+        assert reader.positions == list(range(start + 1, head + 1))
     assert len(broken.results) == 2
     assert broken.is_complete
     assert ground.live.subscribers == 2

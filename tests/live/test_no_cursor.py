@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from connectory.store.log import log_position
+from connectory.store.cursors import log_position
+from tests.cursors import START
 from tests.facts import connector, job
 from tests.live.client import SseClient, item
-from tests.live.ground import START, Ground, grounds
+from tests.live.ground import Ground, grounds
 from tests.live.test_feeds import EVENTS_, PROGRESS, RUNNING, each, run_to
 
 

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import delete
 
 from connectory.live.broadcast import StateBroadcast
 from connectory.live.rendering import Rendering
@@ -16,10 +15,10 @@ from connectory.model import JobStatus
 from connectory.operation import Operation
 from connectory.prepared import Refused, prepare
 from connectory.store import Store
-from connectory.store.log import log_cursor
+from connectory.store.cursors import read_cursor
 from connectory.store.snapshot import Snapshot, open_snapshot
-from connectory.store.tables import EVENTS as LOG
 from tests.api.world import begin
+from tests.cursors import START, cursor_at, forget
 from tests.facts import at, connector
 from tests.live.test_broadcast import EVENTS, JOB_ID, PROGRESS, SUMMARIES, Ground, Reader, until_last
 from tests.wait import until
@@ -44,13 +43,13 @@ async def test_who_is_refused_for_its_last_event_id_leaves_nothing_behind(ground
 async def test_each_is_told_of_its_own_gap(ground: Ground) -> None:
     await ground.move(10)
     head = await ground.head()
-    async with ground.store.write() as connection:
-        await connection.execute(delete(LOG).where(LOG.c.position < head))
+    starts = [await cursor_at(ground.store, position) for position in (1, 4)]
+    await forget(ground.store, head - 1)
     query = "subscription ($after: String) { events(after: $after) { ... on GapEvent { from to } } }"
-    for start in (log_cursor(1), log_cursor(4)):
+    for start in starts:
         reader = await ground.follow(query, after=start)
         await reader.has(1)
-        assert reader.results[0]["data"]["events"] == {"from": start, "to": log_cursor(head - 1)}
+        assert reader.results[0]["data"]["events"] == {"from": start, "to": await cursor_at(ground.store, head - 1)}
 
 
 async def test_one_who_goes_while_it_counts_takes_no_change_from_others(
@@ -113,7 +112,7 @@ async def test_a_burst_doubles_nothing_for_many(ground: Ground, monkeypatch: pyt
     start = await ground.head()
     readers = [Bursting() for _ in range(20)]
     for reader in readers:
-        prepared = prepare(ground.schema, Operation(EVENTS, {"after": log_cursor(0)}))
+        prepared = prepare(ground.schema, Operation(EVENTS, {"after": START}))
         await ground.live.subscribe(prepared, reader, ground.viewer)
         await reader.has(start)
     await ground.stand_still()
@@ -121,7 +120,7 @@ async def test_a_burst_doubles_nothing_for_many(ground: Ground, monkeypatch: pyt
     async with open_snapshot(ground.store, at(0)) as snapshot:
         batch = await ground.tail._read(snapshot)
     readers[3].grow = partial(ground.tail._hand_over, replace(batch, events=batch.events[1:]))
-    ground.tail._hand_over(replace(batch, events=batch.events[:1], position=start + 1))
+    ground.tail._hand_over(replace(batch, events=batch.events[:1], place=read_cursor(batch.events[0].cursor)))
     for reader in readers:
         await reader.has(batch.position)
     ground.go_on()
@@ -130,10 +129,10 @@ async def test_a_burst_doubles_nothing_for_many(ground: Ground, monkeypatch: pyt
     for reader in readers:
 
         async def has_come(reader: Reader = reader) -> bool:
-            return reader.cursors[-1] == log_cursor(head)
+            return reader.positions[-1] == head
 
         await until(has_come)
-        assert reader.cursors == [log_cursor(n) for n in range(1, head + 1)]
+        assert reader.positions == list(range(1, head + 1))
 
 
 @pytest.mark.parametrize("status", [JobStatus.RUNNING, JobStatus.SUCCEEDED])
@@ -166,7 +165,7 @@ async def test_what_the_store_could_not_show_is_shown_once_it_can(
 
 async def test_a_cursor_that_has_to_be_there_is_missed_by_everybody(ground: Ground) -> None:
     query = EVENTS.replace("$after: String", "$after: String!")
-    await ground.follow(query, after=log_cursor(0))
+    await ground.follow(query, after=START)
     with pytest.raises(Refused):
         await ground.follow(query)
 
@@ -180,7 +179,9 @@ async def test_a_cursor_that_is_newer_than_the_shared_snapshot_is_good(ground: G
     async with ground.live._moments.present():
         await ground.move(2)
         start = first + 2 - behind
-        reader = await ground.follow(query, after=log_cursor(start), **({"id": JOB_ID} if query == PROGRESS else {}))
+        reader = await ground.follow(
+            query, after=await cursor_at(ground.store, start), **({"id": JOB_ID} if query == PROGRESS else {})
+        )
         if behind:
             await reader.has(1)
         ground.go_on()
@@ -188,4 +189,4 @@ async def test_a_cursor_that_is_newer_than_the_shared_snapshot_is_good(ground: G
         head = await ground.head()
         await reader.has(1 + behind)
     assert [result for result in reader.results if "errors" in result] == []
-    assert reader.cursors == [log_cursor(n) for n in range(start + 1, head + 1)]
+    assert reader.positions == list(range(start + 1, head + 1))

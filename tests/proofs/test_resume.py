@@ -16,14 +16,16 @@ import aiohttp
 from sqlalchemy import select
 
 from connectory.store import Store
+from connectory.store.cursors import log_position
 from connectory.store.identity import JOB, global_id
-from connectory.store.log import EVENT_COLUMNS, event_record, log_cursor
-from connectory.store.tables import EVENTS, LOG_HEAD
+from connectory.store.log import EVENT_COLUMNS, event_record
+from connectory.store.tables import EVENTS, LOG_HEAD, LOG_START
 from sources.onyx import SOURCE as ONYX
 from sources.onyx.pairs import Attempt, Pair
 from sources.onyx.simulator import simulator
 from sources.onyx.world import OnyxWorld
 from sources.simulation import WORLD, Clock, serve
+from tests.cursors import START
 from tests.e2e.listener import Follower, Gateways
 from tests.e2e.program import configuration, system
 from tests.proofs.conftest import Figures
@@ -140,7 +142,8 @@ async def log(store: Store) -> list[Any]:
     """The log as the table has it."""
     async with store.read() as connection:
         rows = await connection.execute(select(*EVENT_COLUMNS).order_by(EVENTS.c.position))
-        return [event_record(row) for row in rows]
+        of = (await connection.execute(select(LOG_START.c.store))).scalar_one()
+        return [event_record(row, of) for row in rows]
 
 
 async def follow_through_trouble(url: str, folder: Path, count: int, figures: Figures) -> None:
@@ -176,7 +179,7 @@ async def follow(
     chance: Random,
     figures: Figures,
 ) -> None:
-    everything = Follower(gateways, EVENTS_, Random(1), log_cursor(0))
+    everything = Follower(gateways, EVENTS_, Random(1), START)
     jobs = [Follower(gateways, PROGRESS, Random(id), None, id=id) for id in upstream.job_ids[:_FOLLOWED]]
     listening = asyncio.create_task(everything.run(session))
     trouble = Trouble(gateways, [everything, *jobs], store, chance)
@@ -219,7 +222,7 @@ async def caught_up(everything: Follower, store: Store, listening: asyncio.Task[
     await until(look, within=60)
     records = await log(store)
     until_then = everything.items[: len(records)]
-    assert [item["cursor"] for item in until_then] == [log_cursor(n) for n in range(1, len(records) + 1)]
+    assert [log_position(item["cursor"]) for item in until_then] == list(range(1, len(records) + 1))
     for item, record in zip(until_then, records, strict=True):
         assert item["cursor"] == record.cursor
         assert item["kind"] == record.kind.name

@@ -13,7 +13,10 @@ from sqlmodel import SQLModel
 
 from connectory.model import ConnectorMode, CountsFact, JobFact, JobStatus, JobType
 from connectory.store import Store, StoreTooNew, migration
+from connectory.store.cursors import Place
+from connectory.store.snapshot import open_snapshot
 from connectory.store.tables import EVENTS, JOBS, LOG_HEAD, SYSTEMS
+from tests.api.world import Asker
 from tests.engine.stage import Stage, rows
 from tests.facts import at, connector, job
 
@@ -72,6 +75,13 @@ _SINCE_0006 = [
 ]
 
 
+#: What takes the tables back to before version 0009.
+_BEFORE_0009 = [
+    "DROP TABLE log_start",
+    *(f"ALTER TABLE {table} DROP COLUMN mark" for table in ("events", "log_head", "notices")),
+]
+
+
 async def test_streams_that_were_open_before_0006_begin_to_wait_with_it(store: Store) -> None:
     def stream(id: str, processed: int, status: JobStatus = JobStatus.RUNNING) -> JobFact:
         return job(
@@ -91,7 +101,8 @@ async def test_streams_that_were_open_before_0006_begin_to_wait_with_it(store: S
     async with store.write() as connection:
         for table, column in _SINCE_0006:
             await connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
-        await connection.execute(text("DROP TABLE unwatched"))
+        for statement in ("DROP TABLE unwatched", *_BEFORE_0009):
+            await connection.execute(text(statement))
         await connection.execute(text("UPDATE alembic_version SET version_num = '0005'"))
     begin = datetime.now(UTC)
     await store.upgrade()
@@ -114,12 +125,41 @@ async def test_jobs_that_had_vanished_before_0007_are_marked_by_it(store: Store)
     await stage.poll([connector()], odd, gone={"gone", "silent"})
     async with store.write() as connection:
         await connection.execute(delete(EVENTS).where(EVENTS.c.job_id == (await stage.job("silent"))["id"]))
-        await connection.execute(text("ALTER TABLE jobs DROP COLUMN vanished_at"))
+        for statement in ("ALTER TABLE jobs DROP COLUMN vanished_at", *_BEFORE_0009):
+            await connection.execute(text(statement))
         await connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
     await store.upgrade()
     found = {row["external_id"]: row["vanished_at"] for row in await rows(store, JOBS)}
     assert (found.pop("gone"), found.pop("silent")) == (at(30), at(15)), "as the log tells, else when it was seen last"
     assert found == dict.fromkeys(("open", "odd", "ended", "done"))
+
+
+@pytest.mark.parametrize("start", [0, 2, 4])
+async def test_a_log_from_before_0009_gets_a_beginning_and_the_store_an_id(store: Store, start: int) -> None:
+    """Its rows are of this store, also without marks of their own: the id is younger than they are."""
+    stage = await Stage.open(store)
+    for n in range(3):
+        end = await stage.poll([connector(name=str(n))])
+    assert end == 4
+    async with store.write() as connection:
+        await connection.execute(delete(EVENTS).where(EVENTS.c.position <= start))
+        for statement in _BEFORE_0009:
+            await connection.execute(text(statement))
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0007'"))
+    await store.upgrade()
+    ask = Asker(store)
+    async with open_snapshot(store, at(0)) as snapshot:
+        assert (snapshot.start, snapshot.end) == (Place(start, None, snapshot.store), Place(end, None, snapshot.store))
+    kinds = "query($c: String) { events(after: $c) { nodes { kind cursor } } eventCursor }"
+    answer = await ask(kinds, c=Place(start, None, snapshot.store).cursor)
+    assert len(answer["events"]["nodes"]) == end - start
+    for node in answer["events"]["nodes"]:
+        assert "GAP" not in [each["kind"] for each in (await ask(kinds, c=node["cursor"]))["events"]["nodes"]]
+    await stage.poll([connector(name="new")])
+    (news,) = (await ask(kinds, c=answer["eventCursor"]))["events"]["nodes"]
+    assert news["kind"] == "CONNECTOR_CHANGED"
+    other = (await ask(kinds, c=Place(end, None, snapshot.store ^ 1).cursor))["events"]["nodes"]
+    assert other[0]["kind"] == "GAP"
 
 
 _UPGRADE = """

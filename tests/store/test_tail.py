@@ -15,7 +15,6 @@ from sqlalchemy import delete, update
 from connectory.bus import Bus
 from connectory.model import EventKind, SystemHealth
 from connectory.store import Store
-from connectory.store.log import oldest_position
 from connectory.store.registration import Registration, register_systems
 from connectory.store.snapshot import open_snapshot
 from connectory.store.tables import EVENTS, LOG_HEAD
@@ -317,17 +316,3 @@ async def test_a_log_that_is_shorter_than_it_was(store: Store) -> None:
         await append(store, line("b"))
         await listener.come_to(2)
     assert listener.positions == [2]
-
-
-async def test_the_oldest_position_kept(store: Store) -> None:
-    async def oldest() -> int:
-        async with open_snapshot(store, T0) as snapshot:
-            return await oldest_position(snapshot)
-
-    assert await oldest() == 1, "an empty log has lost nothing"
-    await append(store, line("a"), line("a"), line("a"))
-    assert await oldest() == 1
-    for kept in (3, 4):
-        async with store.write() as connection:
-            await connection.execute(delete(EVENTS).where(EVENTS.c.position < kept))
-        assert await oldest() == kept
