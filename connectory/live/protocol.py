@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
-from connectory.operation import BadRequest, Operation, decode, shape
+from connectory.bad_request import BadRequest
+from connectory.decoding import decode
+from connectory.operation import Operation, shape
 
 PROTOCOL = "graphql-transport-ws"
 #: Characters of an operation's id.

@@ -14,13 +14,14 @@ from connectory.live.broadcast import StateBroadcast
 from connectory.live.rendering import Rendering
 from connectory.model import JobStatus
 from connectory.operation import Operation
-from connectory.prepared import Refused, prepare
+from connectory.prepared import Refused
 from connectory.store import Store
 from connectory.store.log import log_cursor
 from connectory.store.snapshot import Snapshot, open_snapshot
 from connectory.store.tables import EVENTS as LOG
 from tests.api.world import begin
 from tests.facts import at, connector
+from tests.live.preparing import prepare
 from tests.live.test_broadcast import EVENTS, JOB_ID, PROGRESS, SUMMARIES, Ground, Reader, until_last
 from tests.wait import until
 
