@@ -77,11 +77,12 @@ class Places:
             )
 
     async def _enter(self, client: str | None, socket: Hashable | None) -> None:
-        found = self._clients.setdefault(client, _Client())
+        found = self._clients.get(client) or _Client()
         if self._is_free(found, socket):
-            self._take(found, socket)
+            self._take(client, found, socket)
             return
         self.check(client)
+        self._clients[client] = found
         waiter = _Waiter(asyncio.get_running_loop().create_future(), socket)
         found.waiting.append(waiter)
         self.waiting += 1
@@ -104,7 +105,9 @@ class Places:
             and (socket is None or client.on_sockets[socket] < crowd.operations_per_socket)
         )
 
-    def _take(self, client: _Client, socket: Hashable | None) -> None:
+    def _take(self, name: str | None, client: _Client, socket: Hashable | None) -> None:
+        self._clients.pop(name, None)
+        self._clients[name] = client
         self.running += 1
         client.running += 1
         if socket is not None:
@@ -129,8 +132,7 @@ class Places:
                 if not waiter.turn.done() and self._is_free(client, waiter.socket):
                     client.waiting.remove(waiter)
                     self.waiting -= 1
-                    self._take(client, waiter.socket)
-                    self._clients[name] = self._clients.pop(name)
+                    self._take(name, client, waiter.socket)
                     waiter.turn.set_result(None)
                     return True
         return False
