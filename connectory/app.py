@@ -92,7 +92,7 @@ def _add_graphql(
     admission = Admission(schema, server.limits.document, server.crowd, metrics.load)
     sockets = Sockets(execution, admission, live, connections, metrics, server)
     streams = Streams(live, connections, metrics.streams)
-    view = GraphQLView(execution, admission, sockets, streams, metrics, viewing(server, auth), server.body_bytes)
+    view = GraphQLView(execution, admission, sockets, streams, metrics, viewing(server, auth), server)
     app.router.add_route("*", "/graphql", view.handle)
 
     async def end_live(_: web.Application) -> None:

@@ -6,21 +6,23 @@ import re
 from typing import Any, NoReturn
 
 from connectory.bad_request import BadRequest
-from connectory.limits import MOST_JSON_VALUES
+from connectory.limits import how_to_raise
 
 #: Of a whole number: no argument takes one of more than twenty, and Python none of more than some thousands.
 _MOST_DIGITS = 1_000
-_TEXTS = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_TEXTS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
 class _Unfit(ValueError):
     """Python would take it."""
 
 
-def decode(text: str, what: str) -> Any:
-    """``text`` as JSON; ``what`` names it in the refusal. Raises BadRequest."""
-    if _count(text) > MOST_JSON_VALUES and _count(_TEXTS.sub("", text)) > MOST_JSON_VALUES:
-        raise BadRequest(f"{what} holds more than {MOST_JSON_VALUES:,} values, which is the most that is read.")
+def decode(text: str, what: str, most: int) -> Any:
+    """``text`` as JSON of ``most`` values; ``what`` names it in the refusal. Raises BadRequest."""
+    if _count(text) > most and _count(_TEXTS.sub("", text)) > most:
+        setting = "values_per_request"
+        said = f"{what} holds more than {most:,} values; send less at once, or {how_to_raise(setting)}."
+        raise BadRequest(said, setting=setting)
     try:
         found = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -35,7 +37,7 @@ def decode(text: str, what: str) -> Any:
 
 
 def _count(text: str) -> int:
-    """What values of JSON begin with, but for the first of a list or an object."""
+    """What separates values and what begins a list or an object: as much as there are values, or a little more."""
     return text.count(",") + text.count("[") + text.count("{")
 
 

@@ -21,6 +21,7 @@ from connectory.metrics import Metrics, Outcome
 from connectory.negotiation import EVENT_STREAM, GRAPHQL, choose, takes_events, wants_page
 from connectory.operation import Operation, read
 from connectory.prepared import Prepared, Refused
+from connectory.settings import ServerSettings
 from connectory.telling import tell
 from resolvers.context import Viewer
 
@@ -31,9 +32,7 @@ _HEADERS: dict[str, str] = {hdrs.VARY: "Accept", hdrs.CACHE_CONTROL: "no-store"}
 
 
 class GraphQLView:
-    """Answers whatever is asked for at this path. ``viewing`` tells who sends a request, whose body may have
-    ``most_bytes``.
-    """
+    """Answers whatever is asked for at this path. ``viewing`` tells who sends a request."""
 
     def __init__(
         self,
@@ -43,11 +42,11 @@ class GraphQLView:
         streams: Streams,
         metrics: Metrics,
         viewing: Callable[[web.Request], Viewer],
-        most_bytes: int,
+        server: ServerSettings,
     ) -> None:
         self._execution = execution
         self._admission = admission
-        self._most_bytes = most_bytes
+        self._server = server
         self._sockets = sockets
         self._streams = streams
         self._metrics = metrics
@@ -104,7 +103,7 @@ class GraphQLView:
 
     async def _read(self, request: web.Request) -> Operation:
         try:
-            return await read(request, self._most_bytes)
+            return await read(request, self._server.body_bytes, self._server.values_per_request)
         except BadRequest as error:
             self._metrics.load.refuse(error.setting)
             raise

@@ -20,6 +20,9 @@ class LimitSettings(BaseModel):
     body_bytes: int = Field(
         1 << 20, ge=1024, le=1 << 26, description="bytes of a request's body, as sent and unpacked, 1024 or more"
     )
+    values_per_request: int = Field(
+        5_000, ge=100, description="values in the JSON of one request or one WebSocket message, 100 or more"
+    )
     characters_per_document: int = _limit(DocumentLimits, "characters_per_document", "characters of a document")
     tokens_per_document: int = _limit(
         DocumentLimits, "tokens_per_document", "words, names, brackets and comments of a document"

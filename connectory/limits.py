@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 #: What a row of a list comes to, and what a field comes to that is looked up for its object, as a connector's jobs are;
 #: any other field comes to 1. In memory a unit is some 400 bytes while the operation lasts.
 ROW, LOOK_UP = 10, 25
-#: Commas and opening brackets outside of texts, of JSON that is read: each begins a value.
-MOST_JSON_VALUES = 20_000
 
 
 def how_to_raise(setting: str) -> str:
@@ -24,7 +22,7 @@ class DocumentLimits:
 
     characters_per_document: int = 50_000
     tokens_per_document: int = 2_000
-    fields_per_document: int = 2_000
+    fields_per_document: int = 1_000
     depth_per_operation: int = 20
     root_fields_per_operation: int = 200
     aliases_per_operation: int = 500
@@ -34,7 +32,7 @@ class DocumentLimits:
 #: Setting → what it allows, to be said with its number.
 ALLOWED: Mapping[str, str] = {
     "characters_per_document": "A document may have at most {:,} characters",
-    "tokens_per_document": "A document may have at most {:,} tokens",
+    "tokens_per_document": "A document may have at most {:,} tokens, and as many lines",
     "fields_per_document": "A document may ask for at most {:,} fields, counted where their fragment is spread",
     "depth_per_operation": "Fields may lie at most {:,} deep in each other",
     "root_fields_per_operation": "An operation may have at most {:,} fields at its root",
@@ -65,4 +63,4 @@ class Crowd:
 
 
 #: The settings by which operations are refused before they begin.
-REFUSING = ("body_bytes", *ALLOWED, "waiting_operations", "waiting_operations_per_client")
+REFUSING = ("body_bytes", "values_per_request", *ALLOWED, "waiting_operations", "waiting_operations_per_client")

@@ -30,14 +30,14 @@ class Operation:
     extensions: dict[str, Any] | None = None
 
 
-async def read(request: web.Request, most_bytes: int) -> Operation:
+async def read(request: web.Request, most_bytes: int, most_values: int) -> Operation:
     """The operation in a GET's query or in a POST's body. Raises BadRequest."""
     if request.method == hdrs.METH_POST:
-        return _operation(decode(await read_text(request, most_bytes), "The body"))
-    return _operation(_query(request.query))
+        return _operation(decode(await read_text(request, most_bytes), "The body", most_values))
+    return _operation(_query(request.query, most_values))
 
 
-def _query(query: MultiMapping[str]) -> dict[str, Any]:
+def _query(query: MultiMapping[str], most_values: int) -> dict[str, Any]:
     """The parameters in a URL: ``variables`` and ``extensions`` are JSON text there."""
     for key in _SHAPES:
         if len(query.getall(key, ())) > 1:
@@ -45,7 +45,7 @@ def _query(query: MultiMapping[str]) -> dict[str, Any]:
     found: dict[str, Any] = {key: query[key] for key in ("query", "operationName") if key in query}
     for key in ("variables", "extensions"):
         if query.get(key):
-            found[key] = decode(query[key], f"The parameter {key}")
+            found[key] = decode(query[key], f"The parameter {key}", most_values)
     check_unicode(found)
     return found
 

@@ -26,7 +26,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from schema import merging
 
 #: Mistakes that are told of one document: each takes its time to be found and to be worded.
-MOST_MISTAKES = 10
+MOST_MISTAKES = 5
 #: Comparisons of fields by their names, for each field that there may be. Fields within each other under one name, on
 #: interfaces and on several types, can be compared in more ways than anybody means.
 _COMPARISONS = 20

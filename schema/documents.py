@@ -99,6 +99,9 @@ def _parse(query: str, limits: DocumentLimits) -> DocumentNode:
     """Raises GraphQLError."""
     if len(query) > limits.characters_per_document:
         raise Exceeded("characters_per_document", limits)
+    # finding the line of a mistake takes as long as there are lines
+    if query.count("\n") + query.count("\r") > limits.tokens_per_document:
+        raise Exceeded("tokens_per_document", limits)
     try:
         return parse(query, max_tokens=limits.tokens_per_document)
     except GraphQLSyntaxError as error:

@@ -41,10 +41,10 @@ class Farewell(Exception):
         return str(self).encode()[:_LONGEST_REASON].decode(errors="ignore").encode()
 
 
-def read_message(text: str) -> tuple[str, Message]:
+def read_message(text: str, most_values: int) -> tuple[str, Message]:
     """Its type and all of it. Raises Farewell."""
     try:
-        message = decode(text, "The message")
+        message = decode(text, "The message", most_values)
     except BadRequest as error:
         raise Farewell(Code.BAD_MESSAGE, str(error)) from None
     if not isinstance(message, dict):

@@ -66,6 +66,7 @@ class Sockets:
         self.metrics = metrics
         self.traffic = metrics.sockets
         self.most_operations = server.subscriptions_per_socket
+        self.most_values = server.values_per_request
         self._connections = connections
         #: aiohttp refuses messages of as many bytes as it is told
         self._message_limit = server.socket_message_bytes + 1
@@ -151,7 +152,7 @@ class SocketConnection:
     async def _take(self, frame: WSMessage) -> None:
         match frame.type:
             case WSMsgType.TEXT:
-                kind, message = read_message(frame.data)
+                kind, message = read_message(frame.data, self.shared.most_values)
                 handle = _HANDLERS.get(kind)
                 if handle is None:
                     raise Farewell(Code.BAD_MESSAGE, f'There is no message of type "{kind}" for clients to send.')

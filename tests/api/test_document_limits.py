@@ -1,6 +1,5 @@
 """What a document may ask for: known from its text, before any rule of validation has looked at it."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -122,11 +121,11 @@ def test_fields_of_all_operations_count_together() -> None:
     assert "at most 20 fields" in error.message
 
 
-@pytest.mark.parametrize("query", [doubled(300), doubled(12), tangled(9), tangled(8, 3), doubled(20, "nothing")])
+@pytest.mark.parametrize("query", [doubled(300), doubled(12), tangled(8), tangled(8, 3), doubled(20, "nothing")])
 def test_fragments_that_fan_out_are_refused_for_next_to_nothing(checked: list[object], query: str) -> None:
     limits = DocumentLimits(aliases_per_operation=10**9, root_fields_per_operation=10**9, tokens_per_document=10_000)
     (error,) = read(query, limits).errors
-    assert "at most 2,000 fields" in error.message or "deep" in error.message
+    assert "at most 1,000 fields" in error.message or "deep" in error.message
     assert not checked
 
 
@@ -196,21 +195,3 @@ async def test_limits_are_settings_and_are_the_same_whichever_way(sqlite_url: st
             assert [error["extensions"] for error in refused["errors"]] == [{"code": "BAD_USER_INPUT"}]
             assert f"at most {most:,} " in refused["errors"][0]["message"]
             assert client.metric("connectory_graphql_refused_total", setting=setting) == before + 1
-
-
-def seconds(query: str, limits: DocumentLimits) -> float:
-    """Of processor time, the least of three."""
-    found = []
-    for _ in range(3):
-        begin = time.process_time()
-        read(query, limits)
-        found.append(time.process_time() - begin)
-    return min(found)
-
-
-@pytest.mark.parametrize(
-    "query", [doubled(10), tangled(9), "{ viewer { " + "name " * 2_500 + "} }"], ids=["735 bytes", "tangled", "equal"]
-)
-def test_what_is_refused_costs_less_than_what_is_allowed(query: str) -> None:
-    ordinary = "{ connectors { nodes { " + " ".join(f"a{n}: name" for n in range(300)) + " } } }"
-    assert seconds(query, DocumentLimits()) < seconds(ordinary, DocumentLimits()) * 3
