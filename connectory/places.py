@@ -57,9 +57,8 @@ class Places:
         if found is not None and len(found.waiting) >= crowd.waiting_operations_per_client:
             setting = "waiting_operations_per_client"
             raise Full(
-                f"{crowd.operations_per_client:,} operations of this address are under way, and "
-                f"{crowd.waiting_operations_per_client:,} wait already. Ask for less at once, or "
-                f"{how_to_raise(setting)}.",
+                f"{crowd.waiting_operations_per_client:,} operations of this address wait already. Ask for less at "
+                f"once, or {how_to_raise(setting)}.",
                 status=429,
                 code="TOO_MANY_OPERATIONS",
                 setting=setting,

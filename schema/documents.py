@@ -1,5 +1,6 @@
 """Parsed and checked documents are kept: small operations spend most of their time there."""
 
+import sys
 from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ from schema import extent
 from schema.checking import mistakes
 from schema.extent import Exceeded
 from schema.merging import TooTangled
+
+#: Bytes of a parsed token, with its part of the tree.
+_TOKEN = 600
+_MOST_DOCUMENTS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +31,13 @@ _Key = tuple[GraphQLSchema, DocumentLimits, str]
 
 
 class Documents:
-    """The documents used last, with ``most_tokens`` together, and one at least. Only those that are valid.
+    """The documents used last, as many as take ``most_bytes`` of memory together, and one at least. Only those that are
+    valid."""
 
-    Tokens, since a parsed document takes some BYTES bytes for each of them, and their number is its sender's choice.
-    """
-
-    def __init__(self, most_tokens: int) -> None:
-        self._most = most_tokens
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
         self._kept: OrderedDict[_Key, Document] = OrderedDict()
-        self.tokens = 0
+        self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -71,16 +74,17 @@ class Documents:
         key = schema, limits, query
         if key not in self._kept:
             self._kept[key] = document
-            self.tokens += _size(document)
+            self.bytes += size(query, document)
         self._kept.move_to_end(key)
-        while self.tokens > self._most and len(self._kept) > 1:
-            _, forgotten = self._kept.popitem(last=False)
-            self.tokens -= _size(forgotten)
+        while (self.bytes > self._most or len(self._kept) > _MOST_DOCUMENTS) and len(self._kept) > 1:
+            (_, _, forgotten), document = self._kept.popitem(last=False)
+            self.bytes -= size(forgotten, document)
 
 
-def _size(document: Document) -> int:
+def size(query: str, document: Document) -> int:
+    """Of a valid document in memory, about."""
     assert document.node is not None
-    return document.node.token_count or 1
+    return _TOKEN * (document.node.token_count or 0) + 2 * sys.getsizeof(query)
 
 
 def _read(schema: GraphQLSchema, limits: DocumentLimits, query: str) -> Generator[None, None, Document]:
@@ -111,7 +115,7 @@ def _parse(query: str, limits: DocumentLimits) -> DocumentNode:
 
 
 #: What is executed has been read shortly before: one memory for all.
-kept = Documents(most_tokens=20_000)
+kept = Documents(most_bytes=32 << 20)
 
 
 class KeptDocuments(SchemaExtension):

@@ -78,7 +78,7 @@ CASES = [*WRITTEN.items(), *SPREAD.items()]
 
 
 def read(query: str, limits: DocumentLimits = LIMITS) -> Document:
-    return Documents(most_tokens=1_000).read(SCHEMA, limits, query)
+    return Documents(most_bytes=1).read(SCHEMA, limits, query)
 
 
 @pytest.fixture

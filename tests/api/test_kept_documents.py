@@ -9,7 +9,7 @@ from graphql import parse
 from connectory import admission
 from connectory.limits import DocumentLimits
 from schema import build_schema, documents
-from schema.documents import Document, Documents
+from schema.documents import Document, Documents, size
 from tests.api.gateway import served
 from tests.live.client import SocketClient
 
@@ -22,7 +22,7 @@ def read(kept: Documents, query: str) -> Document:
 
 
 def test_what_was_used_last_is_kept() -> None:
-    kept = Documents(most_tokens=12)
+    kept = Documents(most_bytes=2 * size(SHORT, Document(parse(SHORT))))
     first, second = SHORT, "{ viewer { role } }"
     found = read(kept, first)
     other = read(kept, second)
@@ -33,7 +33,7 @@ def test_what_was_used_last_is_kept() -> None:
 
 
 def test_a_long_document_is_kept_alone() -> None:
-    kept = Documents(most_tokens=1)
+    kept = Documents(most_bytes=1)
     long = read(kept, SHORT)
     assert read(kept, SHORT) is long
     read(kept, "{ __typename }")
@@ -42,7 +42,7 @@ def test_a_long_document_is_kept_alone() -> None:
 
 
 def test_what_was_accepted_under_other_limits_is_read_again() -> None:
-    kept = Documents(most_tokens=1_000)
+    kept = Documents(most_bytes=1_000_000)
     assert not read(kept, SHORT).errors
     assert kept.read(SCHEMA, DocumentLimits(tokens_per_document=5), SHORT).errors
 
@@ -51,20 +51,22 @@ def test_what_was_accepted_under_other_limits_is_read_again() -> None:
     "query", ["{", "{ nothing }", "{ a " + "a " * 5_000 + "}", "{ viewer { " + "name " * 1_900 + "nothing } }"]
 )
 def test_nothing_of_what_is_refused_is_kept(query: str) -> None:
-    kept = Documents(most_tokens=100_000)
+    kept = Documents(most_bytes=100_000_000)
     read(kept, SHORT)
-    before = kept.tokens
+    before = kept.bytes
     for n in range(3):
         assert read(kept, f"{query}{n * ' '}").errors
-    assert (len(kept), kept.tokens) == (1, before)
+    assert (len(kept), kept.bytes) == (1, before)
 
 
 def test_memory_is_counted_by_what_is_kept() -> None:
-    kept = Documents(most_tokens=10_000)
-    for n in range(50):
-        read(kept, f"query Q{n} {{ viewer {{ {'name ' * 1_000} }} }}")
-    assert kept.tokens <= 10_000
-    assert kept.tokens == sum(parse(query).token_count or 0 for _, _, query in kept._kept)
+    kept = Documents(most_bytes=200_000)
+    for n in range(20):
+        read(kept, f"query Q{n} {{ viewer {{ {'name ' * 100} }} }}")
+        read(kept, f'{{ node(id: "{"x" * 10_000}{n}") {{ id }} }}')
+    assert 2 < len(kept) < 20
+    assert kept.bytes <= 200_000
+    assert kept.bytes == sum(size(query, document) for (_, _, query), document in kept._kept.items())
     kept.keep(SCHEMA, DocumentLimits(), SHORT, Document(parse(SHORT)))
     assert kept.remembered(SCHEMA, DocumentLimits(), SHORT)
 
@@ -87,7 +89,7 @@ async def test_a_document_is_read_once_whichever_way_it_arrives(
         count(module, "parse")
     count(documents, "mistakes")
     count(strawberrys, "validate_document")
-    monkeypatch.setattr(documents, "kept", Documents(most_tokens=1_000))
+    monkeypatch.setattr(documents, "kept", Documents(most_bytes=1_000_000))
     monkeypatch.setattr(admission, "kept", documents.kept)
     query = "query Once { viewer { name } }"
     async with served(sqlite_url, anonymous="OPERATOR") as client:
