@@ -161,7 +161,7 @@ Ask = Callable[[Client, str], Coroutine[Any, Any, Any]]
 
 @Ways
 async def test_too_much_is_told_as_a_result(sqlite_url: str, ask: Ask) -> None:
-    more = dict.fromkeys(("tokens_per_document", "aliases_per_operation"), 5_000)
+    more = dict.fromkeys(("tokens_per_document", "fields_per_document", "aliases_per_operation"), 5_000)
     async with served(sqlite_url, values_per_operation=1_000, **more) as client:
         body = await ask(client, f"{{ viewer {{ {MANY} }} other: viewer {{ name }} }}")
     assert body["data"] is None
