@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 from strawberry import Schema
 
 from connectory import graphiql, masking
+from connectory.admission import Admission
 from connectory.answer import HEADERS, answer, refuse
 from connectory.engine import Engine
 from connectory.execution import Execution
@@ -26,8 +27,6 @@ from connectory.viewer import viewing
 from resolvers.context import Context, Viewer
 from schema import build_schema
 
-#: Bytes of a request's body.
-BODY_LIMIT = 1 << 20
 #: Seconds that the store has to say whether it is well.
 _READY_WITHIN = 5.0
 
@@ -49,10 +48,7 @@ def build_app(
     Without ``auth`` everybody reads. Starting raises StoreError. ``schema`` is for tests.
     """
     metrics, guard = Metrics(store, engine.polls), Guard(server)
-    app = web.Application(
-        middlewares=[_mask_errors, guard.middleware()],
-        client_max_size=BODY_LIMIT,
-    )
+    app = web.Application(middlewares=[_mask_errors, guard.middleware()])
     app[STORE] = store
     app[METRICS] = metrics
     app.router.add_get("/", _front)
@@ -93,9 +89,10 @@ def _add_graphql(
     live = app[LIVE] = Live(schema, store, open_context, engine.tail, engine, clock=lambda: datetime.now(UTC))
     metrics.subscriptions = lambda: (live.subscribers, live.broadcasts)
     execution, connections = Execution(schema, open_context), Connections(server.connections_per_client)
-    sockets = Sockets(execution, live, connections, metrics, server)
+    admission = Admission(schema, server.limits.document, server.crowd, metrics.load)
+    sockets = Sockets(execution, admission, live, connections, metrics, server)
     streams = Streams(live, connections, metrics.streams)
-    view = GraphQLView(execution, sockets, streams, metrics, viewing(server, auth))
+    view = GraphQLView(execution, admission, sockets, streams, metrics, viewing(server, auth), server)
     app.router.add_route("*", "/graphql", view.handle)
 
     async def end_live(_: web.Application) -> None:
@@ -144,8 +141,7 @@ async def _mask_errors(request: web.Request, handler: Handler) -> web.StreamResp
 async def _word_refusals(_: web.Request, response: web.StreamResponse) -> None:
     """Refusals of the framework in our shape and words; a signal, since some are made before any middleware."""
     if isinstance(response, web.HTTPError):
-        message = response.reason if response.status != 413 else f"The body is larger than {BODY_LIMIT:,} bytes."
-        ours = refuse(response.status, response.reason.upper().replace(" ", "_"), message)
+        ours = refuse(response.status, response.reason.upper().replace(" ", "_"), response.reason)
         response.body = ours.body
         response.headers[hdrs.CONTENT_TYPE] = ours.headers[hdrs.CONTENT_TYPE]
         response.headers[hdrs.CONTENT_LENGTH] = str(ours.content_length)

@@ -11,14 +11,17 @@ from aiohttp import hdrs, web
 from graphql import OperationType
 
 from connectory import graphiql
-from connectory.answer import JSON, answer, encode, refuse
+from connectory.admission import Admission
+from connectory.answer import JSON, answer, encode
+from connectory.bad_request import BadRequest
 from connectory.execution import Executed, Execution
 from connectory.live.socket import Sockets
 from connectory.live.sse import Streams, answer_once
 from connectory.metrics import Metrics, Outcome
 from connectory.negotiation import EVENT_STREAM, GRAPHQL, choose, takes_events, wants_page
-from connectory.operation import BadRequest, read
-from connectory.prepared import Prepared, Refused, prepare
+from connectory.operation import Operation, read
+from connectory.prepared import Prepared, Refused
+from connectory.settings import ServerSettings
 from connectory.telling import tell
 from resolvers.context import Viewer
 
@@ -34,12 +37,16 @@ class GraphQLView:
     def __init__(
         self,
         execution: Execution,
+        admission: Admission,
         sockets: Sockets,
         streams: Streams,
         metrics: Metrics,
         viewing: Callable[[web.Request], Viewer],
+        server: ServerSettings,
     ) -> None:
         self._execution = execution
+        self._admission = admission
+        self._server = server
         self._sockets = sockets
         self._streams = streams
         self._metrics = metrics
@@ -72,14 +79,15 @@ class GraphQLView:
         with self._metrics.operation() as measured:
             try:
                 _check(request, content_type, takes_stream)
-                prepared = prepare(self._execution.schema, await read(request))
-                tell(request, operation=prepared.name)
-                _check_type(request, prepared.type, takes_stream)
-                if prepared.type is OperationType.SUBSCRIPTION:
-                    measured.outcome = None
-                    return prepared
-                executed = await self._execution.run(prepared, viewer)
-                response = _answered(executed, content_type)
+                operation = await self._read(request)
+                async with self._admission.admit(operation, request.remote) as prepared:
+                    tell(request, operation=prepared.name)
+                    _check_type(request, prepared.type, takes_stream)
+                    if prepared.type is OperationType.SUBSCRIPTION:
+                        measured.outcome = None
+                        return prepared
+                    executed = await self._execution.run(prepared, viewer)
+                    response = _answered(executed, content_type)
                 measured.outcome = executed.outcome
                 tell(request, outcome=executed.outcome)
                 return response
@@ -92,6 +100,13 @@ class GraphQLView:
                 measured.outcome = Outcome.REJECTED
                 tell(request, outcome=Outcome.REJECTED)
                 raise
+
+    async def _read(self, request: web.Request) -> Operation:
+        try:
+            return await read(request, self._server.body_bytes, self._server.values_per_request)
+        except BadRequest as error:
+            self._metrics.load.refuse(error.setting)
+            raise
 
 
 def _opens_socket(request: web.Request) -> bool:
@@ -140,4 +155,9 @@ def _refuse(error: BadRequest, content_type: str) -> web.Response:
     headers = dict(_HEADERS)
     if error.allow:
         headers[hdrs.ALLOW] = error.allow
-    return refuse(error.status, error.code, str(error), content_type=content_type, headers=headers)
+    if error.retry_after is not None:
+        headers[hdrs.RETRY_AFTER] = str(error.retry_after)
+    response = answer({"errors": [error.error]}, status=error.status, content_type=content_type, headers=headers)
+    if error.status == web.HTTPRequestEntityTooLarge.status_code:
+        response.force_close()  # what is left of the body is not read
+    return response

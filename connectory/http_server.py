@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from aiohttp import web
-from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.http_websocket import WebSocketReader
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
@@ -47,7 +47,6 @@ class Refusal(NamedTuple):
 
 _MALFORMED = Refusal(400, "BAD_REQUEST", "What was sent is not HTTP/1.1.")
 _BROKEN = Refusal(500, "INTERNAL_SERVER_ERROR", "Internal error")
-_CODING = Refusal(415, "UNSUPPORTED_MEDIA_TYPE", UNKNOWN_CODING)
 _LONG_URL = Refusal(
     414, "URI_TOO_LONG", f"The URL is longer than {LONGEST_URL:,} bytes; send the operation by POST instead."
 )
@@ -76,8 +75,6 @@ class Unreadable(HttpProcessingError):
 def _refusal(error: HttpProcessingError) -> Refusal:
     if isinstance(error, Unreadable):
         return error.refusal
-    if isinstance(error, ContentEncodingError):
-        return _CODING
     if isinstance(error, LineTooLong):
         return _TOO_LONG.get(error.args[1], _LONG_HEADER)
     return _TOO_MANY.get(error.message, _MALFORMED)
@@ -175,10 +172,14 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
+        is_too_large = resp.status == web.HTTPRequestEntityTooLarge.status_code
+        self._is_refused |= is_too_large  # what is left of such a body is thrown away as it comes
         finished = await super().finish_response(request, resp, start_time)
         if self._is_refused and self.transport is not None and self.transport.can_write_eof():
             self.transport.write_eof()
             await asyncio.sleep(LINGER)  # cut short when the client goes
+        if is_too_large and not request.content.is_eof():
+            request.content.feed_eof()  # aiohttp would read on
         return finished
 
     def log_exception(self, *args: Any, **words: Any) -> None:
@@ -273,6 +274,7 @@ class Runner(web.AppRunner):
             max_line_size=LONGEST_URL,
             max_field_size=LONGEST_HEADER,
             max_headers=MOST_HEADERS,
+            auto_decompress=False,  # whoever reads a body unpacks it, and knows when it is too much
             keepalive_timeout=IDLE_WITHIN,
             **options,
         )

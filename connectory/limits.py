@@ -1,10 +1,44 @@
-"""What one operation may come to. Of a subscription it holds for each of its results."""
+"""What one operation may come to, and how much may be asked for at once. Of a subscription the limits of values and of
+seconds hold for each of its results.
+"""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 #: What a row of a list comes to, and what a field comes to that is looked up for its object, as a connector's jobs are;
 #: any other field comes to 1. In memory a unit is some 400 bytes while the operation lasts.
 ROW, LOOK_UP = 10, 25
+
+
+def how_to_raise(setting: str) -> str:
+    """The end of a refusal."""
+    return f"raise {setting} under [server] in the configuration"
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentLimits:
+    """Of a document, known from its text alone; each by the name of its setting. Together they hold reading and
+    checking below 50 ms, see ``tests/proofs/test_held_loop.py``."""
+
+    characters_per_document: int = 50_000
+    tokens_per_document: int = 2_000
+    fields_per_document: int = 1_000
+    depth_per_operation: int = 20
+    root_fields_per_operation: int = 200
+    aliases_per_operation: int = 500
+    directives_per_operation: int = 200
+
+
+#: Setting → what it allows, to be said with its number.
+ALLOWED: Mapping[str, str] = {
+    "characters_per_document": "A document may have at most {:,} characters",
+    "tokens_per_document": "A document may have at most {:,} tokens, and as many lines",
+    "fields_per_document": "A document may ask for at most {:,} fields, counted where their fragment is spread",
+    "depth_per_operation": "Fields may lie at most {:,} deep in each other",
+    "root_fields_per_operation": "An operation may have at most {:,} fields at its root",
+    "aliases_per_operation": "An operation may have at most {:,} aliases, counted where their fragment is spread",
+    "directives_per_operation": "An operation may have at most {:,} directives, counted where their fragment is spread",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +48,19 @@ class Limits:
     values: int = 300_000
     #: how long it may take. Not a mutation, which waits for an upstream that has limits of its own
     seconds: float = 30.0
+    document: DocumentLimits = field(default_factory=DocumentLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """How many operations may be executed at once, and how many may wait for that; each by the name of its setting."""
+
+    operations_at_once: int = 20
+    operations_per_client: int = 10
+    operations_per_socket: int = 4
+    waiting_operations: int = 500
+    waiting_operations_per_client: int = 200
+
+
+#: The settings by which operations are refused before they begin.
+REFUSING = ("body_bytes", "values_per_request", *ALLOWED, "waiting_operations", "waiting_operations_per_client")

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 from connectory import __version__
 from connectory.gauges import families
+from connectory.load import Load
 from connectory.store import Store
 from connectory.store.figures import Figures, read_figures
 from connectory.store.writing import is_failure, reason
@@ -114,6 +115,8 @@ class Metrics:
         )
         for outcome in Outcome:
             self.operations.labels(outcome)
+        self.load = Load()
+        self.registry.register(self.load)
         self.sockets, self.streams = Traffic(), Traffic()
         #: subscriptions, and distinct ones among them
         self.subscriptions: Callable[[], tuple[int, int]] = lambda: (0, 0)

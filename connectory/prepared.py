@@ -16,13 +16,12 @@ from graphql import (
     TokenKind,
     VariableNode,
 )
-from strawberry import Schema
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
 from connectory import masking
 from connectory.operation import Operation
-from schema import documents
+from schema.documents import Document
 
 
 class Refused(Exception):
@@ -54,9 +53,8 @@ class Prepared:
     variables: frozenset[str]
 
 
-def prepare(schema: Schema, operation: Operation) -> Prepared:
-    """Raises Refused."""
-    document = documents.read(schema._schema, operation.query)
+def prepare(operation: Operation, document: Document) -> Prepared:
+    """``document`` is what has been read of the operation's. Raises Refused."""
     if document.node is None or document.errors:
         raise Refused(document.errors, before_execution=True)
     chosen = _chosen(document.node, operation.name)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from connectory.address import STORES, Address
-from connectory.limits import LOOK_UP, ROW, Limits
+from connectory.limit_settings import LimitSettings
 
 _HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
 #: An address in brackets or a name without any, then perhaps a port; nothing before, between or after.
@@ -82,7 +82,7 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ServerSettings(_Table):
+class ServerSettings(_Table, LimitSettings):
     """``[server]``"""
 
     host: str = Field("127.0.0.1", min_length=1, description="address or name to listen at")
@@ -107,19 +107,6 @@ class ServerSettings(_Table):
     socket_message_bytes: int = Field(
         1 << 20, ge=1024, le=1 << 26, description="bytes of a message that a client sends by WebSocket, 1024 or more"
     )
-
-    values_per_operation: int = Field(
-        Limits().values,
-        ge=1000,
-        description="values that one operation may come to, 1000 or more: a field counts 1, one that is looked up for "
-        f"its object {LOOK_UP}, a row of a list {ROW}",
-    )
-    seconds_per_operation: float = Field(Limits().seconds, gt=0, description="seconds that one operation may take")
-
-    @property
-    def limits(self) -> Limits:
-        """Of one operation."""
-        return Limits(self.values_per_operation, self.seconds_per_operation)
 
     @property
     def is_local(self) -> bool:

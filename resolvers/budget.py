@@ -5,7 +5,7 @@ The text of a document says little of it: twenty words ask for a million rows, o
 
 from graphql import GraphQLError
 
-from connectory.limits import LOOK_UP, ROW, Limits
+from connectory.limits import LOOK_UP, ROW, Limits, how_to_raise
 from resolvers.errors import BadUserInput
 
 
@@ -31,7 +31,7 @@ class Budget:
             raise TooMuch(
                 f"The operation comes to {self.spent:,} values and more; at most {self.limits.values:,} are allowed. A "
                 f"field counts 1, one that is looked up for its object {LOOK_UP}, a row of a list {ROW}. Ask for "
-                "shorter pages, for fewer lists, or less deep."
+                f"shorter pages, for fewer lists, or less deep, or {how_to_raise('values_per_operation')}."
             )
 
     def spend_rows(self, count: int) -> None:

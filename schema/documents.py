@@ -1,109 +1,133 @@
 """Parsed and checked documents are kept: small operations spend most of their time there."""
 
+import sys
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
-from graphql import (
-    DocumentNode,
-    FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
-    GraphQLError,
-    GraphQLSchema,
-    Node,
-    OperationDefinitionNode,
-    parse,
-    specified_rules,
-)
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, GraphQLSyntaxError, parse
 from strawberry.extensions import SchemaExtension
-from strawberry.schema.schema import validate_document
 
-#: Tokens of a document; some 60 kB of them. One that would take seconds to check is not read to its end.
-MOST_TOKENS = 15_000
-#: How deep fields may lie in each other. The longest way without a turn has 12 steps, GraphiQL's introspection 15.
-MOST_DEEP = 20
+from connectory.limits import DocumentLimits
+from schema import extent
+from schema.checking import mistakes
+from schema.extent import Exceeded
+from schema.merging import TooTangled
+
+#: Bytes of a parsed token, with its part of the tree.
+_TOKEN = 600
+_MOST_DOCUMENTS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a client has sent, and what is wrong with it; no ``node`` when it is not GraphQL."""
+    """What a client has sent, and what is wrong with it; no ``node`` when it was not read to its end."""
 
     node: DocumentNode | None
-    errors: Sequence[GraphQLError]
+    errors: Sequence[GraphQLError] = ()
+
+
+_Key = tuple[GraphQLSchema, DocumentLimits, str]
 
 
 class Documents:
-    """The documents used last, as many as have ``most`` characters together, and one at least.
+    """The documents used last, as many as take ``most_bytes`` of memory together, and one at least. Only those that are
+    valid."""
 
-    Characters, since a parsed document takes some 200 bytes for each of them, and its length is its sender's choice.
-    """
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._kept: OrderedDict[_Key, Document] = OrderedDict()
+        self.bytes = 0
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._kept: OrderedDict[tuple[GraphQLSchema, str], Document] = OrderedDict()
-        self._characters = 0
+    def __len__(self) -> int:
+        return len(self._kept)
 
-    def read(self, schema: GraphQLSchema, query: str) -> Document:
-        """Parse and check a document, or remember what came of it."""
-        key = schema, query
+    def remembered(self, schema: GraphQLSchema, limits: DocumentLimits, query: str) -> Document | None:
+        """A document that has been read before and is valid."""
+        key = schema, limits, query
         document = self._kept.get(key)
-        if document is None:
-            document = self._kept[key] = _read(schema, query)
-            self._characters += len(query)
-            while self._characters > self._most and len(self._kept) > 1:
-                (_, forgotten), _ = self._kept.popitem(last=False)
-                self._characters -= len(forgotten)
-        else:
+        if document is not None:
             self._kept.move_to_end(key)
         return document
 
+    def read(self, schema: GraphQLSchema, limits: DocumentLimits, query: str) -> Document:
+        """Parse and check a document, or remember it."""
+        steps = self.steps(schema, limits, query)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                document: Document = end.value
+                return document
 
-def _read(schema: GraphQLSchema, query: str) -> Document:
+    def steps(self, schema: GraphQLSchema, limits: DocumentLimits, query: str) -> Generator[None, None, Document]:
+        """The same in steps, for who lets others go on between them."""
+        document = self.remembered(schema, limits, query)
+        if document is None:
+            document = yield from _read(schema, limits, query)
+            if not document.errors:
+                self.keep(schema, limits, query, document)
+        return document
+
+    def keep(self, schema: GraphQLSchema, limits: DocumentLimits, query: str, document: Document) -> None:
+        """Remember a valid document, again if it was forgotten."""
+        key = schema, limits, query
+        if key not in self._kept:
+            self._kept[key] = document
+            self.bytes += size(query, document)
+        self._kept.move_to_end(key)
+        while (self.bytes > self._most or len(self._kept) > _MOST_DOCUMENTS) and len(self._kept) > 1:
+            (_, _, forgotten), document = self._kept.popitem(last=False)
+            self.bytes -= size(forgotten, document)
+
+
+def size(query: str, document: Document) -> int:
+    """Of a valid document in memory, about."""
+    assert document.node is not None
+    return _TOKEN * (document.node.token_count or 0) + 2 * sys.getsizeof(query)
+
+
+def _read(schema: GraphQLSchema, limits: DocumentLimits, query: str) -> Generator[None, None, Document]:
     try:
-        node = parse(query, max_tokens=MOST_TOKENS)
+        node = _parse(query, limits)
+        extent.check(node, limits)
+        yield
+        return Document(node, mistakes(schema, node, limits.fields_per_document))
+    except TooTangled:
+        return Document(None, [Exceeded("fields_per_document", limits)])
     except GraphQLError as error:
         return Document(None, [error])
-    return Document(node, validate_document(schema, node, specified_rules) or _too_deep(node))
 
 
-def _too_deep(document: DocumentNode) -> Sequence[GraphQLError]:
-    """The first field found that lies deeper than MOST_DEEP; fragments count where they are spread. For a valid
-    document: there no fragment spreads itself.
-    """
-    fragments = {each.name.value: each for each in document.definitions if isinstance(each, FragmentDefinitionNode)}
-    seen: dict[str, int] = {}  # fragment → how deep it was spread, at most
-    ahead: list[tuple[Node, int]] = [
-        (each, 0) for each in document.definitions if isinstance(each, OperationDefinitionNode)
-    ]
-    while ahead:
-        node, depth = ahead.pop()
-        if isinstance(node, FragmentSpreadNode):
-            name = node.name.value
-            if seen.get(name, -1) >= depth:
-                continue
-            seen[name], node = depth, fragments[name]
-        elif isinstance(node, FieldNode):
-            depth += 1
-            if depth > MOST_DEEP:
-                return [GraphQLError(f"Fields lie at most {MOST_DEEP} deep in each other; this one lies deeper.", node)]
-        selected = getattr(node, "selection_set", None)
-        ahead += [(each, depth) for each in selected.selections] if selected else []
-    return ()
+def _parse(query: str, limits: DocumentLimits) -> DocumentNode:
+    """Raises GraphQLError."""
+    if len(query) > limits.characters_per_document:
+        raise Exceeded("characters_per_document", limits)
+    # finding the line of a mistake takes as long as there are lines
+    if query.count("\n") + query.count("\r") > limits.tokens_per_document:
+        raise Exceeded("tokens_per_document", limits)
+    try:
+        return parse(query, max_tokens=limits.tokens_per_document)
+    except GraphQLSyntaxError as error:
+        if "Document contains more than" in error.message:
+            raise Exceeded("tokens_per_document", limits) from None
+        raise
 
 
 #: What is executed has been read shortly before: one memory for all.
-read = Documents(most=250_000).read
+kept = Documents(most_bytes=32 << 20)
 
 
 class KeptDocuments(SchemaExtension):
-    """Spares Strawberry the reading of what has been read; a syntax error is left to its parser, which reports it."""
+    """Spares Strawberry the reading of what has been read."""
 
     def on_parse(self) -> Iterator[None]:
         context = self.execution_context
-        context.parse_options["max_tokens"] = MOST_TOKENS
         if context.query:
-            document = read(context.schema._schema, context.query)
+            limits = context.context.budget.limits.document
+            document = kept.read(context.schema._schema, limits, context.query)
+            if document.node is None:
+                raise document.errors[0]
             context.graphql_document = document.node
             context.pre_execution_errors = list(document.errors)
         yield

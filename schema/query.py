@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import strawberry
 
-from connectory.limits import LOOK_UP, ROW
+from connectory.limits import LOOK_UP, ROW, DocumentLimits
 from resolvers import connectors, events, jobs, nodes, notices, summaries, systems
 from resolvers.paging import PageArguments
 from schema.arguments import (
@@ -19,7 +19,6 @@ from schema.arguments import (
     NoticeFilterArgument,
 )
 from schema.connectors import Connector, ConnectorConnection
-from schema.documents import MOST_DEEP
 from schema.events import EventConnection
 from schema.fields import resolved, root
 from schema.info import Info
@@ -39,7 +38,7 @@ Id = Annotated[strawberry.ID, strawberry.argument(description="An id as this API
         "What may be asked. No answer waits for an upstream: all come from what was last observed. An operation that "
         "comes to more values, or takes longer, than the gateway allows is refused as a whole, with BAD_USER_INPUT or "
         f"OPERATION_TIMEOUT: a field counts 1, one that is looked up for its object {LOOK_UP}, a row of a list {ROW}. "
-        f"Fields lie at most {MOST_DEEP} deep in each other."
+        f"Fields lie at most {DocumentLimits().depth_per_operation} deep in each other."
     )
 )
 class Query:

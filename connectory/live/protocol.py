@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
-from connectory.operation import BadRequest, Operation, decode, shape
+from connectory.bad_request import BadRequest
+from connectory.decoding import decode
+from connectory.operation import Operation, shape
 
 PROTOCOL = "graphql-transport-ws"
 #: Characters of an operation's id.
@@ -39,10 +41,10 @@ class Farewell(Exception):
         return str(self).encode()[:_LONGEST_REASON].decode(errors="ignore").encode()
 
 
-def read_message(text: str) -> tuple[str, Message]:
+def read_message(text: str, most_values: int) -> tuple[str, Message]:
     """Its type and all of it. Raises Farewell."""
     try:
-        message = decode(text, "The message")
+        message = decode(text, "The message", most_values)
     except BadRequest as error:
         raise Farewell(Code.BAD_MESSAGE, str(error)) from None
     if not isinstance(message, dict):

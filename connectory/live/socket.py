@@ -10,7 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import WebSocketError, WSMessage, WSMsgType, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
+from connectory.admission import Admission
 from connectory.answer import encode
+from connectory.bad_request import BadRequest
 from connectory.execution import Execution
 from connectory.live.connections import Connections
 from connectory.live.flow import Flow
@@ -28,7 +30,6 @@ from connectory.live.protocol import (
 from connectory.live.sink import TooSlow
 from connectory.live.socket_operation import SocketOperation
 from connectory.metrics import Metrics
-from connectory.operation import BadRequest
 from connectory.settings import ServerSettings
 from resolvers.context import Viewer
 
@@ -51,13 +52,21 @@ class Sockets:
     """All WebSockets of one application."""
 
     def __init__(
-        self, execution: Execution, live: Live, connections: Connections, metrics: Metrics, server: ServerSettings
+        self,
+        execution: Execution,
+        admission: Admission,
+        live: Live,
+        connections: Connections,
+        metrics: Metrics,
+        server: ServerSettings,
     ) -> None:
         self.execution = execution
+        self.admission = admission
         self.live = live
         self.metrics = metrics
         self.traffic = metrics.sockets
         self.most_operations = server.subscriptions_per_socket
+        self.most_values = server.values_per_request
         self._connections = connections
         #: aiohttp refuses messages of as many bytes as it is told
         self._message_limit = server.socket_message_bytes + 1
@@ -108,7 +117,7 @@ async def _shake_hands(socket: web.WebSocketResponse, request: web.Request) -> A
 class SocketConnection:
     """One client, until either side ends it."""
 
-    __slots__ = ("_client", "_ending", "_is_acknowledged", "_socket", "flow", "operations", "shared", "viewer")
+    __slots__ = ("_ending", "_is_acknowledged", "_socket", "client", "flow", "operations", "shared", "viewer")
 
     def __init__(
         self, shared: Sockets, socket: web.WebSocketResponse, viewer: Viewer, client: str | None, flow: Flow
@@ -119,7 +128,7 @@ class SocketConnection:
         #: those that have not ended, by id
         self.operations: dict[str, SocketOperation] = {}
         self._socket = socket
-        self._client = client
+        self.client = client
         self._is_acknowledged = False
         self._ending: asyncio.Task[None] | None = None
         flow.on_too_slow = self._too_slow
@@ -143,7 +152,7 @@ class SocketConnection:
     async def _take(self, frame: WSMessage) -> None:
         match frame.type:
             case WSMsgType.TEXT:
-                kind, message = read_message(frame.data)
+                kind, message = read_message(frame.data, self.shared.most_values)
                 handle = _HANDLERS.get(kind)
                 if handle is None:
                     raise Farewell(Code.BAD_MESSAGE, f'There is no message of type "{kind}" for clients to send.')
@@ -215,7 +224,7 @@ class SocketConnection:
 
     def _count_too_slow(self) -> None:
         self.shared.traffic.too_slow += 1
-        _log.info("A client reads too slowly.", extra={"action": "live_too_slow", "client": self._client})
+        _log.info("A client reads too slowly.", extra={"action": "live_too_slow", "client": self.client})
 
     async def _end(self, farewell: Farewell) -> None:
         """Say why, and break off when even that does not get out."""

@@ -9,11 +9,13 @@ from graphql import OperationType
 
 from connectory import masking
 from connectory.answer import encode
+from connectory.bad_request import BadRequest
+from connectory.execution import Executed
 from connectory.live.sink import TooSlow
 from connectory.live.subscriber import Subscriber
 from connectory.metrics import Outcome
 from connectory.operation import Operation
-from connectory.prepared import Prepared, Refused, prepare
+from connectory.prepared import Prepared, Refused
 
 if TYPE_CHECKING:
     from connectory.live.socket import SocketConnection
@@ -38,13 +40,19 @@ class SocketOperation:
         """Until it has its result, or its subscription has begun."""
         shared = self._connection.shared
         try:
-            prepared = prepare(shared.execution.schema, operation)
-            if prepared.type is OperationType.SUBSCRIPTION:
-                self._held = await shared.live.subscribe(prepared, self, self._connection.viewer)
-            else:
-                await self._answer(prepared)
+            async with shared.admission.admit(operation, self._connection.client, self._connection) as prepared:
+                if prepared.type is OperationType.SUBSCRIPTION:
+                    self._held = await shared.live.subscribe(prepared, self, self._connection.viewer)
+                    return
+                executed = await self._execute(prepared)
+            with contextlib.suppress(TooSlow):
+                await self.drained()
+                await self._tell(executed.body)
         except Refused as refused:
             await self._refuse(refused)
+        except BadRequest as refused:
+            shared.metrics.count(Outcome.REJECTED)
+            await self._fail([refused.error])
         except Exception as error:
             await self._tell({"errors": [masking.internal(error, path="subscription")]})
 
@@ -56,14 +64,12 @@ class SocketOperation:
         else:
             await self._tell(refused.body())
 
-    async def _answer(self, prepared: Prepared) -> None:
+    async def _execute(self, prepared: Prepared) -> Executed:
         shared = self._connection.shared
         with shared.metrics.operation() as measured:
             executed = await shared.execution.run(prepared, self._connection.viewer)
             measured.outcome = executed.outcome
-        with contextlib.suppress(TooSlow):
-            await self.drained()
-            await self._tell(executed.body)
+        return executed
 
     async def refuse_one_too_many(self) -> None:
         most = self._connection.shared.most_operations

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from graphql import get_introspection_query
 
-from connectory.limits import LOOK_UP, ROW, Limits
+from connectory.limits import LOOK_UP, ROW, DocumentLimits, Limits
 from connectory.store import Store
 from resolvers import lists
 from resolvers.paging import encode_cursor
-from schema import build_schema, documents
+from schema import build_schema
+from schema.documents import kept
 from tests.api.gateway import Client, served
 from tests.api.stand_in import PATIENT, STAND_IN
 from tests.api.world import Asker, begin, open_context, run
@@ -19,6 +20,7 @@ from tests.facts import at, connector, job
 from tests.live.client import SocketClient, SseClient
 
 CONNECTORS, JOBS = 12, 10
+LIMITS = DocumentLimits()
 KILLING = "{ connectors(first: 1000) { nodes %s } }" % (
     "{ jobs(first: 1000) { nodes { id connector " * 4 + "{ id name }" + " } } }" * 4
 )
@@ -124,16 +126,15 @@ def in_fragments(depth: int) -> str:
 
 @pytest.mark.parametrize("write", [plain, in_fragments])
 def test_fields_lie_only_so_deep_in_each_other(write: Callable[[int], str]) -> None:
-    schema = build_schema()._schema
-    most = documents.MOST_DEEP
-    assert not documents.read(schema, write(most - 1)).errors
-    (error,) = documents.read(schema, write(most + 1)).errors
+    schema, most = build_schema()._schema, LIMITS.depth_per_operation
+    assert not kept.read(schema, LIMITS, write(most - 1)).errors
+    (error,) = kept.read(schema, LIMITS, write(most + 1)).errors
     assert f"at most {most} deep" in error.message
     assert error.locations
 
 
 def test_introspection_is_not_too_deep() -> None:
-    assert not documents.read(build_schema()._schema, get_introspection_query()).errors
+    assert not kept.read(build_schema()._schema, LIMITS, get_introspection_query()).errors
 
 
 # ---- the same whichever way it arrives
@@ -160,7 +161,8 @@ Ask = Callable[[Client, str], Coroutine[Any, Any, Any]]
 
 @Ways
 async def test_too_much_is_told_as_a_result(sqlite_url: str, ask: Ask) -> None:
-    async with served(sqlite_url, values_per_operation=1_000) as client:
+    more = dict.fromkeys(("tokens_per_document", "fields_per_document", "aliases_per_operation"), 5_000)
+    async with served(sqlite_url, values_per_operation=1_000, **more) as client:
         body = await ask(client, f"{{ viewer {{ {MANY} }} other: viewer {{ name }} }}")
     assert body["data"] is None
     (error,) = body["errors"]

@@ -14,8 +14,8 @@ import strawberry
 from multidict import CIMultiDict
 from yarl import URL
 
-from connectory.app import BODY_LIMIT
 from connectory.masking import log as masking_log
+from connectory.settings import ServerSettings
 from resolvers.context import Context
 from tests.api.gateway import Client, served
 from tests.api.stand_in import PATIENT, STAND_IN, Query, begun
@@ -141,7 +141,7 @@ BODIES: list[tuple[bytes, dict[str, str], int]] = [
     (b'{"query": "{hello}"}', {"Content-Encoding": "gzip"}, 400),
     (gzip.compress(b'{"query": "{hello}"}'), {"Content-Encoding": "gzip"}, 200),
     (gzip.compress(b'{"query": "{hello}"}')[:-12], {"Content-Encoding": "gzip"}, 400),
-    (gzip.compress(b'{"query": "' + b" " * BODY_LIMIT + b'"}'), {"Content-Encoding": "gzip"}, 413),
+    (gzip.compress(b'{"query": "' + b" " * ServerSettings().body_bytes + b'"}'), {"Content-Encoding": "gzip"}, 413),
     (b'{"query": "{hello}"}', {"Content-Encoding": "rot13"}, 415),
     (b'{"query": "{hello}"}', {"Content-Encoding": "identity"}, 200),
     (b'{"query": "{hello}", "variables": null, "operationName": null, "extensions": null}', {}, 200),
@@ -152,7 +152,7 @@ BODIES: list[tuple[bytes, dict[str, str], int]] = [
     (b"{hello}", {"Content-Type": "application/graphql"}, 415),
     (b"query={hello}", {"Content-Type": "application/x-www-form-urlencoded"}, 415),
     (b"--x--", {"Content-Type": "multipart/form-data; boundary=x"}, 415),
-    (b'{"query": "' + b" " * BODY_LIMIT + b'"}', {}, 413),
+    (b'{"query": "' + b" " * ServerSettings().body_bytes + b'"}', {}, 413),
 ]
 
 

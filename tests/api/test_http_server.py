@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from connectory import http_server, operation
+from connectory import body, http_server
 from connectory.http_server import LONGEST_URL, MOST_HEADERS
 from connectory.live.protocol import PROTOCOL
 from tests.api.gateway import Client, served
@@ -162,7 +162,7 @@ async def test_headers_have_to_come_in_time(client: Client, monkeypatch: pytest.
 
 
 async def test_a_body_has_to_come_in_time(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operation, "BODY_WITHIN", 0.2)
+    monkeypatch.setattr(body, "WITHIN", 0.2)
     async with connected(client) as (reader, writer):
         writer.write(POST + b'Content-Length: 100\r\n\r\n{"swordfish')
         assert refusal(await reader.readuntil(b"]}")) == (408, "REQUEST_TIMEOUT")

@@ -15,7 +15,7 @@ from connectory.live.rendering import Rendering
 from connectory.live.subscriber import Subscriber
 from connectory.model import JobStatus, Role
 from connectory.operation import Operation
-from connectory.prepared import Refused, prepare
+from connectory.prepared import Refused
 from connectory.store import Store
 from connectory.store.cursors import log_position
 from connectory.store.identity import CONNECTOR, JOB, global_id
@@ -25,6 +25,7 @@ from schema import build_schema
 from tests.api.world import Writer, begin
 from tests.cursors import START, cursor_at
 from tests.facts import at, connector, job
+from tests.live.preparing import prepare
 from tests.wait import until
 
 JOB_ID = global_id(JOB, "alpha", "1")

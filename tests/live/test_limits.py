@@ -90,7 +90,8 @@ async def test_a_message_has_so_many_bytes_and_no_more(sqlite_url: str) -> None:
 async def test_each_result_of_a_subscription_may_come_to_so_much(sqlite_url: str, listen: Callable[..., Any]) -> None:
     many = " ".join(f"a{n}: id" for n in range(1000))
     query = f"subscription($id: ID!) {{ jobProgress(jobId: $id) {{ cursor job {{ {many} }} }} }}"
-    async with running(sqlite_url, values_per_operation=1_000) as gateway:
+    more = dict.fromkeys(("tokens_per_document", "fields_per_document", "aliases_per_operation"), 5_000)
+    async with running(sqlite_url, values_per_operation=1_000, **more) as gateway:
         client = listen(gateway.client.session, gateway.client.url)
         client = await client if isinstance(client, Coroutine) else client
         results = await client.subscribe(query, {"id": job_id()})

@@ -9,13 +9,13 @@ from connectory.live.broadcast import LogBroadcast
 from connectory.live.moment import Moments
 from connectory.model import JobStatus
 from connectory.operation import Operation
-from connectory.prepared import prepare
 from connectory.store import Store
 from connectory.store.cursors import log_position
 from resolvers.feeds import EventFeed, JobFeed, SummaryFeed
 from tests.api.world import begin
 from tests.cursors import START, cursor_at
 from tests.facts import at, connector
+from tests.live.preparing import prepare
 from tests.live.test_broadcast import EVENTS, JOB_ID, PROGRESS, SUMMARIES, Ground, Reader, until_last
 from tests.wait import until
 

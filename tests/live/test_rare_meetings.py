@@ -13,13 +13,14 @@ from connectory.live.broadcast import StateBroadcast
 from connectory.live.rendering import Rendering
 from connectory.model import JobStatus
 from connectory.operation import Operation
-from connectory.prepared import Refused, prepare
+from connectory.prepared import Refused
 from connectory.store import Store
 from connectory.store.cursors import read_cursor
 from connectory.store.snapshot import Snapshot, open_snapshot
 from tests.api.world import begin
 from tests.cursors import START, cursor_at, forget
 from tests.facts import at, connector
+from tests.live.preparing import prepare
 from tests.live.test_broadcast import EVENTS, JOB_ID, PROGRESS, SUMMARIES, Ground, Reader, until_last
 from tests.wait import until
 

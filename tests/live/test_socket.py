@@ -55,7 +55,7 @@ SUBSCRIBE = {"id": "1", "type": "subscribe", "payload": {"query": "{hello}"}}
 BROKEN: list[tuple[Any, int, str]] = [
     ("", 4400, "not valid JSON"),
     ("{", 4400, "not valid JSON"),
-    ("[" * 100_000, 4400, "not valid JSON"),
+    ("[" * 3_000, 4400, "not valid JSON"),
     ('{"type": "ping", "payload": {"a": NaN}}', 4400, "not valid JSON"),
     ('{"type": "ping", "payload": {"a": 1e999}}', 4400, "too large"),
     ('{"type": "connection_init", "type": "ping"}', 4400, "twice"),

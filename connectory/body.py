@@ -1,0 +1,81 @@
+"""The body of a request: its type, its size, and what it was packed with.
+
+It is unpacked as it comes, and no further than it may be long: a megabyte can stand for a thousand.
+"""
+
+import asyncio
+import zlib
+
+from aiohttp import hdrs, web
+
+from connectory.answer import JSON
+from connectory.bad_request import BadRequest
+from connectory.http_server import CODINGS, UNKNOWN_CODING
+from connectory.limits import how_to_raise
+
+#: Seconds that a body may take to arrive.
+WITHIN = 30.0
+#: Of zlib: the largest window, with the head of gzip or of zlib, or without any.
+_GZIP, _ZLIB, _BARE = 31, 15, -15
+
+
+async def read_text(request: web.Request, most: int) -> str:
+    """The text of a body of JSON that has ``most`` bytes at most, packed and unpacked. Raises BadRequest."""
+    coding = _coding(request)
+    try:
+        async with asyncio.timeout(WITHIN):
+            return (await _receive(request, coding, most)).decode("utf-8")
+    except TimeoutError:
+        raise BadRequest(f"The body has not come within {WITHIN:g} s.", status=408) from None
+    except UnicodeDecodeError:
+        raise BadRequest("The body is not UTF-8 text.") from None
+    except (web.RequestPayloadError, zlib.error):
+        raise BadRequest("The body cannot be read.") from None
+
+
+def _coding(request: web.Request) -> str:
+    """Raises BadRequest for a body that is not to be read."""
+    sent = request.headers.get(hdrs.CONTENT_TYPE)
+    if request.content_type != JSON or sent is None:
+        raise BadRequest(
+            f"The body has to be {JSON}"
+            + (f", not {request.content_type}." if sent else "; no Content-Type was sent."),
+            status=415,
+        )
+    if (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
+        raise BadRequest("The body has to be UTF-8.", status=415)
+    coding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
+    if coding not in ("identity", *CODINGS):
+        raise BadRequest(UNKNOWN_CODING, status=415)
+    return coding
+
+
+async def _receive(request: web.Request, coding: str, most: int) -> bytes:
+    """Raises BadRequest; zlib.error for what is not packed as it says."""
+    if (request.content_length or 0) > most:
+        raise _too_large(most)
+    text, sent, unpacking = bytearray(), 0, None
+    async for piece in request.content.iter_any():
+        sent += len(piece)
+        if coding in CODINGS:
+            unpacking = unpacking or zlib.decompressobj(_window(coding, piece))
+            piece = unpacking.decompress(piece, most + 1 - len(text))
+        text += piece
+        if max(sent, len(text)) > most:
+            raise _too_large(most)
+    if coding in CODINGS and (unpacking is None or not unpacking.eof or unpacking.unused_data):
+        raise zlib.error
+    return bytes(text)
+
+
+def _window(coding: str, begin: bytes) -> int:
+    """Of ``deflate``, which by RFC 9110 is zlib's format, some send what is inside it."""
+    if coding == "gzip":
+        return _GZIP
+    return _ZLIB if begin[0] & 0x0F == zlib.DEFLATED else _BARE
+
+
+def _too_large(most: int) -> BadRequest:
+    setting = "body_bytes"
+    said = f"The body has more than {most:,} bytes, as sent or unpacked; send less, or {how_to_raise(setting)}."
+    return BadRequest(said, status=413, setting=setting)
