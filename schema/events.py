@@ -77,9 +77,9 @@ class SystemEvent(Event):
 
 
 @strawberry.type(
-    description="Events between the two cursors are no longer available (or were dropped for a slow reader). So are all "
-    "before the first that is kept, to who comes with a cursor of another store, or of this one before a backup was "
-    "restored: what follows is the whole log."
+    description="Events between the two cursors are no longer available (or were dropped for a slow reader). So are "
+    "all before the first that is kept, to who comes with a cursor of another store, or of this one before a backup "
+    "was restored: what follows is the whole log."
 )
 class GapEvent(Event):
     #: 'from' is a keyword of Python
