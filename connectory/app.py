@@ -69,6 +69,7 @@ def build_app(
         try:
             await store.open()
             await store.upgrade()
+            await store.keep()
             with store.in_words():
                 await engine.start()
             try:
@@ -138,7 +139,9 @@ async def _mask_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except web.HTTPException:
         raise
     except Exception as error:
-        return answer({"errors": [masking.internal(error, path=request.path)]}, status=500)
+        told = masking.failure(error, path=request.path)
+        status = 503 if masking.STORE_UNAVAILABLE in masking.codes([told]) else 500
+        return answer({"errors": [told]}, status=status)
 
 
 async def _word_refusals(_: web.Request, response: web.StreamResponse) -> None:

@@ -46,7 +46,7 @@ class SocketOperation:
         except Refused as refused:
             await self._refuse(refused)
         except Exception as error:
-            await self._tell({"errors": [masking.internal(error, path="subscription")]})
+            await self._tell({"errors": [masking.failure(error, path="subscription")]})
 
     async def _refuse(self, refused: Refused) -> None:
         """A document at fault is told as an error of the protocol, what fails later as a result."""
