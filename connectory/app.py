@@ -69,7 +69,6 @@ def build_app(
         try:
             await store.open()
             await store.upgrade()
-            await store.keep()
             with store.in_words():
                 await engine.start()
             try:

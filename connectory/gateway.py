@@ -27,6 +27,7 @@ async def gateway(config: Config) -> AsyncIterator[str]:
         serving(app, config.server.host, config.server.port) as url,
         notifying(notices),
     ):
+        await store.keep()
         names = [settings.name for _, settings in config.systems]
         log.info(
             "Connectory %s is at %s/graphql (GraphiQL in a browser).",

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import URL, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import NullPool
 
@@ -99,7 +99,8 @@ class Store:
         """Make sure that the database answers. Raises StoreUnreachable."""
         with self.in_words(StoreUnreachable):
             if self.is_sqlite:
-                await asyncio.to_thread(sqlite.probe, self.file)
+                await asyncio.to_thread(sqlite.probe, self.file, self._patiences[Patience.SHORT])
+                return
             async with self.lanes[Lane.WRITES].connection() as connection:
                 await connection.execute(text("SELECT 1"))
 
@@ -128,6 +129,9 @@ class Store:
             _log.warning(said, extra={"action": "store_connections_few"})
 
     async def _upgrade(self) -> None:
+        async with self.read() as connection:
+            if await self.revision(connection) == migration.head():
+                return  # nobody has to be waited for
         async with self._migrating() as connection:
             if not self.is_sqlite:
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key("migrations")})
@@ -163,7 +167,7 @@ class Store:
         try:
             async with self.read() as connection:
                 found = await connection.run_sync(migration.current)
-        except (DBAPIError, OSError, TimeoutError) as error:
+        except (SQLAlchemyError, OSError) as error:
             return [f"the store does not answer: {in_our_words(error)}"]
         if found != migration.head():
             return [

@@ -51,7 +51,7 @@ class Limits:
     @property
     def settings(self) -> dict[str, str]:
         told = {"idle_in_transaction_session_timeout": self.idle, "lock_timeout": self.locks}
-        return {name: f"{round(seconds * 1000)}ms" for name, seconds in told.items() if seconds is not None}
+        return {name: f"{round((seconds or 0) * 1000)}ms" for name, seconds in told.items()}
 
 
 #: Who writes keeps others from it, and never pauses for as long; who waits for its lock waits for longer than it takes

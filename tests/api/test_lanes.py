@@ -5,12 +5,10 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from typing import Any
-from uuid import uuid4
 
 import aiohttp
 import asyncpg
 import pytest
-from sqlalchemy import make_url
 
 from connectory.app import STORE, build_app
 from connectory.engine import Engine
@@ -25,6 +23,8 @@ from tests.facts import Scripted, configured, connector
 from tests.live.client import SocketClient, item
 from tests.live.running import PROGRESS, job_id, running
 from tests.slow import QUERY, slow_statements
+from tests.store.test_wire import silencer
+from tests.stores import few_connections
 from tests.wait import PATIENCE, until
 
 COUNT = "{ connectors { totalCount } }"
@@ -80,8 +80,8 @@ async def test_who_gets_no_connection_is_told_so(store_url: str, monkeypatch: py
         assert await client.engine.refresh("scripted") is None
         socket = await SocketClient.connect(client.session, client.url)
         store = client.app[STORE]
-        monkeypatch.setattr(store.lanes[Lane.CLIENTS], "_patience", 0.3)
         async with taken(store, Lane.CLIENTS):
+            monkeypatch.setattr(store.lanes[Lane.CLIENTS], "_patience", 0.3)
             for accept in ("application/json", "application/graphql-response+json"):
                 asked = {"json": {"query": COUNT}, "headers": {"Accept": accept}}
                 async with client.session.post(f"{client.url}/graphql", **asked) as response:
@@ -94,23 +94,10 @@ async def test_who_gets_no_connection_is_told_so(store_url: str, monkeypatch: py
             status, body = await client.ask(REFRESH, variables={"name": "scripted"})
             assert (status, codes(body), body["data"]) == (200, ["STORE_UNAVAILABLE"], {"refreshSystem": None})
             assert codes(await (await socket.subscribe(COUNT)).next()) == ["STORE_UNAVAILABLE"]
+            monkeypatch.undo()
         assert client.counted("unavailable") == 4
         assert (await client.ask(COUNT))[0] == 200
         assert await readiness(client) == (200, "")
-
-
-@asynccontextmanager
-async def few_connections(url: str, most: int) -> AsyncIterator[str]:
-    """The database for somebody whom the server grants so many connections."""
-    name, place = f"few_{uuid4().hex[:8]}", make_url(url)
-    admin = await asyncpg.connect(url, timeout=10)
-    try:
-        await admin.execute(f"CREATE ROLE {name} LOGIN CONNECTION LIMIT {most} PASSWORD '{place.password or name}'")
-        await admin.execute(f'GRANT "{place.username}" TO {name}')
-        yield place.set(username=name).render_as_string(hide_password=False)
-        await admin.execute(f"DROP ROLE {name}")
-    finally:
-        await admin.close()
 
 
 async def test_sixty_queries_at_once_on_a_server_with_few_connections(postgres_url: str) -> None:
@@ -135,6 +122,20 @@ async def test_sixty_queries_at_once_on_a_server_with_few_connections(postgres_u
             assert status == 200 or codes(body) == ["STORE_UNAVAILABLE"]
         assert await readiness(client) == (200, "")
         assert await client.ask(COUNT) == (200, {"data": {"connectors": {"totalCount": 1}}})
+
+
+async def test_during_a_stall_queries_are_answered_within_their_time(postgres_url: str) -> None:
+    async with silencer(postgres_url) as (url, silence), served(url, seconds_per_operation=3.0) as client:
+        assert (await client.ask(COUNT))[0] == 200
+        silence.set()
+        asking = asyncio.create_task(client.ask(COUNT))
+        try:
+            done, _ = await asyncio.wait([asking], timeout=10)
+        finally:
+            silence.clear()
+        assert done, "it waits for longer than its three seconds"
+        status, body = asking.result()
+        assert (status, codes(body)) == (503, ["STORE_UNAVAILABLE"])
 
 
 @asynccontextmanager
@@ -173,7 +174,12 @@ async def started_once(url: str) -> None:
 
 @asynccontextmanager
 async def starting(engine: Engine, store: Store) -> AsyncIterator["asyncio.Task[None]"]:
-    task = asyncio.create_task(engine.start())
+    async def start() -> None:
+        await store.open()
+        await store.upgrade()
+        await engine.start()
+
+    task = asyncio.create_task(start())
     try:
         yield task
     finally:
