@@ -135,7 +135,9 @@ async def _mask_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except web.HTTPException:
         raise
     except Exception as error:
-        return answer({"errors": [masking.internal(error, path=request.path)]}, status=500)
+        told = masking.failure(error, path=request.path)
+        status = 503 if masking.STORE_UNAVAILABLE in masking.codes([told]) else 500
+        return answer({"errors": [told]}, status=status)
 
 
 async def _word_refusals(_: web.Request, response: web.StreamResponse) -> None:

@@ -58,15 +58,15 @@ class Finding:
 
 
 async def check(config: Config) -> list[Finding]:
-    """One finding for the store where it cannot be used, then one for each system and for each receiver, in the order
-    of the configuration. Takes as long as the slowest of them may."""
+    """One finding for the store where there is something to say of it, then one for each system and for each receiver,
+    in the order of the configuration. Takes as long as the slowest of them may."""
     redact = Redaction(config.secrets)
     store, *found = await asyncio.gather(
         _try(config.store),
         *(_ask(kind, settings, config) for kind, settings in config.systems),
         *(_knock(settings) for settings in config.receivers),
     )
-    shown = found if store.is_well else [store, *found]
+    shown = [store, *found] if store.said else found
     return [replace(finding, said=redact(_CONTROL.sub(" ", finding.said))) for finding in shown]
 
 
@@ -82,12 +82,10 @@ def lines(findings: Sequence[Finding]) -> list[str]:
 
 async def _try(settings: StoreSettings) -> Finding:
     try:
-        await try_out(settings.url)
+        said, is_well = await try_out(settings.url, settings.connections), True
     except StoreError as error:
-        said = f"serve could not start: {error}"
-    else:
-        said = ""
-    return Finding("store", settings.address.backend, not said, said)
+        said, is_well = f"serve could not start: {error}", False
+    return Finding("store", settings.address.backend, is_well, said)
 
 
 async def _knock(settings: ReceiverSettings) -> Finding:

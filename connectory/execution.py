@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from graphql import OperationType
 from strawberry import Schema
 from strawberry.types import ExecutionResult
 
@@ -43,14 +44,16 @@ class Execution:
             )
         finally:
             await context.close()
-        return _told(result)
+        return _told(result, prepared.type)
 
 
-def _told(result: ExecutionResult) -> Executed:
+def _told(result: ExecutionResult, type: OperationType) -> Executed:
     errors = masking.present(result)
-    is_internal = masking.INTERNAL in masking.codes(errors)
-    is_late = TIMEOUT in masking.codes(errors)
+    codes = masking.codes(errors)
+    is_internal, is_late = masking.INTERNAL in codes, TIMEOUT in codes
     was_executed = is_late or result.data is not None or any("path" in error for error in errors)
+    if codes == {masking.STORE_UNAVAILABLE} and type is OperationType.QUERY and not any((result.data or {}).values()):
+        was_executed = False  # a mutation may have done something all the same
     body: dict[str, Any] = {"errors": errors} if errors else {}
     if was_executed:
         body["data"] = result.data
@@ -58,6 +61,8 @@ def _told(result: ExecutionResult) -> Executed:
         body["extensions"] = result.extensions
     if is_internal:
         return Executed(body, was_executed, Outcome.INTERNAL)
+    if masking.STORE_UNAVAILABLE in codes:
+        return Executed(body, was_executed, Outcome.UNAVAILABLE)
     if not was_executed:
         return Executed(body, was_executed, Outcome.REJECTED)
     return Executed(body, was_executed, Outcome.PARTIAL if errors else Outcome.OK)

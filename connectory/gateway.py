@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 @asynccontextmanager
 async def gateway(config: Config) -> AsyncIterator[str]:
     """Run the gateway for as long as the block runs; gives its URL. Raises CannotListen and StoreError."""
-    store = Store(config.store.url)
+    store = Store(config.store.url, connections=config.store.connections)
     engine = Engine(store, config.configured_systems(), retention=config.retention)
     notices = Notices(store, engine.bus, config.receivers)
     app = build_app(store, engine, config.server, config.auth)
@@ -27,6 +27,7 @@ async def gateway(config: Config) -> AsyncIterator[str]:
         serving(app, config.server.host, config.server.port) as url,
         notifying(notices),
     ):
+        await store.keep()
         names = [settings.name for _, settings in config.systems]
         log.info(
             "Connectory %s is at %s/graphql (GraphiQL in a browser).",

@@ -29,6 +29,10 @@ _ALLOWED = "GET, HEAD, POST, OPTIONS"
 _READING = (hdrs.METH_GET, hdrs.METH_HEAD)
 #: Answers differ by Accept and are of the moment.
 _HEADERS: dict[str, str] = {hdrs.VARY: "Accept", hdrs.CACHE_CONTROL: "no-store"}
+#: Of an operation that came to nothing through no fault of its own.
+_FAILED = {Outcome.INTERNAL: 500, Outcome.UNAVAILABLE: 503}
+#: Seconds after which who got no answer from the store may ask again.
+_RETRY_AFTER = "1"
 
 
 class GraphQLView:
@@ -135,19 +139,16 @@ def _check_type(request: web.Request, type: OperationType, takes_stream: bool) -
 def _answered(executed: Executed, content_type: str | None) -> web.Response:
     if content_type is None and executed.was_executed:
         return answer_once(encode(executed.body))
-    return answer(
-        executed.body,
-        status=_status(executed, content_type),
-        content_type=content_type or GRAPHQL,
-        headers=_HEADERS,
-    )
+    status = _status(executed, content_type)
+    headers = {**_HEADERS, hdrs.RETRY_AFTER: _RETRY_AFTER} if status == 503 else _HEADERS
+    return answer(executed.body, status=status, content_type=content_type or GRAPHQL, headers=headers)
 
 
 def _status(executed: Executed, content_type: str | None) -> int:
     if executed.was_executed:
         return 200
-    if executed.outcome is Outcome.INTERNAL:
-        return 500
+    if (status := _FAILED.get(executed.outcome)) is not None:
+        return status
     return 200 if content_type == JSON else 400
 
 

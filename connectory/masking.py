@@ -1,7 +1,7 @@
 """What clients see of an error.
 
 Mistakes of the client and errors raised on purpose stay as they are, with a code; anything unexpected becomes
-"Internal error" with an incident id, under which the log has the rest.
+"Internal error" with an incident id, under which the log has the rest. A store that does not answer is neither.
 """
 
 import logging
@@ -13,10 +13,14 @@ from graphql import GraphQLError, GraphQLSyntaxError
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
+from connectory.store.words import in_our_words, is_unavailable
+from connectory.store.writing import reason
+
 PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
 VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
 BAD_USER_INPUT = "BAD_USER_INPUT"
 INTERNAL = "INTERNAL_SERVER_ERROR"
+STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
 
 log = logging.getLogger(__name__)
 
@@ -24,12 +28,24 @@ log = logging.getLogger(__name__)
 def present(result: ExecutionResult) -> list[dict[str, Any]]:
     """The errors of a result, ready to be sent. Unexpected ones are logged here, once for each exception."""
     before_execution = isinstance(result, PreExecutionError)
-    incidents: dict[int, str] = {}
+    incidents: dict[int, dict[str, Any]] = {}
     return [_present(error, before_execution, incidents) for error in result.errors or ()]
 
 
 def codes(errors: Sequence[dict[str, Any]]) -> set[str]:
     return {error["extensions"]["code"] for error in errors}
+
+
+def failure(error: BaseException, **known: Any) -> dict[str, Any]:
+    """What the client is told of an exception that nobody raised for it. It is logged here."""
+    if not is_unavailable(error):
+        return internal(error, **known)
+    log.warning(
+        f"an operation has got no answer from the store: {reason(error)}",
+        extra={"action": "graphql.store_unavailable", **known},
+    )
+    said = f"The store does not answer now: {in_our_words(error)}. Try again in a while."
+    return {"message": said, "extensions": {"code": STORE_UNAVAILABLE}}
 
 
 def internal(error: BaseException, **known: Any) -> dict[str, Any]:
@@ -42,23 +58,18 @@ def internal(error: BaseException, **known: Any) -> dict[str, Any]:
         exc_info=(type(error), error, error.__traceback__),
         extra={"action": "graphql.internal_error", "incident": incident, **known},
     )
-    return _masked(incident)
-
-
-def _masked(incident: str) -> dict[str, Any]:
     return {"message": "Internal error", "extensions": {"code": INTERNAL, "incidentId": incident}}
 
 
-def _present(error: GraphQLError, before_execution: bool, incidents: dict[int, str]) -> dict[str, Any]:
+def _present(error: GraphQLError, before_execution: bool, incidents: dict[int, dict[str, Any]]) -> dict[str, Any]:
     cause = unexpected(error)
     if cause is None:
         shown: dict[str, Any] = {**error.formatted, "message": _in_our_words(error)}
         shown["extensions"] = {"code": _code(error, before_execution), **(error.extensions or {})}
         return shown
-    known = incidents.get(id(cause))
-    shown = _masked(known) if known else internal(cause, path=".".join(map(str, error.path or ())))
-    incidents[id(cause)] = shown["extensions"]["incidentId"]
-    return {**{key: value for key, value in error.formatted.items() if key in ("locations", "path")}, **shown}
+    told = incidents.get(id(cause)) or failure(cause, path=".".join(map(str, error.path or ())))
+    incidents[id(cause)] = told
+    return {**{key: value for key, value in error.formatted.items() if key in ("locations", "path")}, **told}
 
 
 def _in_our_words(error: GraphQLError) -> str:

@@ -27,6 +27,13 @@ from connectory.store.writing import is_failure, reason
 #: Seconds that the store has for its part; a scraper waits for ten, by default.
 _STORE_WITHIN = 2.0
 
+#: Of the connections to the store, by what they are for.
+_LANES = (
+    ("", "Connections to the store that there may be."),
+    ("_in_use", "Connections to the store that are in use."),
+    ("_waiting", "Those who wait for a connection to the store."),
+)
+
 log = logging.getLogger(__name__)
 
 
@@ -38,6 +45,8 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
     #: some fields failed by errors that were meant for the client
     PARTIAL = "partial"
+    #: the store gave no answer to some of it
+    UNAVAILABLE = "unavailable"
     #: something unexpected happened
     INTERNAL = "internal"
     #: the client went away
@@ -180,7 +189,7 @@ class _Stored(Collector):
     """The store, as it was when the page was asked for."""
 
     def __init__(self, metrics: Metrics, store: Store) -> None:
-        self._metrics, self._writing = metrics, store.writing
+        self._metrics, self._writing, self._lanes = metrics, store.writing, store.lanes
 
     def collect(self) -> Iterable[Metric]:
         figures = self._metrics.figures
@@ -190,11 +199,22 @@ class _Stored(Collector):
         )
         yield GaugeMetricFamily(
             "connectory_store_write_waiting_seconds",
-            "How long a transaction has been waiting for the lock of the store.",
+            "How long the present statement of a write has been waiting for the store.",
             self._writing.waited,
         )
+        yield from self._connections()
         if figures is not None:
             yield from families(figures, self._metrics.receivers)
+
+    def _connections(self) -> Iterable[Metric]:
+        size, in_use, waiting = (
+            GaugeMetricFamily(f"connectory_store_connections{name}", said, labels=["lane"]) for name, said in _LANES
+        )
+        for lane, connections in self._lanes.items():
+            size.add_metric([lane], connections.size)
+            in_use.add_metric([lane], connections.in_use)
+            waiting.add_metric([lane], connections.waiting)
+        return size, in_use, waiting
 
 
 class _Live(Collector):

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from connectory.address import STORES, Address
+from connectory.lanes import CONNECTIONS, FEWEST
 from connectory.limit_settings import LimitSettings
 
 _HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
@@ -126,6 +127,12 @@ class StoreSettings(_Table):
     """``[store]``"""
 
     url: str = Field("sqlite:///connectory.db", repr=False, description=STORES)
+    connections: int = Field(
+        CONNECTIONS,
+        ge=FEWEST,
+        le=1_000,
+        description=f"connections to PostgreSQL that the gateway takes at most, {FEWEST} to 1000",
+    )
 
     @field_validator("url")
     @classmethod

@@ -9,12 +9,15 @@ from typing import Any, Protocol
 
 from aiodataloader import DataLoader
 
+from connectory.lanes import Lane
 from connectory.limits import Limits
 from connectory.model import ActionRefusal, Role
 from connectory.store import Store
 from connectory.store.snapshot import Snapshot, open_snapshot
 from resolvers.budget import Budget
 
+#: Part of an operation's time for which it waits for a connection: then some is left to say that there is none.
+_WAITING = 0.8
 #: Keys per SQL statement; both stores take several times as many.
 _BATCH = 8000
 
@@ -109,7 +112,8 @@ class Context:
 
     @asynccontextmanager
     async def _take_own(self) -> AsyncIterator[View]:
-        async with open_snapshot(self._store, self._clock()) as snapshot:
+        patience = _WAITING * self.budget.limits.seconds
+        async with open_snapshot(self._store, self._clock(), Lane.CLIENTS, patience=patience) as snapshot:
             yield snapshot, Loaders()
 
     def over(self, take: Callable[[], AbstractAsyncContextManager[View]]) -> "Context":

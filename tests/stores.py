@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, event, make_url
 
 from connectory.store import Store, upgrade
 from tests.missing import missing
@@ -107,6 +107,20 @@ def postgres_database() -> Iterator[str]:
         yield _ADMIN.rsplit("/", 1)[0] + f"/{name}"
     finally:
         asyncio.run(_administer(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@asynccontextmanager
+async def few_connections(url: str, most: int) -> AsyncIterator[str]:
+    """The database for somebody whom the server grants so many connections."""
+    name, place = f"few_{uuid4().hex[:8]}", make_url(url)
+    admin = await asyncpg.connect(url, timeout=10)
+    try:
+        await admin.execute(f"CREATE ROLE {name} LOGIN CONNECTION LIMIT {most} PASSWORD '{place.password or name}'")
+        await admin.execute(f'GRANT "{place.username}" TO {name}')
+        yield place.set(username=name).render_as_string(hide_password=False)
+        await admin.execute(f"DROP ROLE {name}")
+    finally:
+        await admin.close()
 
 
 @pytest.fixture(scope="session")

@@ -19,10 +19,12 @@ import pytest
 from graphql import build_schema
 
 from connectory import demo, graphiql
+from connectory.lanes import CONNECTIONS
 from connectory.simulators import simulated_kinds
 from tests.commands import run, started
 from tests.notices.receiver import SECRET, Receiver
 from tests.store.test_postgres import opened
+from tests.stores import few_connections
 from tests.wait import until
 
 BROKEN_TOKEN = "tok-3141592653"
@@ -374,6 +376,16 @@ async def test_check_makes_no_store_and_leaves_nothing_in_one(tmp_path: Path, ba
     assert (await run("check", cwd=tmp_path))[0] == 0
     async with opened(bare_store_url) as store:
         assert await store.problems() == []
+
+
+async def test_check_tells_where_the_server_has_too_few_connections(tmp_path: Path, postgres_url: str) -> None:
+    async with few_connections(postgres_url, CONNECTIONS - 3) as url:
+        write(tmp_path, store=url)
+        status, out, _ = await run("check", cwd=tmp_path)
+    assert (status, out.splitlines()[0]) == (
+        0,
+        "store  postgresql  ok      the server grants 17 connections at most; store.connections = 20 should be no more",
+    )
 
 
 async def test_check_asks_receivers_and_tells_them_nothing(tmp_path: Path) -> None:

@@ -242,7 +242,7 @@ class LogBroadcast(Broadcast):
         if not subscriber.sink.is_ready:
             await subscriber.sink.drained()
         try:
-            async with self.rendering.context(least) as ctx:
+            async with self.rendering.context(replays=least) as ctx:
                 chunk = await read(ctx)
             for item in chunk.items:
                 body = await self._shared_body(item)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from strawberry import Schema
 
+from connectory.lanes import Lane
 from connectory.live.broadcast import Broadcast, LogBroadcast, StateBroadcast, Surroundings
 from connectory.live.moment import Moments
 from connectory.live.rendering import Kitchen, Rendering, render_with, taken_variables
@@ -55,8 +56,10 @@ class Live:
     ) -> None:
         self._tail = tail
         self._watches = watches
-        self._moments = Moments(lambda: open_snapshot(store, clock()))
-        self._kitchen = Kitchen(schema, open_context, self._moments)
+        self._moments = Moments(lambda: open_snapshot(store, clock(), Lane.LIVE))
+        #: what is read again of the past: however long that takes, what is new goes out meanwhile
+        self._replays = Moments(lambda: open_snapshot(store, clock(), Lane.CLIENTS))
+        self._kitchen = Kitchen(schema, open_context, self._moments, self._replays)
         self._around = Surroundings(position=lambda: tail.position, forget=self._forget, chance=Random())
         self._broadcasts: dict[Hashable, Broadcast] = {}
         self._by_id: dict[str, set[Broadcast]] = defaultdict(set)
@@ -103,6 +106,7 @@ class Live:
             for subscriber in list(broadcast.members):
                 subscriber.leave()
         await self._moments.close()
+        await self._replays.close()
 
     def _begin(self, key: Hashable, rendering: Rendering) -> Broadcast:
         broadcast: Broadcast
@@ -145,7 +149,7 @@ class Live:
 
     def _hear(self, batch: Batch) -> None:
         """The log has grown. Called by the tail; nobody waits here."""
-        self._moments.pass_on()
+        self._pass_on()
         if batch.is_another:
             for broadcast in self._broadcasts.values():
                 broadcast.begin_anew(self._tail.place.store)
@@ -170,14 +174,18 @@ class Live:
 
     def _miss(self) -> None:
         """The log has grown, and who has been told of it is not known."""
-        self._moments.pass_on()
+        self._pass_on()
         for broadcast in self._broadcasts.values():
             broadcast.miss()
+
+    def _pass_on(self) -> None:
+        self._moments.pass_on()
+        self._replays.pass_on()
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_CLOCK_INTERVAL)
-            self._moments.pass_on()
+            self._pass_on()
             for broadcast in list(self._states):
                 self._tell(broadcast, (), {})
 

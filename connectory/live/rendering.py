@@ -40,10 +40,13 @@ def is_outage(error: BaseException | None) -> bool:
 class Kitchen:
     """What all renderings of one process share."""
 
-    def __init__(self, schema: Schema, open_context: Callable[[Viewer], Context], moments: Moments) -> None:
+    def __init__(
+        self, schema: Schema, open_context: Callable[[Viewer], Context], moments: Moments, replays: Moments
+    ) -> None:
         self.schema = schema
         self.open_context = open_context
         self.moments = moments
+        self.replays = replays
         self.turn = asyncio.Semaphore(_AT_ONCE)
 
 
@@ -57,10 +60,12 @@ class Rendering:
         self._executor = executor
 
     @asynccontextmanager
-    async def context(self, least: int = 0) -> AsyncIterator[Context]:
-        """A context of its own, over the present snapshot that all renderings share; one that has come to ``least`` of
-        the log, if the log has."""
-        context = self._kitchen.open_context(self.viewer).over(partial(self._kitchen.moments.present, least))
+    async def context(self, replays: int | None = None) -> AsyncIterator[Context]:
+        """A context of its own, over the present snapshot that all renderings share. With ``replays``, over the one
+        that is shared by who reads again what has been; it has come to this position of the log, if the log has."""
+        kitchen = self._kitchen
+        take = kitchen.moments.present if replays is None else partial(kitchen.replays.present, replays)
+        context = kitchen.open_context(self.viewer).over(take)
         try:
             yield context
         finally:
@@ -89,7 +94,7 @@ class Rendering:
         except Exception as error:
             if is_outage(error):
                 raise StoreAway(str(error)) from error
-            return encode({"errors": [masking.internal(error, path="subscription")]})
+            return encode({"errors": [masking.failure(error, path="subscription")]})
 
 
 def taken_variables(prepared: Prepared) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class SocketOperation:
             shared.metrics.count(Outcome.REJECTED)
             await self._fail([refused.error])
         except Exception as error:
-            await self._tell({"errors": [masking.internal(error, path="subscription")]})
+            await self._tell({"errors": [masking.failure(error, path="subscription")]})
 
     async def _refuse(self, refused: Refused) -> None:
         """A document at fault is told as an error of the protocol, what fails later as a result."""

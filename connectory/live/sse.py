@@ -97,7 +97,7 @@ class Stream:
         except Refused as refused:
             await self._tell(refused.body())
         except Exception as error:
-            await self._tell({"errors": [masking.internal(error, path="subscription")]})
+            await self._tell({"errors": [masking.failure(error, path="subscription")]})
         with contextlib.suppress(TooSlow):
             while not await self._is_over_within(COMMENT_EVERY):
                 await self.drained()

@@ -1,32 +1,46 @@
-"""The connection to the store: two pools, one for writing and one for reading, on SQLite and on PostgreSQL.
+"""The connection to the store, on SQLite and on PostgreSQL: lanes for writing and for reading.
 
 A read transaction is one snapshot: WAL on SQLite, REPEATABLE READ on PostgreSQL. Writers take turns.
 """
 
 import asyncio
+import logging
+import math
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import URL, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import NullPool
 
 from connectory.address import STORES, Address
+from connectory.lanes import CONNECTIONS, SHAPES, Lane, Patience, Shape, divide
 from connectory.mistakes import Mistake
 from connectory.store import migration, sqlite
+from connectory.store.connections import Connections
 from connectory.store.leases import Leases
-from connectory.store.postgres import Postgres, lock_key
+from connectory.store.postgres import MIGRATING, READING, WRITING, Postgres, lock_key
 from connectory.store.transactions import PATIENCE
 from connectory.store.words import in_our_words
-from connectory.store.writing import Writing, reason
+from connectory.store.writing import Writing, follow, reason
 
+_log = logging.getLogger(__name__)
 #: Seconds to wait for a lock or a connection where somebody waits for an answer.
 _SHORT_PATIENCE = 5.0
-#: Snapshots that may be open at once.
-_READERS = 8
+#: Part of it after which PostgreSQL tells that a lock cannot be had, before the driver gives up.
+_LOCKS = 0.6
+#: Seconds that a trial has to tell whether the store can be written.
+_TRIAL_WITHIN = 3.0
+#: What every poll that sees something writes, in the order of its locks; here it changes nothing.
+_NOTHING = (
+    "UPDATE systems SET configured = configured WHERE id = (SELECT min(id) FROM systems)",
+    "UPDATE log_head SET position = position",
+)
 
 
 class StoreError(Mistake):
@@ -44,11 +58,11 @@ class StoreTooNew(StoreError):
 class Store:
     """What the gateway remembers, at ``url``: ``sqlite:///FILE`` or ``postgresql://USER@HOST/DATABASE``.
 
-    ``short_patience``: seconds for which whoever waits for an answer waits for the store. Raises StoreError for any
-    other URL.
+    ``connections``: at most so many to PostgreSQL, FEWEST or more. ``short_patience``: seconds for which whoever waits
+    for an answer waits for the store. Raises StoreError for any other URL.
     """
 
-    def __init__(self, url: str, *, short_patience: float = _SHORT_PATIENCE) -> None:
+    def __init__(self, url: str, *, connections: int = CONNECTIONS, short_patience: float = _SHORT_PATIENCE) -> None:
         self.address = _address(url)
         #: the database, where it is one of PostgreSQL, and the file otherwise
         self.postgres = None if self.address.backend == "sqlite" else Postgres(self.address)
@@ -56,16 +70,22 @@ class Store:
         self.leases = Leases(self.postgres)
         #: how the writes of this process fare
         self.writing = Writing(short_patience)
+        self._patiences = {Patience.SHORT: short_patience, Patience.USUAL: PATIENCE, Patience.ENDLESS: math.inf}
+        self._trial: asyncio.Task[None] | None = None
         if self.postgres is None:
             place = _sqlite_url(self.address)
             self.file = place.database or ""
-            self._writer = sqlite.open_engine(place, begin="BEGIN IMMEDIATE", size=1)
-            self._hurried = sqlite.open_engine(place, begin="BEGIN IMMEDIATE", size=2, patience=short_patience)
-            self._reader = sqlite.open_engine(place, begin="BEGIN", size=_READERS)
+            widths = {lane: shape.sqlite for lane, shape in SHAPES.items()}
+            open_engine = partial(self._sqlite_engine, place)
         else:
-            self._writer = _pool(self.postgres, size=4)
-            self._hurried = _pool(self.postgres, size=2, patience=short_patience)
-            self._reader = _pool(self.postgres, size=_READERS, isolation_level="REPEATABLE READ")
+            widths = divide(connections)
+            open_engine = partial(self._postgres_engine, self.postgres)
+        self.lanes: dict[Lane, Connections] = {}
+        for lane, shape in SHAPES.items():
+            engine = open_engine(shape, widths[lane])
+            self.lanes[lane] = Connections(engine, widths[lane], self._patiences[shape.patience])
+            if shape.writes:
+                follow(engine)
 
     @property
     def is_sqlite(self) -> bool:
@@ -79,8 +99,9 @@ class Store:
         """Make sure that the database answers. Raises StoreUnreachable."""
         with self.in_words(StoreUnreachable):
             if self.is_sqlite:
-                await asyncio.to_thread(sqlite.probe, self.file)
-            async with self._writer.connect() as connection:
+                await asyncio.to_thread(sqlite.probe, self.file, self._patiences[Patience.SHORT])
+                return
+            async with self.lanes[Lane.WRITES].connection() as connection:
                 await connection.execute(text("SELECT 1"))
 
     @contextmanager
@@ -96,7 +117,21 @@ class Store:
         with self.in_words():
             await self._upgrade()
 
+    async def keep(self) -> None:
+        """Open the connections that a gateway must not lack later, those of the writers first. A server that has no
+        room for all of them is none that a gateway could not start on."""
+        try:
+            for lane, shape in SHAPES.items():
+                if shape.is_kept and not self.is_sqlite:
+                    await self.lanes[lane].keep()
+        except (SQLAlchemyError, OSError) as error:
+            said = f"fewer connections to the store than store.connections: {in_our_words(error)}"
+            _log.warning(said, extra={"action": "store_connections_few"})
+
     async def _upgrade(self) -> None:
+        async with self.read() as connection:
+            if await self.revision(connection) == migration.head():
+                return  # nobody has to be waited for
         async with self._migrating() as connection:
             if not self.is_sqlite:
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key("migrations")})
@@ -117,10 +152,10 @@ class Store:
     async def _migrating(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that may take as long as it needs: a migration of a large table does."""
         if self.postgres is None:
-            async with self._writer.begin() as connection:
+            async with self.lanes[Lane.WRITES].connection() as connection, connection.begin():
                 yield connection
             return
-        engine = self.postgres.engine(PATIENCE, statements=None, poolclass=NullPool)
+        engine = self.postgres.engine(PATIENCE, statements=None, limits=MIGRATING, poolclass=NullPool)
         try:
             async with engine.begin() as connection:
                 yield connection
@@ -132,19 +167,38 @@ class Store:
         try:
             async with self.read() as connection:
                 found = await connection.run_sync(migration.current)
-        except (DBAPIError, OSError, TimeoutError) as error:
+        except (SQLAlchemyError, OSError) as error:
             return [f"the store does not answer: {in_our_words(error)}"]
         if found != migration.head():
             return [
                 f"the store is at revision {found}, this version needs {migration.head()}: run connectory db upgrade"
             ]
+        await self._try_to_write()
         problem = self.writing.problem()
         return [problem] if problem else []
 
+    async def _try_to_write(self) -> None:
+        """Where the last write failed: make one now that changes nothing, since nothing else may be due for long. All
+        who ask meanwhile wait for the same one."""
+        if not self.writing.has_failed:
+            return
+        if self._trial is None or self._trial.done():
+            self._trial = asyncio.create_task(self._write_nothing(), name="trial write")
+        await asyncio.wait({self._trial}, timeout=_TRIAL_WITHIN)
+
+    async def _write_nothing(self) -> None:
+        with suppress(SQLAlchemyError, OSError):  # remembered by whoever watches over all writes
+            async with self.write(hurried=True) as connection:
+                for statement in _NOTHING:
+                    await connection.execute(text(statement))
+
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection within one read-only snapshot."""
-        async with self._reader.connect() as connection:
+    async def read(self, lane: Lane = Lane.HOUSE, *, patience: float = math.inf) -> AsyncIterator[AsyncConnection]:
+        """A connection of ``lane`` within one read-only snapshot.
+
+        Raises NoConnection where none is free within ``patience`` seconds, or within those of the lane.
+        """
+        async with self.lanes[lane].connection(patience) as connection:
             yield connection
 
     @asynccontextmanager
@@ -153,13 +207,12 @@ class Store:
 
         ``hurried``: somebody waits for the answer and would rather hear that it failed than wait longer.
         """
-        engine = self._hurried if hurried else self._writer
+        lane = self.lanes[Lane.HURRIED if hurried else Lane.WRITES]
         with self.writing.attempt() as attempt:
-            async with engine.connect() as connection:
-                self.writing.waits(attempt)
-                async with connection.begin():
-                    attempt.waits_since = None
-                    yield connection
+            async with lane.connection() as connection:
+                with attempt.on(connection):
+                    async with connection.begin():
+                        yield connection
 
     async def checkpoint(self) -> None:
         """SQLite: carry the write-ahead log over into the file now, beside whoever writes, lest a commit has to do it
@@ -169,9 +222,25 @@ class Store:
 
     async def close(self) -> None:
         await self.leases.close()
-        await self._writer.dispose()
-        await self._hurried.dispose()
-        await self._reader.dispose()
+        if self._trial is not None:
+            await asyncio.wait({self._trial}, timeout=_TRIAL_WITHIN)
+        for lane in self.lanes.values():
+            await lane.close()
+
+    def _sqlite_engine(self, place: URL, shape: Shape, size: int) -> AsyncEngine:
+        begin = "BEGIN IMMEDIATE" if shape.writes else "BEGIN"
+        return sqlite.open_engine(
+            place, begin=begin, size=size, patience=min(PATIENCE, self._patiences[shape.patience])
+        )
+
+    def _postgres_engine(self, postgres: Postgres, shape: Shape, size: int) -> AsyncEngine:
+        patience = min(PATIENCE, self._patiences[shape.patience])
+        pool: dict[str, Any] = {"pool_size": size, "max_overflow": 0, "pool_pre_ping": True}
+        if shape.writes:
+            limits = replace(WRITING, locks=_LOCKS * patience)
+            return postgres.engine(patience, statements=patience, limits=limits, **pool)
+        pool["isolation_level"] = "REPEATABLE READ"
+        return postgres.engine(patience, statements=PATIENCE, limits=READING, **pool)
 
 
 async def upgrade(url: str) -> None:
@@ -199,7 +268,3 @@ def _sqlite_url(address: Address) -> URL:
     if not url.database or url.database == ":memory:":
         raise StoreError("the store needs a file: sqlite:///FILE")
     return url
-
-
-def _pool(postgres: Postgres, *, size: int, patience: float = PATIENCE, **more: Any) -> AsyncEngine:
-    return postgres.engine(patience, statements=patience, pool_size=size, pool_pre_ping=True, **more)

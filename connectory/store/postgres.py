@@ -1,8 +1,12 @@
 """Connections to PostgreSQL: the driver reads the address itself, so that what libpq takes in a URL works here too."""
 
+import asyncio
 import hashlib
+import socket
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,11 +15,48 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from connectory.address import Address
 
-#: Told to the server with each connection. A plan that was made when the tables were empty would be kept long after
-#: they are full.
-_SESSION = {"plan_cache_mode": "force_custom_plan"}
+#: Of a session, as the server is told once it is connected.
+_SESSION = {
+    # a plan that was made when the tables were empty would be kept long after they are full
+    "plan_cache_mode": "force_custom_plan",
+    # a peer whose machine or network is gone keeps its locks for fifteen seconds, and not for two hours
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "2",
+    "tcp_user_timeout": "15s",
+    # a statement whose client has gone ends, however long it would have taken
+    "client_connection_check_interval": "5s",
+}
+#: The same on our side, for a server that has gone: options of TCP, in seconds but for the last, in milliseconds.
+_SOCKET = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2, "TCP_USER_TIMEOUT": 15_000}
+#: A setting that the server does not have is left out, and so is one that somebody has chosen: in the address, for the
+#: role, or for the database. They are no parameters of the start, as poolers refuse those that they do not know.
+_TELL = """
+SELECT set_config(name, ours.value, false) FROM pg_settings JOIN unnest($1::text[], $2::text[]) AS ours(name, value)
+USING (name) WHERE source NOT IN ('client', 'user', 'database', 'database user')
+"""
 #: ``sslrootcert`` that is no file: what the operating system trusts.
 _SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds after which the server ends what keeps others waiting; None sets no limit."""
+
+    #: a transaction of which nothing is heard, as when its process was stopped
+    idle: float | None
+    #: waiting for a lock
+    locks: float | None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        told = {"idle_in_transaction_session_timeout": self.idle, "lock_timeout": self.locks}
+        return {name: f"{round((seconds or 0) * 1000)}ms" for name, seconds in told.items()}
+
+
+#: Who writes keeps others from it, and never pauses for as long; who waits for its lock waits for longer than it takes
+#: to end it. Who reads keeps a migration waiting, and waits for nothing else. A migration may take as long as it needs.
+WRITING, READING, MIGRATING = Limits(idle=15, locks=18), Limits(idle=60, locks=5), Limits(idle=None, locks=None)
 
 
 class Postgres:
@@ -24,28 +65,29 @@ class Postgres:
     def __init__(self, address: Address) -> None:
         self._address = address
 
-    def engine(self, patience: float, *, statements: float | None, **more: Any) -> AsyncEngine:
+    def engine(
+        self, patience: float, *, statements: float | None, limits: Limits = WRITING, **more: Any
+    ) -> AsyncEngine:
         """An engine of SQLAlchemy; ``more`` is its own.
 
         ``patience``: seconds that making a connection may take, unless the address wants fewer. ``statements``:
         seconds that a statement may take; None sets no limit.
         """
         seconds = min(patience, self._address.connect_timeout or patience)
-        connect = partial(self._connect, seconds, statements)
+        connect = partial(self._connect, seconds, statements, limits)
         return create_async_engine(URL.create("postgresql+asyncpg"), async_creator=connect, **more)
 
-    async def _connect(self, patience: float, statements: float | None) -> Any:
+    async def _connect(self, patience: float, statements: float | None, limits: Limits) -> Any:
         """Raises OSError and the driver's errors, which SQLAlchemy knows."""
         import asyncpg  # type: ignore[import-untyped]  # here, as whose store is a file does without
 
         parameters = self._address.parameters
         dsn = self._address.dsn("connect_timeout", "servicefile")
         try:
-            return await asyncpg.connect(
+            connection = await asyncpg.connect(
                 dsn,
                 servicefile=parameters.get("servicefile"),
                 ssl=_system_tls(parameters),
-                server_settings=_SESSION,
                 timeout=patience,
                 command_timeout=statements,
             )
@@ -55,6 +97,35 @@ class Postgres:
             if isinstance(error, OSError | asyncpg.InterfaceError):
                 raise
             raise asyncpg.InterfaceError(str(error)) from error
+        try:
+            async with asyncio.timeout(patience):
+                await _prepare(connection, {**_SESSION, **limits.settings})
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+
+async def _prepare(connection: Any, settings: Mapping[str, str]) -> None:
+    import asyncpg
+
+    _watch(connection._transport.get_extra_info("socket"))
+    try:
+        await connection.execute(_TELL, list(settings), list(settings.values()))
+    except asyncpg.PostgresError:
+        for name, value in settings.items():  # one of them is known there and cannot be had
+            with suppress(asyncpg.PostgresError):
+                await connection.execute(_TELL, [name], [value])
+
+
+def _watch(place: Any) -> None:
+    """Have the system find out when the other side has gone."""
+    if place.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _SOCKET.items():
+        if hasattr(socket, name):
+            place.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def lock_key(name: str) -> int:

@@ -1,6 +1,7 @@
 """One snapshot of the store: everything that one operation reads."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -9,6 +10,7 @@ from typing import Any
 from sqlalchemy import Executable, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connectory.lanes import Lane
 from connectory.model import ConditionCode, ConditionSeverity
 from connectory.store.cursors import NO_STORE, Place
 from connectory.store.database import Store
@@ -143,8 +145,11 @@ def _conditions(
 
 
 @asynccontextmanager
-async def open_snapshot(store: Store, now: datetime) -> AsyncIterator[Snapshot]:
-    async with store.read() as connection:
+async def open_snapshot(
+    store: Store, now: datetime, lane: Lane = Lane.HOUSE, *, patience: float = math.inf
+) -> AsyncIterator[Snapshot]:
+    """``lane`` and ``patience`` are as of ``Store.read``."""
+    async with store.read(lane, patience=patience) as connection:
         snapshot = Snapshot(connection, now)
         try:
             await snapshot.load()

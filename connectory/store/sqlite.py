@@ -38,13 +38,19 @@ def open_engine(url: URL, *, begin: str, size: int, patience: float = PATIENCE) 
     return engine
 
 
-def probe(file: str) -> None:
-    """Open the file without the driver, whose thread outlives a failure to open. Raises sqlite3.Error, OSError."""
+def probe(file: str, patience: float) -> None:
+    """Open the file without the driver, whose thread outlives a failure to open. That somebody else writes, for longer
+    than ``patience``, is no failure. Raises sqlite3.Error, OSError."""
     folder = Path(file).absolute().parent
     if not folder.is_dir():
         raise FileNotFoundError(f"the folder {folder} does not exist")
-    with closing(sqlite3.connect(file, timeout=PATIENCE)) as connection:
+    with closing(sqlite3.connect(file, timeout=patience, isolation_level=None)) as connection:
         connection.execute("PRAGMA schema_version")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
 
 
 def checkpoint(file: str) -> None:

@@ -6,27 +6,47 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from connectory.lanes import CONNECTIONS
 from connectory.store import migration
 from connectory.store.database import Store, StoreUnreachable
 
 #: What a gateway would write first: tables where they are missing or of an older version, rows otherwise.
 _TABLE, _ROWS = "CREATE TABLE connectory_trial (nothing INTEGER)", "UPDATE systems SET configured = true WHERE 1 = 0"
+#: How many connections the server grants us at most, before it counts those of others.
+_ROOM = """
+SELECT least(current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
+             nullif(rolconnlimit, -1), nullif(datconnlimit, -1))
+FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_database()
+"""
 
 
 class _Enough(Exception):
     """Rolls a trial back."""
 
 
-async def try_out(url: str) -> None:
-    """Raises StoreError where a gateway could not start on the store at ``url``. A file that is not there yet is not
-    made."""
-    store = Store(url)
+async def try_out(url: str, connections: int = CONNECTIONS) -> str:
+    """What else there is to know of the store at ``url`` for a gateway that may take so many connections; mostly
+    nothing. Raises StoreError where it could not start. A file that is not there yet is not made."""
+    store = Store(url, connections=connections)
     try:
-        if not _is_absent(store):
-            await store.open()
-            await _write_nothing(store)
+        if _is_absent(store):
+            return ""
+        await store.open()
+        await _write_nothing(store)
+        with store.in_words():
+            return await _narrowness(store, connections)
     finally:
         await store.close()
+
+
+async def _narrowness(store: Store, connections: int) -> str:
+    if store.is_sqlite:
+        return ""
+    async with store.read() as connection:
+        room: int = (await connection.execute(text(_ROOM))).scalar_one()
+    if room >= connections:
+        return ""
+    return f"the server grants {room} connections at most; store.connections = {connections} should be no more"
 
 
 def _is_absent(store: Store) -> bool:

@@ -5,6 +5,7 @@ nobody outside what to do; the log has that.
 import os
 import sqlite3
 
+from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 #: SQLite's primary result code → our words.
@@ -39,6 +40,30 @@ _POSTGRES = {
     "58": "the database cannot use its files",
     "XX": "the database is damaged or has failed",
 }
+#: Of these, those that say nothing of what was asked: the same may be answered in a while.
+_PASSING = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}
+_PASSING_STATES = ("08", "25006", "28", "3D", "40", "53", "55P03", "57", "58")
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether it is the store that gave no answer now, and nothing is wrong with what it was asked."""
+    if isinstance(error, NoConnection | OSError):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    original = error.orig
+    if isinstance(original, sqlite3.Error):
+        return getattr(original, "sqlite_errorcode", 0) & 0xFF in _PASSING
+    if state := getattr(original, "sqlstate", None):
+        return str(state).startswith(_PASSING_STATES)
+    return error.connection_invalidated or isinstance(error, InterfaceError)
 
 
 def in_our_words(error: BaseException) -> str:

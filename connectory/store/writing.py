@@ -1,40 +1,79 @@
 """Whether the store takes what is written, as this process finds out by writing."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import Any
 
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 from sqlalchemy.exc import TimeoutError as NoConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from connectory.store.words import in_our_words
 
-#: Seconds for which a write that failed says something of the store, unless another one succeeds.
-_TELLING = 120.0
 
-
-@dataclass(eq=False, slots=True)
 class Attempt:
-    """One transaction. ``waits_since``: while somebody else holds the lock of the whole store."""
+    """One transaction. ``waits_since``: while a statement of it is under way, which waits for a lock, perhaps."""
 
-    waits_since: float | None = None
+    def __init__(self, ticks: Callable[[], float]) -> None:
+        self.waits_since: float | None = None
+        self._ticks = ticks
+
+    @contextmanager
+    def on(self, connection: AsyncConnection) -> Iterator[None]:
+        """Around what it does on this connection, whose engine is one of those that are followed."""
+        assert connection.sync_connection is not None
+        info = connection.sync_connection.info
+        info[_ATTEMPT] = self
+        try:
+            yield
+        finally:
+            info.pop(_ATTEMPT, None)
+
+    def begin_statement(self) -> None:
+        self.waits_since = self._ticks()
+
+    def end_statement(self) -> None:
+        self.waits_since = None
+
+
+#: Where a connection keeps the attempt that it is used for.
+_ATTEMPT = "connectory_attempt"
+
+
+def follow(engine: AsyncEngine) -> None:
+    """Tell the attempts on its connections when their statements begin and end."""
+
+    def begin(connection: Connection, *_: Any) -> None:
+        if (attempt := connection.info.get(_ATTEMPT)) is not None:
+            attempt.begin_statement()
+
+    def end(connection: Connection, *_: Any) -> None:
+        if (attempt := connection.info.get(_ATTEMPT)) is not None:
+            attempt.end_statement()
+
+    for name, listen in (("before_cursor_execute", begin), ("after_cursor_execute", end), ("commit", begin)):
+        event.listen(engine.sync_engine, name, listen)
 
 
 class Writing:
-    """Of one store. ``patience`` are seconds that a write may take to begin; ``ticks`` counts seconds."""
+    """Of one store. ``patience`` are seconds that a statement of a write may take; ``ticks`` counts seconds."""
 
     def __init__(self, patience: float, ticks: Callable[[], float] = time.monotonic) -> None:
         #: transactions that the store has not taken, since the start
         self.failures = 0
         self._patience, self._ticks = patience, ticks
         self._attempts: set[Attempt] = set()
+        #: why the last one failed, and when; None when it did not
         self._failed: tuple[float, str] | None = None
+        self._succeeded_at = -math.inf
 
     @contextmanager
     def attempt(self) -> Iterator[Attempt]:
         """Around one transaction; what ends it tells how the store is."""
-        attempt = Attempt()
+        attempt = Attempt(self._ticks)
         self._attempts.add(attempt)
         try:
             yield attempt
@@ -44,30 +83,35 @@ class Writing:
                 self._failed = self._ticks(), in_our_words(error)
             raise
         else:
-            self._failed = None
+            self._failed, self._succeeded_at = None, self._ticks()
         finally:
             self._attempts.discard(attempt)
 
-    def waits(self, attempt: Attempt) -> None:
-        attempt.waits_since = self._ticks()
-
     @property
     def waited(self) -> float:
-        """Seconds that the longest of the present transactions has been waiting for the lock; 0 when none does."""
+        """Seconds that the longest of the present statements has taken so far; 0 when there is none."""
         now = self._ticks()
         return max((now - each.waits_since for each in self._attempts if each.waits_since is not None), default=0.0)
 
     @property
     def is_stuck(self) -> bool:
-        return self.waited >= self._patience
+        """Whether one has waited for too long, and no other got through meanwhile."""
+        return self._patience <= self.waited < self._ticks() - self._succeeded_at
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the last one to end has."""
+        return self._failed is not None
 
     def problem(self) -> str | None:
         """Why the store seems not to take anything now; None when it does, or when nobody knows."""
         if self.is_stuck:
-            return f"the store cannot be written: somebody else has held its lock for {self.waited:.0f} s"
-        if self._failed is None or (age := self._ticks() - self._failed[0]) > _TELLING:
+            waited = f"{self.waited:.0f} s"
+            return f"the store cannot be written: somebody else has held its lock for {waited}, or it does not answer"
+        if self._failed is None:
             return None
-        return f"the store cannot be written: {self._failed[1]} ({age:.0f} s ago)"
+        at, said = self._failed
+        return f"the store cannot be written: {said} ({self._ticks() - at:.0f} s ago)"
 
 
 def is_failure(error: BaseException) -> bool:

@@ -3,13 +3,15 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from typing import Any
 
 import aiohttp
 import pytest
 
 from connectory.app import build_app
 from connectory.engine import Engine
+from connectory.lanes import Lane
 from connectory.model import Observation
 from connectory.serving import serving
 from connectory.settings import ServerSettings
@@ -85,18 +87,27 @@ async def test_an_acknowledgement_does_not_wait_for_the_lock(sqlite_url: str) ->
 async def test_a_poll_that_cannot_be_stored_is_one_sentence_and_a_refusal(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As of a disk that is full, or of a server that has become a standby."""
-    full, said = {
-        True: ("PRAGMA max_page_count = 1", "disk is full"),
-        False: ("SET default_transaction_read_only = on", "read-only transaction"),
+    """As of a file that was made read-only, or of a server that has become a standby."""
+    switch, said = {
+        True: ("PRAGMA query_only = {}", "may not be written"),
+        False: ("SET default_transaction_read_only = {}", "read-only transaction"),
     }[store.is_sqlite]
+
+    async def tell(statement: str) -> None:
+        """Every connection that writes."""
+        async with AsyncExitStack() as stack:
+            for lane in (Lane.WRITES, Lane.HURRIED):
+                for _ in range(store.lanes[lane].size):
+                    connection = await stack.enter_async_context(store.lanes[lane].connection())
+                    driver: Any = (await connection.get_raw_connection()).driver_connection
+                    await driver.execute(statement)
+
     source = Scripted()
     engine = Engine(store, [configured(source, poll_interval=3600.0, live_interval=3600.0)])
     await engine.start()
     try:
         assert await engine.refresh("scripted") is None
-        async with store.write() as connection:
-            await connection.exec_driver_sql(full)
+        await tell(switch.format("on"))
         source.says = Observation(connectors=[connector(name="New" * 100_000)])
         refusal = await engine.refresh("scripted")
         assert refusal is not None
@@ -108,5 +119,7 @@ async def test_a_poll_that_cannot_be_stored_is_one_sentence_and_a_refusal(
         assert store.writing.failures == 1
         (problem,) = await store.problems()
         assert said in problem
+        await tell(switch.format("off"))
+        assert await store.problems() == []
     finally:
         await engine.stop()

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import event
 
 from connectory.engine.commit import Overtaken
+from connectory.lanes import Lane
 from connectory.model import (
     ConnectorHealth,
     ConnectorStatus,
@@ -60,7 +61,7 @@ async def test_an_unchanged_poll_writes_the_systems_row_alone(stage: Stage) -> N
         if not statement.lstrip().upper().startswith(("SELECT", "WITH", "BEGIN")):
             written.append(statement)
 
-    event.listen(stage.store._writer.sync_engine, "before_cursor_execute", listen)
+    event.listen(stage.store.lanes[Lane.WRITES].engine.sync_engine, "before_cursor_execute", listen)
     for _ in range(3):
         assert await stage.poll(*facts) is None
     assert [statement.split()[:2] for statement in written] == [["UPDATE", "systems"]] * 3

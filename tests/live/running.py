@@ -107,7 +107,7 @@ async def running(
 
 
 #: What a poll or a look does, which comes and goes whoever is connected.
-_OF_POLLS = frozenset({"Commit.poll", "Commit.look", "Snapshot._fetch", "AsyncConnection.close"})
+_OF_POLLS = frozenset({"Commit.poll", "Commit.look", "Snapshot._fetch", "AsyncConnection.close", "Connections._make"})
 
 
 def tasks() -> Counter[str]:

@@ -5,6 +5,7 @@ from random import Random
 
 from sqlalchemy import select, text
 
+from connectory.lanes import Lane
 from connectory.store import Store
 from connectory.store.tables import EVENTS, LOG_HEAD
 
@@ -16,7 +17,7 @@ async def test_reads_that_are_cut_short_leave_the_pool_as_it_was(store: Store) -
     chance = Random(3)
 
     async def read() -> None:
-        async with store.read() as connection:
+        async with store.read(Lane.CLIENTS) as connection:
             await connection.execute(select(LOG_HEAD.c.position))
             await connection.execute(select(EVENTS))
 
@@ -27,19 +28,19 @@ async def test_reads_that_are_cut_short_leave_the_pool_as_it_was(store: Store) -
         for task in tasks:
             task.cancel()
         await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
-    entered = 0
+    entered, most = 0, store.lanes[Lane.CLIENTS].size
     everybody = asyncio.Event()
 
     async def read_at_once() -> None:
         nonlocal entered
-        async with store.read() as connection:
+        async with store.read(Lane.CLIENTS) as connection:
             await connection.execute(select(LOG_HEAD.c.position))
             entered += 1
-            if entered == 8:
+            if entered == most:
                 everybody.set()
             await everybody.wait()
 
-    await asyncio.wait_for(asyncio.gather(*(read_at_once() for _ in range(8))), 10)
+    await asyncio.wait_for(asyncio.gather(*(read_at_once() for _ in range(most))), 10)
 
 
 async def test_no_old_snapshot_is_left(store: Store) -> None:
@@ -47,7 +48,7 @@ async def test_no_old_snapshot_is_left(store: Store) -> None:
     chance = Random(4)
 
     async def read() -> int:
-        async with store.read() as connection:
+        async with store.read(Lane.CLIENTS) as connection:
             position: int = (await connection.execute(select(LOG_HEAD.c.position))).scalar_one()
             return position
 

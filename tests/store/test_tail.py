@@ -210,7 +210,7 @@ async def test_a_store_that_fails_is_logged_once_and_nothing_is_skipped(
     bus, attempts = Bus(), 0
 
     @asynccontextmanager
-    async def fail() -> AsyncIterator[Any]:
+    async def fail(*_: Any, **__: Any) -> AsyncIterator[Any]:
         nonlocal attempts
         attempts += 1
         raise OSError("the disk is gone")
@@ -241,12 +241,12 @@ async def test_a_store_that_fails_at_first(store: Store, monkeypatch: pytest.Mon
     await append(store, line("a"))
     tail, attempts, original = Tail(store, Bus(), poll_interval=0.02), 0, store.read
 
-    def fail_once() -> Any:
+    def fail_once(*of: Any, **more: Any) -> Any:
         nonlocal attempts
         attempts += 1
         if attempts == 1:
             raise OSError("not yet")
-        return original()
+        return original(*of, **more)
 
     monkeypatch.setattr(store, "read", fail_once)
     listener, tail.listening = Listener(tail), True
@@ -282,10 +282,10 @@ async def test_a_wake_up_for_what_is_not_there_is_no_reason_to_look_again_and_ag
     async with following(tail) as listener:
         original = store.read
 
-        def count() -> Any:
+        def count(*of: Any, **more: Any) -> Any:
             nonlocal reads
             reads += 1
-            return original()
+            return original(*of, **more)
 
         store.read = count  # type: ignore[method-assign]
         bus.wake(1_000)
