@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from connectory.address import STORES, Address
 from connectory.mistakes import Mistake
-from connectory.store import migration, sqlite
+from connectory.store import migration, postgres, sqlite
 from connectory.store.leases import Leases
 from connectory.store.postgres import Postgres, lock_key
 from connectory.store.transactions import PATIENCE
@@ -146,6 +146,13 @@ class Store:
         """A connection within one read-only snapshot."""
         async with self._reader.connect() as connection:
             yield connection
+
+    async def interrupt(self, connection: AsyncConnection) -> None:
+        """End the statement under way on ``connection``, if there is one; it fails. What is begun there once this has
+        returned is not concerned."""
+        if not connection.invalidated:
+            driver = (await connection.get_raw_connection()).driver_connection
+            await (sqlite if self.is_sqlite else postgres).interrupt(driver)
 
     @asynccontextmanager
     async def write(self, *, hurried: bool = False) -> AsyncIterator[AsyncConnection]:

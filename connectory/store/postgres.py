@@ -1,5 +1,6 @@
 """Connections to PostgreSQL: the driver reads the address itself, so that what libpq takes in a URL works here too."""
 
+import asyncio
 import hashlib
 import ssl
 from collections.abc import Callable, Mapping
@@ -55,6 +56,16 @@ class Postgres:
             if isinstance(error, OSError | asyncpg.InterfaceError):
                 raise
             raise asyncpg.InterfaceError(str(error)) from error
+
+
+async def interrupt(connection: Any) -> None:
+    """End the statement under way on a connection of the driver; it fails. Returns once the server has been told, so
+    that no later statement is concerned.
+
+    This is what the driver itself does when whoever awaits a statement is cancelled, which is the only public way, and
+    one after which SQLAlchemy throws the connection away.
+    """
+    await connection._cancel(asyncio.get_running_loop().create_future())
 
 
 def lock_key(name: str) -> int:

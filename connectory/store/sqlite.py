@@ -52,6 +52,11 @@ def checkpoint(file: str) -> None:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
+async def interrupt(connection: Any) -> None:
+    """End the statement under way on a connection of the driver; it fails."""
+    await connection.interrupt()
+
+
 def _set_pragmas(connection: Any) -> None:
     cursor = connection.cursor()
     # NORMAL with WAL survives a kill; only a power cut may take the last commits, never the file's integrity
