@@ -177,7 +177,7 @@ class _Stored(Collector):
     """The store, as it was when the page was asked for."""
 
     def __init__(self, metrics: Metrics, store: Store) -> None:
-        self._metrics, self._writing = metrics, store.writing
+        self._metrics, self._writing, self._wal = metrics, store.writing, store.wal
 
     def collect(self) -> Iterable[Metric]:
         figures = self._metrics.figures
@@ -190,6 +190,8 @@ class _Stored(Collector):
             "How long a transaction has been waiting for the lock of the store.",
             self._writing.waited,
         )
+        if self._wal is not None:
+            yield GaugeMetricFamily("connectory_store_wal_bytes", "Size of SQLite's write-ahead log.", self._wal.size)
         if figures is not None:
             yield from families(figures, self._metrics.receivers)
 

@@ -12,7 +12,7 @@ from tests.wait import until
 #: Seconds that a slow statement takes at least; on SQLite it keeps a processor busy.
 SECONDS = 6.0
 _SLOW = {
-    "sqlite": "(WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 6e7) SELECT max(x) FROM n)",
+    "sqlite": "(WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1.2e7) SELECT max(x) FROM n)",
     "postgresql": f"(SELECT 1 FROM pg_sleep({SECONDS}))",
 }
 

@@ -20,6 +20,7 @@ from connectory.store import migration, postgres, sqlite
 from connectory.store.leases import Leases
 from connectory.store.postgres import Postgres, lock_key
 from connectory.store.transactions import PATIENCE
+from connectory.store.wal import WriteAheadLog
 from connectory.store.words import in_our_words
 from connectory.store.writing import Writing, reason
 
@@ -56,9 +57,12 @@ class Store:
         self.leases = Leases(self.postgres)
         #: how the writes of this process fare
         self.writing = Writing(short_patience)
+        #: SQLite's; None on PostgreSQL
+        self.wal: WriteAheadLog | None = None
         if self.postgres is None:
             place = _sqlite_url(self.address)
             self.file = place.database or ""
+            self.wal = WriteAheadLog(self.file)
             self._writer = sqlite.open_engine(place, begin="BEGIN IMMEDIATE", size=1)
             self._hurried = sqlite.open_engine(place, begin="BEGIN IMMEDIATE", size=2, patience=short_patience)
             self._reader = sqlite.open_engine(place, begin="BEGIN", size=_READERS)
@@ -145,7 +149,11 @@ class Store:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection within one read-only snapshot."""
         async with self._reader.connect() as connection:
-            yield connection
+            if self.wal is None:
+                yield connection
+            else:
+                async with self.wal.reader():
+                    yield connection
 
     async def interrupt(self, connection: AsyncConnection) -> None:
         """End the statement under way on ``connection``, if there is one; it fails. What is begun there once this has

@@ -59,7 +59,10 @@ class Snapshot:
     async def fetch(self, statement: Executable) -> Sequence[Any]:
         """The rows. Whoever gives up waiting for a statement does not end it, as others may read here too; ``close``
         does, by the database's own means: a driver that is cut short spoils the connection for who is given it next."""
-        return await asyncio.shield(asyncio.ensure_future(self._fetch(statement)))
+        fetching = asyncio.ensure_future(self._fetch(statement))
+        # who has given up asks for no reason
+        fetching.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(fetching)
 
     async def _fetch(self, statement: Executable) -> Sequence[Any]:
         async with self._turn:

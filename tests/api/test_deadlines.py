@@ -89,10 +89,10 @@ async def no_slow_statement_runs(store_url: str) -> None:
 async def test_the_deadline_ends_the_statement(store_url: str, ask: Ask) -> None:
     async with filled(store_url, seconds_per_operation=DEADLINE) as client:
         with slowed(OF_JOBS) as slow:
-            asked = monotonic()
-            body = await ask(client, JOBS)
-            took = monotonic() - asked
-            assert slow.begun == 1
+            while not slow.begun:  # a machine that others use may come to the deadline before the statement
+                asked = monotonic()
+                body = await ask(client, JOBS)
+                took = monotonic() - asked
             assert body["data"] is None
             assert [error["extensions"] for error in body["errors"]] == [{"code": "OPERATION_TIMEOUT"}]
             assert took < DEADLINE + SOON
