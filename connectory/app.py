@@ -52,7 +52,7 @@ def build_app(
     app[STORE] = store
     app[METRICS] = metrics
     app.router.add_get("/", _front)
-    _add_graphql(app, schema or build_schema(), store, engine, server, auth or AuthSettings())
+    execution = _add_graphql(app, schema or build_schema(), store, engine, server, auth or AuthSettings())
     app.router.add_get(ALIVE, _healthz)
     app.router.add_get("/readyz", _readyz)
     app.router.add_get("/metrics", _metrics)
@@ -71,6 +71,7 @@ def build_app(
                 yield
             finally:
                 await engine.stop()
+                await execution.close()
         finally:
             await store.close()
 
@@ -80,7 +81,7 @@ def build_app(
 
 def _add_graphql(
     app: web.Application, schema: Schema, store: Store, engine: Engine, server: ServerSettings, auth: AuthSettings
-) -> None:
+) -> Execution:
     metrics = app[METRICS]
 
     def open_context(viewer: Viewer) -> Context:
@@ -100,6 +101,7 @@ def _add_graphql(
         await live.close()
 
     app.on_shutdown.append(end_live)
+    return execution
 
 
 async def _front(request: web.Request) -> web.StreamResponse:

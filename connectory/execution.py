@@ -1,8 +1,9 @@
 """Queries and mutations: one execution each, in a context of its own, whichever way they arrived."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from graphql import OperationType
 from strawberry import Schema
@@ -12,7 +13,9 @@ from connectory import masking
 from connectory.metrics import Outcome
 from connectory.prepared import Prepared
 from resolvers.context import Context, Viewer
-from schema.executor import TIMEOUT
+from schema.executor import OUTCOME_UNKNOWN, TIMEOUT
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +33,19 @@ class Execution:
     def __init__(self, schema: Schema, open_context: Callable[[Viewer], Context]) -> None:
         self.schema = schema
         self._open_context = open_context
+        #: what goes on whether or not somebody waits for it
+        self._mutations: set[asyncio.Task[Any]] = set()
+        self._closing: set[asyncio.Task[Any]] = set()
 
     async def run(self, prepared: Prepared, viewer: Viewer) -> Executed:
-        operation = prepared.operation
-        context = self._open_context(viewer)
+        """One that reads ends with whoever waits for it; a mutation that has begun does not."""
+        running = self._run(prepared, viewer)
+        if prepared.type is OperationType.MUTATION:
+            return await asyncio.shield(_keep(running, self._mutations))
+        return await running
+
+    async def _run(self, prepared: Prepared, viewer: Viewer) -> Executed:
+        operation, context = prepared.operation, self._open_context(viewer)
         try:
             result = await self.schema.execute(
                 operation.query,
@@ -43,14 +55,29 @@ class Execution:
                 operation_extensions=operation.extensions,
             )
         finally:
-            await context.close()
+            # no answer waits until a store that does not answer has taken its connection back
+            _keep(context.close(), self._closing)
         return _told(result, prepared.type)
+
+    async def close(self) -> None:
+        """End the mutations that still run, and return once everything is given back: the store may be closed then."""
+        for task in self._mutations:
+            task.cancel()
+        while running := self._mutations | self._closing:
+            await asyncio.wait(running)
+
+
+def _keep(work: Coroutine[Any, Any, T], among: set[asyncio.Task[Any]]) -> asyncio.Task[T]:
+    task = asyncio.create_task(work, name="operation")
+    among.add(task)
+    task.add_done_callback(among.discard)
+    return task
 
 
 def _told(result: ExecutionResult, type: OperationType) -> Executed:
     errors = masking.present(result)
     codes = masking.codes(errors)
-    is_internal, is_late = masking.INTERNAL in codes, TIMEOUT in codes
+    is_late = TIMEOUT in codes or OUTCOME_UNKNOWN in codes
     was_executed = is_late or result.data is not None or any("path" in error for error in errors)
     if codes == {masking.STORE_UNAVAILABLE} and type is OperationType.QUERY and not any((result.data or {}).values()):
         was_executed = False  # a mutation may have done something all the same
@@ -59,7 +86,7 @@ def _told(result: ExecutionResult, type: OperationType) -> Executed:
         body["data"] = result.data
     if result.extensions:
         body["extensions"] = result.extensions
-    if is_internal:
+    if masking.INTERNAL in codes:
         return Executed(body, was_executed, Outcome.INTERNAL)
     if masking.STORE_UNAVAILABLE in codes:
         return Executed(body, was_executed, Outcome.UNAVAILABLE)

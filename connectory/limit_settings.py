@@ -56,12 +56,24 @@ class LimitSettings(BaseModel):
         description="values that one operation may come to, 1000 or more: a field counts 1, one that is looked up for "
         f"its object {LOOK_UP}, a row of a list {ROW}",
     )
-    seconds_per_operation: float = Field(Limits().seconds, gt=0, description="seconds that one operation may take")
+    seconds_per_operation: float = Field(
+        Limits().seconds, gt=0, description="seconds that one operation may take, if it is no mutation"
+    )
+    seconds_per_mutation: float = Field(
+        Limits().mutation_seconds,
+        gt=0,
+        description="seconds after which a mutation is answered though what becomes of it is not known yet",
+    )
 
     @property
     def limits(self) -> Limits:
         """Of one operation."""
-        return Limits(self.values_per_operation, self.seconds_per_operation, self._of(DocumentLimits))
+        return Limits(
+            self.values_per_operation,
+            self.seconds_per_operation,
+            self.seconds_per_mutation,
+            self._of(DocumentLimits),
+        )
 
     @property
     def crowd(self) -> Crowd:

@@ -46,8 +46,10 @@ class Limits:
     """Of one operation."""
 
     values: int = 300_000
-    #: how long it may take. Not a mutation, which waits for an upstream that has limits of its own
+    #: how long it may take
     seconds: float = 30.0
+    #: how long it may take where it is a mutation, which waits for an upstream that has limits of its own
+    mutation_seconds: float = 60.0
     document: DocumentLimits = field(default_factory=DocumentLimits)
 
 

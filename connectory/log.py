@@ -8,7 +8,6 @@ import json as jsonlib
 import logging
 import re
 import sys
-import warnings
 from collections.abc import Iterable
 from urllib.parse import quote
 
@@ -100,7 +99,3 @@ def configure(json: bool | None = None, secrets: Iterable[str] = ()) -> None:
     for name, level in _QUIET.items():
         logging.getLogger(name).setLevel(level)
     logging.captureWarnings(True)
-    # an operation that is given up leaves coroutines of graphql-core and strawberry behind that never began
-    warnings.filterwarnings(
-        "ignore", r"coroutine '(Executor|GraphQLCoreConverter)\..*' was never awaited", RuntimeWarning
-    )

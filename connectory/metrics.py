@@ -190,6 +190,7 @@ class _Stored(Collector):
 
     def __init__(self, metrics: Metrics, store: Store) -> None:
         self._metrics, self._writing, self._lanes = metrics, store.writing, store.lanes
+        self._wal = store.wal
 
     def collect(self) -> Iterable[Metric]:
         figures = self._metrics.figures
@@ -203,6 +204,8 @@ class _Stored(Collector):
             self._writing.waited,
         )
         yield from self._connections()
+        if self._wal is not None:
+            yield GaugeMetricFamily("connectory_store_wal_bytes", "Size of SQLite's write-ahead log.", self._wal.size)
         if figures is not None:
             yield from families(figures, self._metrics.receivers)
 

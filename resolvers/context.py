@@ -130,7 +130,10 @@ class Context:
         self._stack, self._snapshot, self._opening, self._loaders = AsyncExitStack(), None, None, Loaders()
 
     async def close(self) -> None:
-        """Give the snapshot back."""
-        if self._opening is not None:
-            await asyncio.gather(self._opening, return_exceptions=True)
-        await self._stack.aclose()
+        """Give the snapshot back, in the middle of a statement too. One that is still waited for is wanted no more."""
+        try:
+            if self._opening is not None:
+                self._opening.cancel()
+                await asyncio.gather(self._opening, return_exceptions=True)
+        finally:
+            await self._stack.aclose()

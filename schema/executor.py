@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable
-from inspect import iscoroutinefunction
+from inspect import CORO_CREATED, getcoroutinestate, iscoroutinefunction
+from types import CoroutineType
 from typing import Any
 
 from graphql import (
@@ -19,7 +20,10 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from connectory.limits import LOOK_UP
 from resolvers.budget import is_too_much
 
-TIMEOUT = "OPERATION_TIMEOUT"
+#: Codes of operations that have taken too long: a mutation may still be under way.
+TIMEOUT, OUTCOME_UNKNOWN = "OPERATION_TIMEOUT", "OUTCOME_UNKNOWN"
+#: What most fields give, and nobody can await.
+_PLAIN = frozenset((type(None), bool, int, float, str, list, dict, tuple))
 
 
 class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
@@ -29,21 +33,68 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
     def execute_operation(self, serially: bool | None = None) -> Any:
         self._costs: dict[int, tuple[Any, int]] = {}
         self._refusal: GraphQLError | None = None
+        self._note_coroutines()
         result = super().execute_operation(serially)
-        if self.operation.operation is OperationType.MUTATION or not self.is_awaitable(result):
-            return result
-        return self._in_time(result)
+        if self.is_awaitable(result) or self.background_futures:
+            return self._to_its_end(result)
+        return result
+
+    async def _to_its_end(self, result: Any) -> Any:
+        try:
+            return await self._in_time(result) if self.is_awaitable(result) else result
+        finally:
+            await self._leave_nothing()
 
     async def _in_time(self, result: Awaitable[Any]) -> Any:
-        seconds = self.context_value.budget.limits.seconds
+        limits, is_mutation = self.context_value.budget.limits, self.operation.operation is OperationType.MUTATION
+        seconds = limits.mutation_seconds if is_mutation else limits.seconds
         try:
             async with asyncio.timeout(seconds) as deadline:
                 return await result
         except TimeoutError:
             if not deadline.expired():
                 raise
-            said = f"The operation has taken longer than {seconds:g} s; ask for less at once."
-            return ExecutionResult(None, [GraphQLError(said, self.operation, extensions={"code": TIMEOUT})])
+            return ExecutionResult(None, [self._too_late(seconds, is_mutation)])
+
+    def _too_late(self, seconds: float, is_mutation: bool) -> GraphQLError:
+        advice = "whether it does what it was to do is not known yet" if is_mutation else "ask for less at once"
+        said = f"The operation has taken longer than {seconds:g} s; {advice}."
+        code = OUTCOME_UNKNOWN if is_mutation else TIMEOUT
+        return GraphQLError(said, self.operation, extensions={"code": code})
+
+    # ---- what an operation that ends early leaves behind
+
+    def _note_coroutines(self) -> None:
+        """Remember the coroutines that are made: an operation that ends early leaves some that never began, and Python
+        warns of each. graphql-core asks of whatever it is given whether that can be awaited."""
+        self._coroutines: list[CoroutineType[Any, Any, Any]] = []
+        is_awaitable, note = self.is_awaitable, self._coroutines.append
+
+        def noting(value: Any) -> bool:
+            kind = type(value)
+            if kind is CoroutineType:
+                note(value)
+                return True
+            return kind not in _PLAIN and is_awaitable(value)
+
+        self.is_awaitable = noting  # type: ignore[assignment]
+
+    def complete_list_item_value(self, item: Any, complete_results: list[Any], *rest: Any) -> bool:
+        is_awaitable = super().complete_list_item_value(item, complete_results, *rest)
+        if is_awaitable:
+            self._coroutines.append(complete_results[-1])  # the one kind that nobody asks of
+        return is_awaitable
+
+    async def _leave_nothing(self) -> None:
+        if self.background_futures:
+            for future in self.background_futures:
+                future.cancel()
+            await asyncio.wait(self.background_futures)
+        for coroutine in self._coroutines:
+            if getcoroutinestate(coroutine) == CORO_CREATED:
+                coroutine.close()
+
+    # ---- the budget
 
     def _cost(self, type_: GraphQLObjectType, selected: Any) -> int:
         """Of an object's fields. The objects of a list share what is selected, so it is remembered."""

@@ -10,7 +10,12 @@ from schema.fields import root
 from schema.info import Info
 
 
-@strawberry.type(description="What may be done. Expected failures are answers, of type ActionFailed.")
+@strawberry.type(
+    description=(
+        "What may be done. Expected failures are answers, of type ActionFailed. What has begun goes on when its client "
+        "leaves; the error OUTCOME_UNKNOWN says that it has taken longer than the gateway waits, and may yet be done."
+    )
+)
 class Mutation:
     @root(
         RefreshSystemResult,

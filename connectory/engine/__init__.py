@@ -87,6 +87,8 @@ class Engine:
         work |= {"tail": self.tail.run(), "wire": self.wire.run(), "neighbours": self._neighbours.run()}
         if self._retention is not None:
             work["retention"] = self._retention.run()
+        if self._store.wal is not None:
+            work["write-ahead log"] = self._store.wal.run()
         self._tasks = [asyncio.create_task(running, name=name) for name, running in work.items()]
 
     # ---- the port that resolvers and subscriptions call

@@ -283,6 +283,7 @@ class StateBroadcast(Broadcast):
         self._position = -1
         self._is_due = True
         self._turn = asyncio.Lock()
+        self._admissions: set[asyncio.Task[None]] = set()
 
     def hear(self, events: Sequence[EventRecord], systems: Mapping[str, SystemRecord]) -> None:
         """Also called with no events at all, for what changes by the clock alone."""
@@ -331,10 +332,18 @@ class StateBroadcast(Broadcast):
     async def _bring_up(self, subscriber: Subscriber, cursor: str | None) -> None:
         # in a task of its own: a count that one reader begins is everybody's, also when that reader goes
         admission = asyncio.create_task(self._admit(subscriber), name="broadcast")
+        self._admissions.add(admission)
         # who has gone asks for no reason
         admission.add_done_callback(lambda task: task.cancelled() or task.exception())
+        admission.add_done_callback(self._admissions.discard)
         await asyncio.shield(admission)
         await subscriber.hand_over()
+
+    def remove(self, subscriber: Subscriber) -> None:
+        super().remove(subscriber)
+        if not self.members:
+            for admission in self._admissions - {asyncio.current_task()}:
+                admission.cancel()
 
     async def _admit(self, subscriber: Subscriber) -> None:
         """Make it live, with the present state waiting for it."""

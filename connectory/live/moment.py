@@ -95,6 +95,8 @@ class _Shared:
         self.users -= 1
         if self.users == 0:
             self._over.set()
+            if not self.snapshot.done():
+                self.task.cancel()  # nobody waits for it any more
 
     async def _hold(self) -> None:
         try:

@@ -21,11 +21,12 @@ from sqlalchemy.pool import NullPool
 from connectory.address import STORES, Address
 from connectory.lanes import CONNECTIONS, SHAPES, Lane, Patience, Shape, divide
 from connectory.mistakes import Mistake
-from connectory.store import migration, sqlite
+from connectory.store import migration, postgres, sqlite
 from connectory.store.connections import Connections
 from connectory.store.leases import Leases
 from connectory.store.postgres import MIGRATING, READING, WRITING, Postgres, lock_key
 from connectory.store.transactions import PATIENCE
+from connectory.store.wal import WriteAheadLog
 from connectory.store.words import in_our_words
 from connectory.store.writing import Writing, follow, reason
 
@@ -72,9 +73,12 @@ class Store:
         self.writing = Writing(short_patience)
         self._patiences = {Patience.SHORT: short_patience, Patience.USUAL: PATIENCE, Patience.ENDLESS: math.inf}
         self._trial: asyncio.Task[None] | None = None
+        #: SQLite's; None on PostgreSQL
+        self.wal: WriteAheadLog | None = None
         if self.postgres is None:
             place = _sqlite_url(self.address)
             self.file = place.database or ""
+            self.wal = WriteAheadLog(self.file)
             widths = {lane: shape.sqlite for lane, shape in SHAPES.items()}
             open_engine = partial(self._sqlite_engine, place)
         else:
@@ -199,7 +203,18 @@ class Store:
         Raises NoConnection where none is free within ``patience`` seconds, or within those of the lane.
         """
         async with self.lanes[lane].connection(patience) as connection:
-            yield connection
+            if self.wal is None:
+                yield connection
+            else:
+                async with self.wal.reader():
+                    yield connection
+
+    async def interrupt(self, connection: AsyncConnection) -> None:
+        """End the statement under way on ``connection``, if there is one; it fails. What is begun there once this has
+        returned is not concerned."""
+        if not connection.invalidated:
+            driver = (await connection.get_raw_connection()).driver_connection
+            await (sqlite if self.is_sqlite else postgres).interrupt(driver)
 
     @asynccontextmanager
     async def write(self, *, hurried: bool = False) -> AsyncIterator[AsyncConnection]:

@@ -128,6 +128,16 @@ def _watch(place: Any) -> None:
             place.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
+async def interrupt(connection: Any) -> None:
+    """End the statement under way on a connection of the driver; it fails. Returns once the server has been told, so
+    that no later statement is concerned.
+
+    This is what the driver itself does when whoever awaits a statement is cancelled, which is the only public way, and
+    one after which SQLAlchemy throws the connection away.
+    """
+    await connection._cancel(asyncio.get_running_loop().create_future())
+
+
 def lock_key(name: str) -> int:
     """A 64-bit key for advisory locks."""
     return int.from_bytes(hashlib.blake2b(f"connectory:{name}".encode(), digest_size=8).digest(), "big", signed=True)

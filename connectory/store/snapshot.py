@@ -2,12 +2,14 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Executable, select, true
+from sqlalchemy import Executable, Result, select, text, true
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.lanes import Lane
@@ -23,6 +25,7 @@ from connectory.store.records import (
     columns,
 )
 from connectory.store.tables import CONNECTORS, JOBS, LOG_HEAD, LOG_START, SYSTEMS
+from connectory.store.transactions import whole
 
 _SYSTEM_COLUMNS = columns(SYSTEMS, SystemRecord, "error_at")
 CONNECTOR_COLUMNS = columns(CONNECTORS, ConnectorRecord, "observed_at")
@@ -31,15 +34,21 @@ JOB_COLUMNS = columns(JOBS, JobRecord, "observed_at")
 _AT_ONCE = 500
 _LOG = LOG_HEAD.join(LOG_START, true())
 _LOG_COLUMNS = [LOG_START.c.store, *(table.c[name] for table in (LOG_START, LOG_HEAD) for name in ("position", "mark"))]
+#: Seconds until a statement that was told to end is told so again, as it may not have begun: the first and the longest.
+_AGAIN, _LONGEST_AGAIN = 0.02, 1.0
 # the last column is the row's own time, for which the system's may stand in
 _CONNECTOR_WIDTH, _JOB_WIDTH = len(CONNECTOR_COLUMNS) - 1, len(JOB_COLUMNS) - 1
 
 
 class Snapshot:
-    """Reads within one read-only transaction, at one moment ``now``. Fields of one operation may ask at once."""
+    """Reads within one read-only transaction, at one moment ``now``. Fields of one operation may ask at once.
 
-    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+    ``interrupt`` ends the statement that is under way on the connection.
+    """
+
+    def __init__(self, connection: AsyncConnection, now: datetime, interrupt: Callable[[], Awaitable[None]]) -> None:
         self._connection = connection
+        self._interrupt = interrupt
         self._turn = asyncio.Lock()
         self.now = now
         #: the store's id
@@ -51,6 +60,8 @@ class Snapshot:
         #: SQL statements sent, for tests and metrics
         self.statements = 0
         self._is_closed = False
+        #: who has sent the last statement
+        self._reading: asyncio.Task[Any] | None = None
 
     @property
     def position(self) -> int:
@@ -58,28 +69,58 @@ class Snapshot:
         return self.end.position
 
     async def fetch(self, statement: Executable) -> Sequence[Any]:
-        """The rows. A statement that has begun is finished even when nobody waits for it any more: a driver that is
-        cut short spoils the connection for whoever is given it next."""
-        return await asyncio.shield(asyncio.ensure_future(self._fetch(statement)))
+        """The rows. Whoever gives up waiting for a statement does not end it, as others may read here too; ``close``
+        does, by the database's own means: a driver that is cut short spoils the connection for who is given it next."""
+        fetching = asyncio.ensure_future(self._fetch(statement))
+        # who has given up asks for no reason
+        fetching.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(fetching)
 
     async def _fetch(self, statement: Executable) -> Sequence[Any]:
         async with self._turn:
-            if self._is_closed:
-                raise asyncio.CancelledError  # the operation is over
+            self._check_open()
+            self._reading = asyncio.current_task()
             self.statements += 1
-            result = await self._connection.execute(statement)
+            result = await self._execute(statement)
             rows = list(result.fetchmany(_AT_ONCE))
             while some := result.fetchmany(_AT_ONCE):
                 rows += some
                 await asyncio.sleep(0)  # reading a row takes its time: others go on in between
+                self._check_open()
             return rows
 
+    async def _execute(self, statement: Executable) -> Result[Any]:
+        try:
+            return await self._connection.execute(statement)
+        except DBAPIError:
+            self._check_open()  # one that we have ended ourselves has no failure to tell
+            raise
+
+    def _check_open(self) -> None:
+        """Raises CancelledError once the operation is over."""
+        if self._is_closed:
+            raise asyncio.CancelledError
+
     async def close(self) -> None:
-        """Wait for the statement under way and let no other begin, not even those that wait for their turn: the
-        connection is about to be given back."""
+        """End the statement under way and let no other begin, not even those that wait for their turn: the connection
+        is about to be given back."""
         self._is_closed = True
-        async with self._turn:
-            pass
+        if self._reading is None or self._reading.done():
+            return
+        again = _AGAIN
+        while not self._reading.done():
+            await self._interrupt()
+            await asyncio.wait([self._reading], timeout=again)
+            again = min(2 * again, _LONGEST_AGAIN)
+        await self._make_sure()
+
+    async def _make_sure(self) -> None:
+        """Throw the connection away unless it answers: a driver whose BEGIN was interrupted has lost count."""
+        try:
+            await self._connection.rollback()
+            await self._connection.execute(text("SELECT 1"))
+        except (SQLAlchemyError, OSError):
+            await self._connection.invalidate()
 
     async def load(self) -> None:
         """Read the log's two ends and the systems: on both stores the snapshot is taken by this statement."""
@@ -150,9 +191,9 @@ async def open_snapshot(
 ) -> AsyncIterator[Snapshot]:
     """``lane`` and ``patience`` are as of ``Store.read``."""
     async with store.read(lane, patience=patience) as connection:
-        snapshot = Snapshot(connection, now)
+        snapshot = Snapshot(connection, now, partial(store.interrupt, connection))
         try:
             await snapshot.load()
             yield snapshot
         finally:
-            await asyncio.shield(snapshot.close())
+            await whole(snapshot.close())

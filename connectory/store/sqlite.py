@@ -54,8 +54,22 @@ def probe(file: str, patience: float) -> None:
 
 
 def checkpoint(file: str) -> None:
+    """Carry the write-ahead log over into the file, as far as its readers let us; nobody waits."""
     with closing(sqlite3.connect(file, timeout=PATIENCE)) as connection:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def begin_log_anew(file: str, patience: float) -> bool:
+    """Carry all of the write-ahead log over into the file and cut it to nothing. Writers wait meanwhile, for what is
+    not carried over yet. False: somebody read an older state for all of ``patience``, in seconds, or wrote."""
+    with closing(sqlite3.connect(file, timeout=patience)) as connection:
+        (busy, *_), *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return not busy
+
+
+async def interrupt(connection: Any) -> None:
+    """End the statement under way on a connection of the driver; it fails."""
+    await connection.interrupt()
 
 
 def _set_pragmas(connection: Any) -> None:

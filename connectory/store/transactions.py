@@ -1,6 +1,7 @@
 """Transactions that are not cut short."""
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -11,10 +12,13 @@ T = TypeVar("T")
 
 
 async def whole(work: Coroutine[Any, Any, T]) -> T:
-    """Let a transaction come to its end even if we are to stop: a driver that is cut short may keep its locks."""
+    """Let a transaction come to its end even if we are to stop, and however often we are told to: a driver that is cut
+    short may keep its locks."""
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
         raise

@@ -13,14 +13,25 @@ from tests.wait import until
 
 
 class Patience:
-    """An operation that never ends by itself."""
+    """An operation that ends when it is told to."""
 
     def __init__(self) -> None:
+        self.may_end = asyncio.Event()
+        self.has_ended = asyncio.Event()
         self.was_cancelled = asyncio.Event()
+
+    async def wait(self) -> None:
+        try:
+            await self.may_end.wait()
+            self.has_ended.set()
+        except asyncio.CancelledError:
+            self.was_cancelled.set()
+            raise
 
 
 #: Those that began since the test did; a fixture clears it.
 PATIENT: list[Patience] = []
+MUTATIONS: list[Patience] = []
 
 
 async def begun(count: int) -> None:
@@ -66,11 +77,7 @@ class Query:
     async def slow(self) -> str | None:
         patience = Patience()
         PATIENT.append(patience)
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            patience.was_cancelled.set()
-            raise
+        await patience.wait()
         return None
 
 
@@ -78,6 +85,13 @@ class Query:
 class Mutation:
     @strawberry.mutation
     def touch(self) -> bool:
+        return True
+
+    @strawberry.mutation
+    async def wait(self) -> bool:
+        mutation = Patience()
+        MUTATIONS.append(mutation)
+        await mutation.wait()
         return True
 
 

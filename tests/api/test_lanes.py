@@ -20,9 +20,9 @@ from connectory.store import Store
 from tests.api.gateway import Answer, Client, served
 from tests.api.test_actions import REFRESH
 from tests.facts import Scripted, configured, connector
+from tests.held import QUERY, held_statements
 from tests.live.client import SocketClient, item
 from tests.live.running import PROGRESS, job_id, running
-from tests.slow import QUERY, slow_statements
 from tests.store.test_wire import silencer
 from tests.stores import few_connections
 from tests.wait import PATIENCE, until
@@ -40,7 +40,7 @@ async def test_slow_clients_delay_nobody_else(store_url: str) -> None:
         client = gateway.client
         quick = await (await SocketClient.connect(client.session, client.url)).subscribe(PROGRESS, {"id": job_id()})
         assert (await item(quick))["processed"] == 1
-        with slow_statements() as slow:
+        with held_statements() as slow:
             asking = [asyncio.create_task(client.ask(QUERY)) for _ in range(20)]
 
             async def begun() -> bool:
@@ -105,7 +105,7 @@ async def test_sixty_queries_at_once_on_a_server_with_few_connections(postgres_u
     system = configured(source, poll_interval=3600.0, live_interval=3600.0)
     async with few_connections(postgres_url, CONNECTIONS - 3) as url, served(url, systems=[system]) as client:
         await client.engine.refresh("scripted")
-        with slow_statements() as slow:
+        with held_statements() as slow:
             asking = [asyncio.create_task(client.ask(QUERY)) for _ in range(60)]
 
             async def begun() -> bool:

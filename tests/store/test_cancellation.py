@@ -4,10 +4,14 @@ import asyncio
 from random import Random
 
 from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.lanes import Lane
 from connectory.store import Store
+from connectory.store.snapshot import open_snapshot
 from connectory.store.tables import EVENTS, LOG_HEAD
+from tests.facts import T0
+from tests.slow import slowed
 
 #: More than the pool of readers holds.
 _TIMES = 200
@@ -62,3 +66,41 @@ async def test_no_old_snapshot_is_left(store: Store) -> None:
         async with store.write() as connection:
             await connection.execute(text("UPDATE log_head SET position = :number"), {"number": number})
         assert set(await asyncio.wait_for(asyncio.gather(*(read() for _ in range(8))), 10)) == {number}
+
+
+async def test_a_snapshot_that_is_closed_in_the_middle_gives_a_sound_connection_back(store: Store) -> None:
+    """Interrupted at every stage of its first statement, with which its transaction begins, and of another."""
+    chance = Random(5)
+    statement = select(EVENTS.c.position).order_by(EVENTS.c.position)
+    with slowed("ORDER BY events.position") as slow:
+        for turns in range(40):
+
+            async def read() -> None:
+                async with open_snapshot(store, T0) as snapshot:
+                    await snapshot.fetch(statement)
+
+            task = asyncio.create_task(read())
+            for _ in range(turns * 3):
+                await asyncio.sleep(0)
+            if chance.random() < 0.2:
+                await slow.has_begun(slow.begun or 1)
+            task.cancel()
+            await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), 10)
+    for _ in range(10):
+        async with open_snapshot(store, T0) as snapshot:
+            assert await snapshot.fetch(statement) == []
+
+
+async def test_what_is_interrupted_is_what_was_under_way(store: Store) -> None:
+    """However often: what is sent on the same connection afterwards, and on others meanwhile, is not concerned."""
+
+    async def number(connection: AsyncConnection) -> int:
+        found: int = (await connection.execute(text("SELECT 7"))).scalar_one()
+        return found
+
+    async with store.read() as connection, store.read() as other:
+        assert await number(connection) == 7
+        for _ in range(20):
+            await store.interrupt(connection)
+            assert await number(other) == 7
+            assert await number(connection) == 7
