@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from connectory import __version__
+from connectory.admission import Admission, Ended
 from connectory.gauges import families
 from connectory.store import Store
 from connectory.store.figures import Figures, read_figures
@@ -130,6 +131,10 @@ class Metrics:
         for counted in (deliveries.ended, deliveries.failures):
             self.registry.register(counted)
 
+    def add_connections(self, admission: Admission) -> None:
+        """Count these too."""
+        self.registry.register(_Connections(admission))
+
     def count(self, outcome: Outcome) -> None:
         """Count an operation."""
         self.operations.labels(outcome).inc()
@@ -192,6 +197,29 @@ class _Stored(Collector):
         )
         if figures is not None:
             yield from families(figures, self._metrics.receivers)
+
+
+class _Connections(Collector):
+    """Of every kind, read when it is asked for."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    def collect(self) -> Iterable[Metric]:
+        ended = CounterMetricFamily(
+            "connectory_connections_ended", "Connections that the gateway has ended, by the reason.", labels=["reason"]
+        )
+        for why in Ended:
+            ended.add_metric([why], self._admission.ended[why])
+        return (
+            GaugeMetricFamily("connectory_connections", "Open connections of any kind.", self._admission.open),
+            GaugeMetricFamily(
+                "connectory_connections_held_bytes",
+                "Requests that are not complete and answers that are not taken, in memory.",
+                self._admission.held,
+            ),
+            ended,
+        )
 
 
 class _Live(Collector):

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from connectory.address import STORES, Address
+from connectory.admission import BESIDE
 from connectory.limits import LOOK_UP, ROW, Limits
 
 _HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
@@ -96,10 +97,12 @@ class ServerSettings(_Table):
     allowed_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
         (), description='a list of further origins of browsers, as ["https://board.example.com"]'
     )
+    connections: int = Field(12_000, ge=1, description="connections of any kind that there may be, 1 or more")
     connections_per_client: int = Field(
         2000,
         ge=1,
-        description="live connections, WebSocket and SSE together, that one client address may hold, 1 or more",
+        description="live connections, WebSocket and SSE together, that one client address may hold, 1 or more; of "
+        f"others it may hold {BESIDE:,}",
     )
     subscriptions_per_socket: int = Field(
         100, ge=1, description="operations that one WebSocket may carry at once, 1 or more"
