@@ -9,18 +9,18 @@ from aiohttp.typedefs import Handler
 from strawberry import Schema
 
 from connectory import graphiql, masking
-from connectory.admission import BESIDE, Admission
 from connectory.answer import HEADERS, answer, refuse
 from connectory.engine import Engine
 from connectory.execution import Execution
 from connectory.graphql_view import GraphQLView
 from connectory.guard import Guard
-from connectory.http_server import ADMISSION
+from connectory.http_server import OPEN_CONNECTIONS
 from connectory.live.connections import Connections
 from connectory.live.live import Live
 from connectory.live.socket import Sockets
 from connectory.live.sse import Streams
 from connectory.metrics import Metrics
+from connectory.open_connections import BESIDE, OpenConnections
 from connectory.settings import AuthSettings, ServerSettings
 from connectory.store import Store
 from connectory.telling import ALIVE
@@ -50,14 +50,14 @@ def build_app(
 
     Without ``auth`` everybody reads. Starting raises StoreError. ``schema`` is for tests.
     """
-    admission = Admission(server.connections, server.connections_per_client + BESIDE)
+    connections = OpenConnections(server.connections, server.connections_per_client + BESIDE)
     metrics, guard = Metrics(store, engine.polls), Guard(server)
-    metrics.add_connections(admission)
+    metrics.add_connections(connections)
     app = web.Application(
         middlewares=[_mask_errors, guard.middleware()],
         client_max_size=BODY_LIMIT,
     )
-    app[ADMISSION] = admission
+    app[OPEN_CONNECTIONS] = connections
     app[STORE] = store
     app[METRICS] = metrics
     app.router.add_get("/", _front)

@@ -15,10 +15,10 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
 
-from connectory.admission import Admission, Ended, Entry
 from connectory.answer import HEADERS, refuse
 from connectory.frames import MaskedFrames
 from connectory.intake import Intake
+from connectory.open_connections import Ended, Entry, OpenConnections
 from connectory.tcp import client_of, notice_silence
 from connectory.telling import PROBES
 
@@ -52,7 +52,7 @@ UNKNOWN_CODING = f"The body may be encoded as {' or '.join(CODINGS)}."
 
 
 #: Of an application; without it there may be any number of connections.
-ADMISSION = web.AppKey("ADMISSION", Admission)
+OPEN_CONNECTIONS = web.AppKey("OPEN_CONNECTIONS", OpenConnections)
 _ANY = 1 << 30
 
 
@@ -105,13 +105,25 @@ class Connection(web.RequestHandler):
     """One connection of a client."""
 
     __slots__ = (
-        "_admission", "_answered", "_deadline", "_entry", "_head", "_intake", "_is_queued", "_is_refused", "_payload",
-        "_taking", "_unread", "_untaken", "client", "lately",
+        "_answered",
+        "_deadline",
+        "_entry",
+        "_head",
+        "_intake",
+        "_is_queued",
+        "_is_refused",
+        "_open",
+        "_payload",
+        "_taking",
+        "_unread",
+        "_untaken",
+        "client",
+        "lately",
     )  # fmt: skip
 
     def __init__(self, manager: "Server", **options: Any) -> None:
         super().__init__(manager, **options)
-        self._admission, self._intake = manager.admission, manager.intake
+        self._open, self._intake = manager.open, manager.intake
         #: who is at the other end, and what it may do
         self.client = ""
         self._entry = Entry.ANYTHING
@@ -135,7 +147,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.client = client_of(transport)
-        self._entry = self._admission.enter(self)
+        self._entry = self._open.enter(self)
         if self._entry is Entry.NOTHING:
             transport.abort()
             return
@@ -153,7 +165,7 @@ class Connection(web.RequestHandler):
                 self._expect_taking(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._admission.leave(self)
+        self._open.leave(self)
         self._unread = b""
         self._end_deadline()
         if self._taking is not None:
@@ -168,7 +180,7 @@ class Connection(web.RequestHandler):
         was_open = not self._force_close
         super()._process_keepalive()
         if was_open and self._force_close:
-            self._admission.count(Ended.IDLE)
+            self._open.count(Ended.IDLE)
 
     # ---- reading
 
@@ -225,16 +237,16 @@ class Connection(web.RequestHandler):
             self._check_newest(new, self._payload if in_body else EMPTY_PAYLOAD)
         elif not in_body and not self._upgraded and data.strip(b"\r\n"):  # empty lines may stand between requests
             self._go_on_with_head(len(data))
-        self._tell_admission()
+        self._tell_state()
 
-    def _tell_admission(self) -> None:
+    def _tell_state(self) -> None:
         """Whether somebody waits for our answer, and how much is held until we can begin with it."""
         is_complete = self._payload.is_eof()
         if is_complete and self._request_count > self._answered:
-            self._admission.answer(self)
+            self._open.answer(self)
         else:
-            self._admission.wait(self)
-        self._admission.hold(self, self._untaken + (0 if is_complete else self._payload.total_bytes))
+            self._open.wait(self)
+        self._open.hold(self, self._untaken + (0 if is_complete else self._payload.total_bytes))
 
     def _check_newest(self, count: int, unfinished: StreamReader) -> None:
         """Of the requests that were just read. ``unfinished``: the body that the first of them found incomplete."""
@@ -249,7 +261,7 @@ class Connection(web.RequestHandler):
 
     def _check_request(self, message: RawRequestMessage) -> Refusal | None:
         if self._entry is Entry.PROBES and message.path.partition("?")[0] not in PROBES:
-            self._admission.count(Ended.REFUSED)
+            self._open.count(Ended.REFUSED)
             return _CROWDED
         return _check_head(message)
 
@@ -272,7 +284,7 @@ class Connection(web.RequestHandler):
             self._deadline = None
 
     def _refuse_late(self) -> None:
-        self._admission.count(Ended.LATE)
+        self._open.count(Ended.LATE)
         said = f"The headers of the request have not come within {HEAD_WITHIN:g} s."
         self._refuse(Refusal(408, "REQUEST_TIMEOUT", said))
 
@@ -306,7 +318,7 @@ class Connection(web.RequestHandler):
 
     def _look_again(self, transport: asyncio.WriteTransport, size: int) -> None:
         self._untaken = size
-        self._admission.hold(self, size)
+        self._open.hold(self, size)
         self._taking = self._loop.call_later(TAKE_WITHIN, self._check_taking, transport)
 
     def _check_taking(self, transport: asyncio.WriteTransport) -> None:
@@ -317,12 +329,12 @@ class Connection(web.RequestHandler):
         elif before - size >= TAKE_LEAST:
             self._look_again(transport, size)
         else:
-            self._admission.count(Ended.STALLED)
+            self._open.count(Ended.STALLED)
             transport.abort()
 
     def _end_taking(self) -> None:
         self._untaken = 0
-        self._admission.hold(self, 0)
+        self._open.hold(self, 0)
         if self._taking is not None:
             self._taking.cancel()
             self._taking = None
@@ -351,7 +363,7 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         finished = await super().finish_response(request, resp, start_time)
         self._answered += 1
-        self._tell_admission()
+        self._tell_state()
         if self._is_refused and self.transport is not None and self.transport.can_write_eof():
             self.transport.write_eof()
             await asyncio.sleep(LINGER)  # cut short when the client goes
@@ -381,8 +393,8 @@ class Connection(web.RequestHandler):
                 self.close()
         if frames.is_flooding:
             frames.is_flooding = False
-            self._admission.count(Ended.FLOODING)
-        self._admission.hold(self, self._untaken + frames.arriving)
+            self._open.count(Ended.FLOODING)
+        self._open.hold(self, self._untaken + frames.arriving)
         if not frames.arriving:
             self._end_deadline()
         elif self._deadline is None:
@@ -393,7 +405,7 @@ class Connection(web.RequestHandler):
         if self._reading_paused:  # it waits for us
             self._deadline = self._loop.call_later(MESSAGE_WITHIN, self._end_late_message)
         else:
-            self._admission.end(self, Ended.LATE)
+            self._open.end(self, Ended.LATE)
 
 
 def _refused(refusal: Refusal) -> tuple[_ErrInfo, StreamReader]:
@@ -408,9 +420,9 @@ def _check_head(message: RawRequestMessage) -> Refusal | None:
 class Server(web.Server):
     """Makes the connections."""
 
-    def __init__(self, handler: Any, *, admission: Admission, **options: Any) -> None:
+    def __init__(self, handler: Any, *, connections: OpenConnections, **options: Any) -> None:
         super().__init__(handler, **options)
-        self.admission, self.intake = admission, Intake()
+        self.open, self.intake = connections, Intake()
 
     def __call__(self) -> web.RequestHandler:
         return Connection(self, loop=self._loop, **self._kwargs)
@@ -420,7 +432,7 @@ class Runner(web.AppRunner):
     """Runs an application on them."""
 
     def __init__(self, app: web.Application, **options: Any) -> None:
-        self.admission = app.get(ADMISSION) or Admission(_ANY, _ANY)
+        self.open = app.get(OPEN_CONNECTIONS) or OpenConnections(_ANY, _ANY)
         super().__init__(
             app,
             max_line_size=LONGEST_URL,
@@ -435,7 +447,7 @@ class Runner(web.AppRunner):
         made = await super()._make_server()
         return Server(
             made.request_handler,
-            admission=self.admission,
+            connections=self.open,
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             **made._kwargs,

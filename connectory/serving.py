@@ -17,9 +17,9 @@ from typing import Any
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
-from connectory.admission import Ended
 from connectory.http_server import Runner
 from connectory.mistakes import Mistake
+from connectory.open_connections import Ended
 from connectory.telling import PROBES, TOLD
 
 #: Seconds that open requests have to finish once we are asked to stop.
@@ -165,9 +165,9 @@ async def serving(app: web.Application, host: str, port: int, *, access_log: boo
     )
     try:
         await runner.setup()
-        runner.admission.fit(_files())
+        runner.open.fit(_files())
         for bound in sockets:
-            bound.on_no_file = partial(runner.admission.count, Ended.FILES)
+            bound.on_no_file = partial(runner.open.count, Ended.FILES)
             await web.SockSite(runner, bound, backlog=_AT_ONCE).start()
         yield url(host, taken)
     finally:

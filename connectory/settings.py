@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from connectory.address import STORES, Address
-from connectory.admission import BESIDE
 from connectory.limits import LOOK_UP, ROW, Limits
+from connectory.open_connections import BESIDE
 
 _HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
 #: An address in brackets or a name without any, then perhaps a port; nothing before, between or after.

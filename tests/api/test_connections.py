@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 import strawberry
 
-from connectory import admission, frames, http_server
-from connectory.http_server import ADMISSION
+from connectory import frames, http_server, open_connections
+from connectory.http_server import OPEN_CONNECTIONS
 from tests.api import stand_in
 from tests.api.gateway import Client, served
 from tests.live.test_frames import CLOSE, PING, PONG, TEXT, Peer, frame
@@ -153,7 +153,7 @@ async def test_who_takes_it_slowly_is_given_all_of_it(client: Client, monkeypatc
 
 async def test_what_is_held_for_clients_has_a_bound(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the one for whom most is held the oldest goes; who holds little is left alone."""
-    monkeypatch.setattr(admission, "MOST_HELD", 3 * LARGE)
+    monkeypatch.setattr(open_connections, "MOST_HELD", 3 * LARGE)
     async with raws() as found:
         found.append(await Raw.connect(client, HEAD % b"large" + b"\r\n"))
         for _ in range(3):
@@ -166,7 +166,7 @@ async def test_what_is_held_for_clients_has_a_bound(client: Client, monkeypatch:
 
 
 async def test_bodies_on_their_way_count_as_held(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "MOST_HELD", 100_000)
+    monkeypatch.setattr(open_connections, "MOST_HELD", 100_000)
     async with raws() as found:
         for _ in range(3):
             found.append(await Raw.connect(client, POST + b" " * 40_000))
@@ -193,7 +193,7 @@ async def test_a_message_has_to_come_in_time(client: Client, monkeypatch: pytest
 async def test_the_system_looks_after_peers_that_vanish(client: Client) -> None:
     raw = await Raw.connect(client)
     await is_open(client, 1)
-    (guest,) = client.app[ADMISSION]._guests
+    (guest,) = client.app[OPEN_CONNECTIONS]._guests
     found = guest.transport.get_extra_info("socket")  # type: ignore[attr-defined]
     assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     told = [found.getsockopt(socket.IPPROTO_TCP, option) for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL)]
@@ -251,7 +251,7 @@ async def test_a_turn_of_the_loop_takes_few_of_many_messages(client: Client) -> 
 
 
 async def test_who_has_waited_longest_makes_room(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "GRACE", 0.0)
+    monkeypatch.setattr(open_connections, "GRACE", 0.0)
     async with served(sqlite_url, SCHEMA, connections=3) as client, raws() as found:
         for sent in (b"", HELLO[:-2], POST):  # nothing, part of a head, part of a body
             found.append(await Raw.connect(client, sent))
@@ -279,8 +279,8 @@ async def test_where_all_are_being_answered_probes_are_too(sqlite_url: str) -> N
 
 
 async def test_beyond_that_a_connection_ends_at_once(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "FOR_PROBES", 1)
-    monkeypatch.setattr(admission, "GRACE", 60.0)
+    monkeypatch.setattr(open_connections, "FOR_PROBES", 1)
+    monkeypatch.setattr(open_connections, "GRACE", 60.0)
     async with served(sqlite_url, SCHEMA, connections=1) as client, raws() as found:
         for _ in range(2):
             found.append(await Raw.connect(client))
@@ -295,7 +295,7 @@ async def test_beyond_that_a_connection_ends_at_once(sqlite_url: str, monkeypatc
 
 
 async def test_one_client_takes_nothing_from_the_others(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "BESIDE", 2)
+    monkeypatch.setattr(open_connections, "BESIDE", 2)
     monkeypatch.setattr("connectory.app.BESIDE", 2)
     async with served(sqlite_url, SCHEMA, connections_per_client=1) as client, raws() as found:
         for _ in range(3):

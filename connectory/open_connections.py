@@ -64,8 +64,8 @@ class Guest(Protocol):
         """End it at once, whatever it is at."""
 
 
-class Admission:
-    """All connections of one server. ``most`` in all, ``most_of_client`` of one."""
+class OpenConnections:
+    """Those of one server. ``most`` in all, ``most_of_client`` of one."""
 
     def __init__(self, most: int, most_of_client: int) -> None:
         self.most = most
