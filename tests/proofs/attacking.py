@@ -237,7 +237,9 @@ def many_costly() -> bytes:
 
 
 def cursors() -> bytes:
-    return post("{ events(first: 1000) { edges { cursor node { at kind ... on JobEvent { job { id status connector { name } } } } } } }")
+    return post(
+        "{ events(first: 1000) { edges { cursor node { at ... on JobEvent { job { id connector { name } } } } } } }"
+    )
 
 
 _LARGE = "{" + " ".join(f"a{n}: errorMessage b{n}: id" for n in range(3)) + "}"
