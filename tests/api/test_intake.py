@@ -3,6 +3,7 @@
 import asyncio
 
 from connectory.intake import PER_TURN, Intake
+from tests.wait import until
 
 
 class Sender:
@@ -28,6 +29,13 @@ class Sender:
         self._all.append(f"{self._name} is gone")
 
 
+async def read_all(read: list[str], count: int) -> None:
+    async def look() -> bool:
+        return len(read) == count
+
+    await until(look)
+
+
 async def test_a_turn_takes_so_much_and_no_more() -> None:
     intake, read = Intake(), list[str]()
     Sender(intake, read, "a", "a", portions=5 * PER_TURN).begin()
@@ -43,8 +51,7 @@ async def test_clients_take_turns() -> None:
     for n in range(100):
         Sender(intake, read, "many", f"{n}").begin()
     Sender(intake, read, "one", "one").begin()
-    while len(read) < 101:
-        await asyncio.sleep(0)
+    await read_all(read, 101)
     assert read.index("one") <= PER_TURN + 2
 
 
@@ -56,8 +63,7 @@ async def test_of_one_client_who_has_sent_little_comes_first() -> None:
     await asyncio.sleep(0)
     before = len(read)
     Sender(intake, read, "a", "little").begin()
-    while "little" not in read:
-        await asyncio.sleep(0)
+    await read_all(read, 1001)
     assert read.index("little") - before < 20, "those who have sent as little come before it, and nobody else"
 
 
@@ -72,6 +78,5 @@ async def test_who_cannot_be_read_costs_the_others_nothing() -> None:
         Sender(intake, read, "a", f"{n}").begin()
     Broken(intake, read, "a", "broken").begin()
     Sender(intake, read, "a", "last").begin()
-    while "last" not in read:
-        await asyncio.sleep(0)
+    await read_all(read, PER_TURN + 2)
     assert "broken is gone" in read
