@@ -9,7 +9,7 @@ from itertools import count
 from typing import Protocol
 
 #: Portions that one turn of the loop reads: a request or some frames each.
-PER_TURN = 8
+PER_TURN = 4
 
 _log = logging.getLogger(__name__)
 

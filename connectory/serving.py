@@ -27,7 +27,7 @@ _LAST_REQUESTS = 1.0
 #: Seconds from the signal until we are gone, whatever hangs.
 _STOP_WITHIN = 4.5
 #: Connections that wait to be accepted, and how many of them one turn of the loop accepts.
-_BACKLOG, _AT_ONCE = 1024, 16
+_BACKLOG, _AT_ONCE = 1024, 4
 #: Files that may be open at once, where the system lets us.
 _FILES = 65_536
 

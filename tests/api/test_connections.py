@@ -14,6 +14,7 @@ import strawberry
 
 from connectory import frames, http_server, open_connections
 from connectory.http_server import OPEN_CONNECTIONS
+from connectory.intake import PER_TURN
 from tests.api import stand_in
 from tests.api.gateway import Client, served
 from tests.live.test_frames import CLOSE, PING, PONG, TEXT, Peer, frame
@@ -243,7 +244,7 @@ async def test_a_turn_of_the_loop_takes_few_of_many_messages(client: Client) -> 
     for answered in range(1, many + 1):  # noqa: B007
         assert await peer.receive() == (TEXT, b'{"type":"pong"}')
     await turning
-    assert turns > many // (frames.AT_ONCE * 8), "all of them were answered in a few turns"
+    assert turns > many // (frames.AT_ONCE * PER_TURN), "all of them were answered in a few turns"
     peer.close()
 
 
