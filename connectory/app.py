@@ -143,6 +143,8 @@ async def _mask_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except web.HTTPException:
         raise
     except Exception as error:
+        if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+            return web.Response()  # the client went before its answer could begin; nobody reads this
         return answer({"errors": [masking.internal(error, path=request.path)]}, status=500)
 
 

@@ -8,11 +8,15 @@ import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from unittest.mock import create_autospec
 
 import pytest
 import strawberry
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from connectory import frames, http_server, open_connections
+from connectory.app import _mask_errors
 from connectory.http_server import OPEN_CONNECTIONS
 from connectory.intake import PER_TURN
 from tests.api import stand_in
@@ -201,6 +205,20 @@ async def test_the_system_looks_after_peers_that_vanish(client: Client) -> None:
     assert max(told) <= 30
     assert 0 < found.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 60_000
     raw.close()
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+async def test_who_goes_before_the_answer_begins_leaves_no_error(
+    is_gone: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    transport = create_autospec(asyncio.Transport, instance=True)
+    transport.is_closing.return_value = is_gone
+
+    async def begin(_: web.Request) -> web.StreamResponse:
+        raise ConnectionResetError
+
+    await _mask_errors(make_mocked_request("GET", "/graphql", transport=transport), begin)
+    assert [record.levelname for record in caplog.records] == ([] if is_gone else ["ERROR"])
 
 
 # ---- work without any use
