@@ -15,11 +15,13 @@ from connectory.engine import Engine
 from connectory.execution import Execution
 from connectory.graphql_view import GraphQLView
 from connectory.guard import Guard
+from connectory.http_server import OPEN_CONNECTIONS
 from connectory.live.connections import Connections
 from connectory.live.live import Live
 from connectory.live.socket import Sockets
 from connectory.live.sse import Streams
 from connectory.metrics import Metrics
+from connectory.open_connections import BESIDE, OpenConnections
 from connectory.settings import AuthSettings, ServerSettings
 from connectory.store import Store
 from connectory.telling import ALIVE
@@ -47,8 +49,11 @@ def build_app(
 
     Without ``auth`` everybody reads. Starting raises StoreError. ``schema`` is for tests.
     """
+    connections = OpenConnections(server.connections, server.connections_per_client + BESIDE)
     metrics, guard = Metrics(store, engine.polls), Guard(server)
+    metrics.add_connections(connections)
     app = web.Application(middlewares=[_mask_errors, guard.middleware()])
+    app[OPEN_CONNECTIONS] = connections
     app[STORE] = store
     app[METRICS] = metrics
     app.router.add_get("/", _front)
@@ -137,6 +142,8 @@ async def _mask_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except web.HTTPException:
         raise
     except Exception as error:
+        if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+            return web.Response()  # the client went before its answer could begin; nobody reads this
         told = masking.failure(error, path=request.path)
         status = 503 if masking.STORE_UNAVAILABLE in masking.codes([told]) else 500
         return answer({"errors": [told]}, status=status)

@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from connectory import __version__
 from connectory.gauges import families
 from connectory.load import Load
+from connectory.open_connections import Ended, OpenConnections
 from connectory.store import Store
 from connectory.store.figures import Figures, read_figures
 from connectory.store.writing import is_failure, reason
@@ -142,6 +143,10 @@ class Metrics:
         for counted in (deliveries.ended, deliveries.failures):
             self.registry.register(counted)
 
+    def add_connections(self, connections: OpenConnections) -> None:
+        """Count these too."""
+        self.registry.register(_Connections(connections))
+
     def count(self, outcome: Outcome) -> None:
         """Count an operation."""
         self.operations.labels(outcome).inc()
@@ -218,6 +223,29 @@ class _Stored(Collector):
             in_use.add_metric([lane], connections.in_use)
             waiting.add_metric([lane], connections.waiting)
         return size, in_use, waiting
+
+
+class _Connections(Collector):
+    """Of every kind, read when it is asked for."""
+
+    def __init__(self, connections: OpenConnections) -> None:
+        self._open = connections
+
+    def collect(self) -> Iterable[Metric]:
+        ended = CounterMetricFamily(
+            "connectory_connections_ended", "Connections that the gateway has ended, by the reason.", labels=["reason"]
+        )
+        for why in Ended:
+            ended.add_metric([why], self._open.ended[why])
+        return (
+            GaugeMetricFamily("connectory_connections", "Open connections of any kind.", self._open.open),
+            GaugeMetricFamily(
+                "connectory_connections_held_bytes",
+                "Requests that are not complete and answers that are not taken, in memory.",
+                self._open.held,
+            ),
+            ended,
+        )
 
 
 class _Live(Collector):

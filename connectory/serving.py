@@ -1,26 +1,33 @@
 """Serving an application in the foreground: sockets first, then the application, then waiting for a signal."""
 
 import asyncio
+import contextlib
+import errno
 import logging
+import os
 import resource
 import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from connectory.http_server import Runner
 from connectory.mistakes import Mistake
+from connectory.open_connections import Ended
 from connectory.telling import PROBES, TOLD
 
 #: Seconds that open requests have to finish once we are asked to stop.
 _LAST_REQUESTS = 1.0
 #: Seconds from the signal until we are gone, whatever hangs.
 _STOP_WITHIN = 4.5
-_BACKLOG = 1024
+#: Connections that wait to be accepted, and how many of them one turn of the loop accepts.
+_BACKLOG, _AT_ONCE = 1024, 4
 #: Files that may be open at once, where the system lets us.
 _FILES = 65_536
 
@@ -66,9 +73,47 @@ class AccessLogger(AbstractAccessLogger):
         )
 
 
-def listen(host: str, port: int) -> list[socket.socket]:
+class Listener(socket.socket):
+    """Where connections come in. One for which no file is free is ended at once: it would be asked for again and again
+    otherwise, and nobody behind it be served. ``on_no_file`` is told.
+    """
+
+    on_no_file: Callable[[], None] = staticmethod(lambda: None)
+    #: a file that is given up for as long as it takes to end a connection
+    _spare: int | None = None
+
+    def listen(self, backlog: int = _BACKLOG, /) -> None:
+        # what the loop says is how many it accepts at once
+        super().listen(_BACKLOG)
+        self._spare = self._spare or os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        try:
+            return super().accept()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE) or self._spare is None:
+                raise
+        self._give_up_spare()
+        with contextlib.suppress(OSError):
+            super().accept()[0].close()
+            self.on_no_file()
+        with contextlib.suppress(OSError):
+            self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        raise BlockingIOError  # more in the next turn
+
+    def close(self) -> None:
+        super().close()
+        self._give_up_spare()
+
+    def _give_up_spare(self) -> None:
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+
+
+def listen(host: str, port: int) -> list[Listener]:
     """A socket for each address of ``host``, all at the same port; 0 takes a free one. Raises CannotListen."""
-    sockets: list[socket.socket] = []
+    sockets: list[Listener] = []
     try:
         found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, kind, protocol, _, address in dict.fromkeys(found):
@@ -82,8 +127,8 @@ def listen(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def _bound(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> socket.socket:
-    bound = socket.socket(family, kind, protocol)
+def _bound(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> Listener:
+    bound = Listener(family, kind, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -91,7 +136,7 @@ def _bound(family: int, kind: int, protocol: int, address: tuple[object, ...]) -
         bound.setblocking(False)
         bound.bind(address)
         # a bound port can still be taken by another process until one of them listens
-        bound.listen(_BACKLOG)
+        bound.listen()
     except OSError:
         bound.close()
         raise
@@ -120,8 +165,10 @@ async def serving(app: web.Application, host: str, port: int, *, access_log: boo
     )
     try:
         await runner.setup()
+        runner.open.fit(_files())
         for bound in sockets:
-            await web.SockSite(runner, bound, backlog=_BACKLOG).start()
+            bound.on_no_file = partial(runner.open.count, Ended.FILES)
+            await web.SockSite(runner, bound, backlog=_AT_ONCE).start()
         yield url(host, taken)
     finally:
         await _clean_up(runner)
@@ -146,16 +193,17 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
 
     Further signals are ignored: stopping takes a few seconds at most. SIGHUP is logged and ignored.
     """
-    _prepare_process()
     asyncio.run(_until_signalled(main))
 
 
-def _prepare_process() -> None:
-    """Make room for many connections, each of which is a file."""
+def _files() -> int:
+    """How many this process may open: connections are files, so it is allowed as many as the system lets us."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        return most
+    return _FILES if soft == resource.RLIM_INFINITY else soft
 
 
 async def _until_signalled(main: Callable[[], Awaitable[None]]) -> None:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from connectory.address import STORES, Address
 from connectory.lanes import CONNECTIONS, FEWEST
 from connectory.limit_settings import LimitSettings
+from connectory.open_connections import BESIDE
 
 _HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
 #: An address in brackets or a name without any, then perhaps a port; nothing before, between or after.
@@ -97,10 +98,12 @@ class ServerSettings(_Table, LimitSettings):
     allowed_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
         (), description='a list of further origins of browsers, as ["https://board.example.com"]'
     )
+    connections: int = Field(12_000, ge=1, description="connections of any kind that there may be, 1 or more")
     connections_per_client: int = Field(
         2000,
         ge=1,
-        description="live connections, WebSocket and SSE together, that one client address may hold, 1 or more",
+        description="live connections, WebSocket and SSE together, that one client address may hold, 1 or more; of "
+        f"others it may hold {BESIDE:,}",
     )
     subscriptions_per_socket: int = Field(
         100, ge=1, description="operations that one WebSocket may carry at once, 1 or more"

@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from connectory.live.sink import TooSlow
+from connectory.tcp import set_tcp_option
 
 #: Bytes that may wait for a client before it counts as not ready, and at which it is ready again.
 _HIGH, _LOW = 32 * 1024, 8 * 1024
@@ -71,10 +71,3 @@ class Flow:
         """Wait no longer."""
         if self._draining is not None:
             self._draining.cancel()
-
-
-def set_tcp_option(transport: asyncio.BaseTransport, name: str, value: int) -> None:
-    """Where the system knows the option, and the connection is TCP."""
-    found = transport.get_extra_info("socket")
-    if hasattr(socket, name) and found.family in (socket.AF_INET, socket.AF_INET6):
-        found.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

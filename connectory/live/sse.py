@@ -14,13 +14,14 @@ from aiohttp.http import StreamWriter
 from connectory import masking
 from connectory.answer import encode
 from connectory.live.connections import Connections
-from connectory.live.flow import Flow, set_tcp_option
+from connectory.live.flow import Flow
 from connectory.live.live import Live
 from connectory.live.sink import TooSlow
 from connectory.live.subscriber import Subscriber
 from connectory.metrics import Traffic
 from connectory.negotiation import EVENT_STREAM
 from connectory.prepared import Prepared, Refused
+from connectory.tcp import set_tcp_option
 from resolvers.context import Viewer
 
 #: Seconds of silence, at most: proxies end what looks idle.

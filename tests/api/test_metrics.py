@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from connectory import metrics as module
 from connectory.metrics import Deliveries, Metrics, Polls
+from connectory.open_connections import OpenConnections
 from connectory.store import Store
 from connectory.store.figures import Figures
 from sources.base import SourceUnreachable
@@ -45,6 +46,7 @@ async def scraped(metrics: Metrics) -> Page:
 
 def watched(store: Store) -> Metrics:
     metrics = Metrics(store, Polls())
+    metrics.add_connections(OpenConnections(1, 1))
     metrics.add_deliveries(Deliveries(), ["pager", "chat"])
     return metrics
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connectory.http_server import MaskedFrames
+from connectory.frames import MaskedFrames
 from connectory.live.protocol import PROTOCOL
 from tests.api.gateway import Client, served
 from tests.api.stand_in import STAND_IN
