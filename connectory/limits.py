@@ -14,3 +14,5 @@ class Limits:
     values: int = 300_000
     #: how long it may take. Not a mutation, which waits for an upstream that has limits of its own
     seconds: float = 30.0
+    #: root fields of a mutation; answers that share a name are one
+    actions: int = 20

@@ -115,11 +115,16 @@ class ServerSettings(_Table):
         f"its object {LOOK_UP}, a row of a list {ROW}",
     )
     seconds_per_operation: float = Field(Limits().seconds, gt=0, description="seconds that one operation may take")
+    actions_per_operation: int = Field(
+        Limits().actions, ge=1, description="actions that one operation may hold, 1 or more"
+    )
 
     @property
     def limits(self) -> Limits:
         """Of one operation."""
-        return Limits(self.values_per_operation, self.seconds_per_operation)
+        return Limits(
+            values=self.values_per_operation, seconds=self.seconds_per_operation, actions=self.actions_per_operation
+        )
 
     @property
     def is_local(self) -> bool:

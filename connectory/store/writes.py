@@ -60,8 +60,10 @@ async def append_events(connection: AsyncConnection, events: Sequence[Row]) -> i
         told.append(func.pg_notify(LOG_CHANNEL, cast(LOG_HEAD.c.position, String)))
     move = update(LOG_HEAD).values(position=LOG_HEAD.c.position + len(events)).returning(*told)
     position: int = (await connection.execute(move)).scalar_one()
-    first = position - len(events) + 1
-    await insert_rows(connection, EVENTS, [{"position": first + n, **event} for n, event in enumerate(events)])
+    at = position - len(events)
+    for some in batches(events):
+        await insert_rows(connection, EVENTS, [{"position": at + n, **event} for n, event in enumerate(some, 1)])
+        at += len(some)
     return position
 
 
