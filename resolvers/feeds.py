@@ -55,6 +55,8 @@ class Chunk:
     position: int
     #: nothing will ever follow
     is_over: bool = False
+    #: it speaks of the very position that it was asked for: nobody who has come to another one can be given it
+    is_own: bool = False
 
 
 class Feed:
@@ -124,15 +126,13 @@ class EventFeed(LogFeed):
 
     async def open(self, ctx: Context) -> Chunk:
         snapshot = await ctx.snapshot()
-        if self.cursor is None:
-            return Chunk([], snapshot.position)
-        return await self.replay(ctx, _start(self.cursor, snapshot))
+        return Chunk([], snapshot.position if self.cursor is None else _start(self.cursor, snapshot))
 
     async def replay(self, ctx: Context, position: int) -> Chunk:
         snapshot = await ctx.snapshot()
         gap = await gap_after(snapshot, position)
         if gap is not None:
-            return Chunk([Item(gap, gap.position, (gap.from_, gap.to))], gap.position)
+            return Chunk([Item(gap, gap.position, (gap.from_, gap.to))], gap.position, is_own=True)
         records, position = await _rows(snapshot, event_criteria(self.filter, snapshot), position)
         return Chunk([_item(record) for record in records], position)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from connectory.store.identity import CONNECTOR, JOB, global_id
 from connectory.store.log import log_cursor
 from connectory.store.tail import Tail
 from resolvers.context import Context, Viewer
+from resolvers.feeds import Chunk, EventFeed
 from schema import build_schema
 from tests.api.world import Writer, begin
 from tests.facts import at, connector, job
@@ -48,6 +49,10 @@ class Reader:
         assert self.is_ready, "a client that does not read was sent more"
         self.results.append(json.loads(body))
         self.cursors.append(cursor)
+
+    async def send_all(self, results: Sequence[tuple[bytes, str]]) -> None:
+        for body, cursor in results:
+            await self.send(body, cursor)
 
     async def drained(self) -> None:
         await self._reads.wait()
@@ -415,3 +420,93 @@ async def test_a_job_is_watched_while_somebody_follows_it(ground: Ground) -> Non
     assert ground.watches.ids == [JOB_ID]
     second.leave()
     assert ground.watches.ids == []
+
+
+# ---- many at once, each with a place of its own
+
+
+async def grow(ground: Ground, rows: int) -> int:
+    """The log, by that many rows and one more in one commit; gives its end."""
+    ground.moves += 1
+    jobs = [job("1", status=JobStatus.RUNNING, processed=ground.moves), *(job(f"past-{n}") for n in range(rows))]
+    await ground.writer.poll(at(ground.moves), [connector("a")], jobs)
+    return await ground.head()
+
+
+async def everybody_back(ground: Ground, starts: Sequence[int]) -> list[Reader]:
+    """Once each has been told all that follows on its own place, in order and once."""
+    readers = await asyncio.gather(*(ground.follow(EVENTS, after=log_cursor(start)) for start in starts))
+    head = await ground.head()
+    for start, reader in zip(starts, readers, strict=True):
+        await reader.has(head - start)
+        assert reader.cursors == [log_cursor(n) for n in range(start + 1, head + 1)]
+    return readers
+
+
+async def test_many_who_come_back_are_read_for_once(
+    ground: Ground, renderings: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    original = EventFeed.replay
+
+    async def replay(self: EventFeed, ctx: Context, position: int) -> Chunk:
+        read.append(position)
+        return await original(self, ctx, position)
+
+    monkeypatch.setattr(EventFeed, "replay", replay)
+    monkeypatch.setattr("connectory.live.replay._OLDEST", 1e9)  # however long it takes
+    head = await grow(ground, 250)
+    starts = [(7 * n) % head for n in range(300)]
+    readers = await everybody_back(ground, starts)
+    assert len(read) <= 5, "one for each hundred rows, from wherever they begin"
+    assert len(renderings) == head
+    await ground.move(3)
+    for start, reader in zip(starts, readers, strict=True):
+        await reader.has(await ground.head() - start)
+        assert reader.cursors == [log_cursor(n) for n in range(start + 1, await ground.head() + 1)]
+
+
+async def test_nothing_is_lost_or_doubled_while_the_log_grows_and_some_are_slow(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectory.live.replay._PORTION", 500)
+    head = await grow(ground, 150)
+    starts = [(11 * n) % head for n in range(60)]
+    readers = [await ground.follow(EVENTS, after=log_cursor(start)) for start in starts]
+    for number, reader in enumerate(readers):
+        if number % 7 == 0:
+            reader.stop()
+    await ground.move(20)
+    for reader in readers:
+        reader.read_on()
+    await ground.move(5)
+    head = await ground.head()
+    for start, reader in zip(starts, readers, strict=True):
+        await reader.has(head - start)
+        assert reader.cursors == [log_cursor(n) for n in range(start + 1, head + 1)]
+
+
+async def test_each_is_told_of_its_own_gap(ground: Ground) -> None:
+    head = await grow(ground, 120)
+    async with ground.store.write() as connection:
+        await connection.exec_driver_sql("DELETE FROM events WHERE position <= 50")
+    asked = "subscription ($after: String) { events(after: $after) { cursor ... on GapEvent { from to } } }"
+    starts = [0, 10, 10, 49, 50, 51, head - 1]
+    readers = await asyncio.gather(*(ground.follow(asked, after=log_cursor(start)) for start in starts))
+    for start, reader in zip(starts, readers, strict=True):
+        first = max(start, 49) + 1 if start < 50 else start + 1
+        await reader.has(head + 1 - first)
+        assert reader.cursors == [log_cursor(n) for n in range(first, head + 1)]
+        gap = reader.said("events")[0]
+        assert gap.get("from") == (log_cursor(start) if start < 50 else None)
+
+
+async def test_a_cursor_of_another_store_ends_nobody_elses_opening(ground: Ground) -> None:
+    head = await ground.head()
+    wrong, right = await asyncio.gather(
+        ground.follow(EVENTS, after=log_cursor(10_000)), ground.follow(EVENTS, after=log_cursor(0))
+    )
+    await right.has(head)
+    await wrong.has(1)
+    assert "another store" in wrong.results[0]["errors"][0]["message"]
+    assert right.cursors == [log_cursor(n) for n in range(1, head + 1)]
