@@ -210,8 +210,8 @@ class LogBroadcast(Broadcast):
     async def _bring_up(self, subscriber: Subscriber, cursor: str | None) -> None:
         while subscriber.position is None and not subscriber.has_left:
             await self._deliver(subscriber, partial(self._past.opening, cursor))
-        # who hands back a cursor may know more of the log than has been told here
-        await self._replay(subscriber, at_least_once=cursor is not None)
+        # who hands back a cursor may know more of the log than has been told here, and the opening shows no rows
+        await self._replay(subscriber, at_least_once=cursor is not None and self._feed.begins_now)
 
     async def _replay(self, subscriber: Subscriber, *, at_least_once: bool = False) -> None:
         """Read on in the log until it is told to the end; from there on the member is live."""

@@ -6,11 +6,10 @@ from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from operator import attrgetter
 from typing import TypeVar
-
-from graphql import GraphQLError
 
 from connectory.live.rendering import Rendering
 from resolvers.feeds import CHUNK, Chunk, Item, LogFeed
@@ -61,13 +60,12 @@ class Replay:
 
     def __init__(self, rendering: Rendering, feed: LogFeed) -> None:
         self._rendering, self._feed = rendering, feed
-        self._openings: dict[str | None, Stretch | GraphQLError] = {}
+        self._openings: dict[str | None, asyncio.Task[Stretch]] = {}
         self._stretches: deque[Stretch] = deque(maxlen=_KEPT)
         self._bodies: dict[Hashable, bytes] = {}
         self._moment, self._since = rendering.moment, 0.0
         self._turn, self._rendering_turn = asyncio.Lock(), asyncio.Lock()
-        #: cursors and positions of those who wait
-        self._opening: Counter[str | None] = Counter()
+        #: positions of those who wait
         self._wanted: Counter[int] = Counter()
 
     def forget(self) -> None:
@@ -78,26 +76,24 @@ class Replay:
 
     async def opening(self, cursor: str | None) -> Stretch:
         """What a member is given first. Raises as LogFeed.open does."""
-        with _counted(self._opening, cursor):
-            async with self._turn:
-                self._renew()
-                if cursor not in self._openings:
-                    await self._open(cursor)
-                found = self._openings[cursor]
-        if isinstance(found, GraphQLError):
-            raise found
-        return found
+        self._renew()
+        task = self._openings.get(cursor)
+        if task is None:
+            # in a task of its own: one that one member begins is everybody's, also when that member goes
+            task = self._openings[cursor] = asyncio.create_task(self._open(cursor), name="opening")
+            task.add_done_callback(partial(self._opened, cursor))
+        return await asyncio.shield(task)
 
-    async def _open(self, cursor: str | None) -> None:
-        """For all who wait, over one snapshot."""
-        asked = [cursor, *(each for each in self._opening if each != cursor and each not in self._openings)]
-        feeds = {each: self._feed.after(each) for each in asked}
-        async with self._rendering.context(max(feed.begins_at for feed in feeds.values())) as ctx:
-            for each, feed in feeds.items():
-                try:
-                    self._openings[each] = Stretch(0, await feed.open(ctx))
-                except GraphQLError as error:
-                    self._openings[each] = error
+    async def _open(self, cursor: str | None) -> Stretch:
+        feed = self._feed.after(cursor)
+        async with self._rendering.context(feed.begins_at) as ctx:
+            return Stretch(0, await feed.open(ctx))
+
+    def _opened(self, cursor: str | None, task: asyncio.Task[Stretch]) -> None:
+        """What may pass is tried again by whoever comes next."""
+        error = None if task.cancelled() else task.exception()
+        if (task.cancelled() or error is not None) and self._openings.get(cursor) is task:
+            del self._openings[cursor]
 
     async def after(self, position: int, least: int) -> Stretch:
         """The next rows after a position, from a snapshot that has come to ``least``."""
