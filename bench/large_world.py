@@ -60,7 +60,7 @@ class Meter:
     async def measure(self, name: str, work: Callable[[], Awaitable[Any]]) -> int:
         """Do it, say what it took, and tell the requests."""
         before = await self._worlds.tell(f"requests/{KIND}")
-        self._watched.worst = 0.0
+        self._watched.reset()
         begun = time.monotonic()
         await work()
         seconds = time.monotonic() - begun

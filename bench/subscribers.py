@@ -1,8 +1,8 @@
 """Any number of graphql-transport-ws clients in one process, each on a socket of its own, that take note of what comes.
 
-Obeys ``connect``, ``check`` and ``close``, see ``Crowd``. RFC 6455 and the protocol are spoken by hand: a client that
-takes longer than the server would be measured instead of it. What a client gets is only stamped and kept; it is read
-when nothing more comes.
+Obeys ``connect``, ``come_back``, ``check`` and ``close``, see ``Crowd``. RFC 6455 and the protocol are spoken by hand:
+a client that takes longer than the server would be measured instead of it. What a client gets is only stamped and kept;
+it is read when nothing more comes.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ from programs import allow_many_files, obey
 #: Sockets that are being opened at the same time; fewer than the servers' backlog.
 _AT_ONCE = 64
 _TEXT, _CLOSE, _PING, _PONG = 0x1, 0x8, 0x9, 0xA
+#: Seconds that a crowd that comes back may take.
+_PATIENCE = 120.0
 #: Seconds that remain for results that nobody is owed.
 _SURPLUS = 0.2
 #: Faults that are told, at most.
@@ -36,9 +38,9 @@ Event = tuple[str, str, int]
 class Client(asyncio.Protocol):
     """One socket with one subscription. ``got``: when each result came, and its frame."""
 
-    def __init__(self, crowd: "Crowd", host: str, subject: str, query: str) -> None:
+    def __init__(self, crowd: "Crowd", host: str, subject: str, query: str, after: str | None = None) -> None:
         self._crowd, self._host, self._query = crowd, host, query
-        self.subject, self.id = subject, str(uuid4())
+        self.subject, self.after, self.id = subject, after, str(uuid4())
         self.got: list[tuple[int, bytes]] = []
         self.ended: str | None = None
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -91,7 +93,7 @@ class Client(asyncio.Protocol):
             self._end(f"no acknowledgement: {answer}")
             return
         self._is_acknowledged = True
-        payload = {"query": self._query, "variables": {"job": self.subject}}
+        payload = {"query": self._query, "variables": {"job": self.subject, "after": self.after}}
         self._send(_TEXT, json.dumps({"id": self.id, "type": "subscribe", "payload": payload}).encode())
 
     def _frames(self) -> Iterator[tuple[int, bytes]]:
@@ -145,6 +147,33 @@ class Crowd:
         await asyncio.gather(*(open_one(subject) for _, subject in zip(range(sockets), cycle(subjects), strict=False)))
         self._forget()
         return time.monotonic() - begun
+
+    async def come_back(self, port: int, query: str, after: Sequence[str], cursors: Sequence[str]) -> dict[str, Any]:
+        """Open a socket for each of ``after``, all at once, that subscribes from there on. Answers with the seconds
+        until each has all of ``cursors`` that follow on its own, and with who has not got them once, in order."""
+        places = {cursor: place for place, cursor in enumerate(cursors, 1)}
+        self._wanted = sum(len(cursors) - places.get(each, 0) for each in after)
+        self._received = 0
+        self._complete.clear()
+        begun, turn, loop = time.monotonic(), asyncio.Semaphore(_AT_ONCE), asyncio.get_running_loop()
+
+        async def open_one(cursor: str) -> None:
+            async with turn:
+                client = Client(self, f"127.0.0.1:{port}", "", query, cursor)
+                await loop.create_connection(lambda: client, "127.0.0.1", port)
+                self._clients.append(client)
+
+        await asyncio.gather(*(open_one(cursor) for cursor in after))
+        await asyncio.wait_for(self._complete.wait(), _PATIENCE)
+        seconds = time.monotonic() - begun
+        await asyncio.sleep(_SURPLUS)
+        faults = [
+            f"after {client.after}: {got}"
+            for client in self._clients
+            if (got := [_cursor(client.id, frame) for _, frame in client.got])
+            != [*cursors[places.get(client.after or "", 0) :]]
+        ]
+        return {"seconds": seconds, "received": self._received, "faults": faults[:_SHOWN], "faulty": len(faults)}
 
     async def check(self, events: Sequence[Event], within: float) -> dict[str, Any]:
         """Wait until everybody has what they are owed, for so many seconds; then read it and forget it.
@@ -221,7 +250,7 @@ def _cursor(id: str, frame: bytes) -> str:
 
 async def _main() -> None:
     crowd = Crowd()
-    await obey({"connect": crowd.connect, "check": crowd.check, "close": crowd.close})
+    await obey({"connect": crowd.connect, "come_back": crowd.come_back, "check": crowd.check, "close": crowd.close})
 
 
 if __name__ == "__main__":

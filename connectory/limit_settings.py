@@ -65,6 +65,10 @@ class LimitSettings(BaseModel):
         description="seconds after which a mutation is answered though what becomes of it is not known yet",
     )
 
+    actions_per_operation: int = Field(
+        Limits().actions, ge=1, description="actions that one operation may hold, 1 or more"
+    )
+
     @property
     def limits(self) -> Limits:
         """Of one operation."""
@@ -72,6 +76,7 @@ class LimitSettings(BaseModel):
             self.values_per_operation,
             self.seconds_per_operation,
             self.seconds_per_mutation,
+            self.actions_per_operation,
             self._of(DocumentLimits),
         )
 

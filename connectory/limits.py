@@ -50,6 +50,8 @@ class Limits:
     seconds: float = 30.0
     #: how long it may take where it is a mutation, which waits for an upstream that has limits of its own
     mutation_seconds: float = 60.0
+    #: root fields of a mutation; answers that share a name are one
+    actions: int = 20
     document: DocumentLimits = field(default_factory=DocumentLimits)
 
 

@@ -449,6 +449,11 @@ class Observation:
     canceled_jobs: frozenset[str] = frozenset()
     problems: Sequence[Problem] = ()
 
+    @cached_property
+    def by_id(self) -> Mapping[str, ConnectorFact]:
+        """The connectors by external id; of several with the same one the last."""
+        return {fact.external_id: fact for fact in self.connectors}
+
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryBatch:

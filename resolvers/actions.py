@@ -31,14 +31,21 @@ class SystemRefreshed:
 
 async def refresh_system(ctx: Context, name: str) -> SystemRefreshed | Failed:
     """The system as it is after a fresh poll, whether that poll succeeded or failed."""
-    assert ctx.actions is not None
-    await ctx.renew()  # an earlier action's snapshot must not be held while an upstream takes its time
-    refusal = _forbidden(ctx, Role.OPERATOR) or await ctx.actions.refresh(name)
+    refusal = _forbidden(ctx, Role.OPERATOR) or await _refresh(ctx, name)
     if refusal is not None:
         return _failed(refusal)
-    await ctx.renew()
     found = await system_by_name(ctx, name)
     return SystemRefreshed(found) if found else _failed(_unknown(name))
+
+
+async def _refresh(ctx: Context, name: str) -> ActionRefusal | None:
+    """Those that one operation asks for of the same system share a poll: it began after the operation did."""
+    assert ctx.actions is not None
+    if name not in ctx.refreshed:
+        await ctx.renew()  # an earlier action's snapshot must not be held while an upstream takes its time
+        ctx.refreshed[name] = await ctx.actions.refresh(name)
+        await ctx.renew()
+    return ctx.refreshed[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ class NoticeAcknowledged:
 
 async def acknowledge_notice(ctx: Context, id: str) -> NoticeAcknowledged | Failed:
     """The notice as it then is."""
-    assert ctx.actions is not None
+    ctx.refreshed.clear()
     await ctx.renew()
     refusal = _forbidden(ctx, Role.OPERATOR) or await _acknowledge(ctx, id)
     if refusal is not None:

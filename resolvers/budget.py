@@ -38,6 +38,14 @@ class Budget:
         """To be called before records are made of them. Raises TooMuch."""
         self.spend(count * ROW)
 
+    def check_actions(self, count: int) -> None:
+        """To be called before the first is done. Raises TooMuch."""
+        if count > self.limits.actions:
+            raise TooMuch(
+                f"The operation holds {count:,} actions; at most {self.limits.actions:,} are allowed, see "
+                "actions_per_operation under [server] in the configuration. None was done."
+            )
+
     @property
     def most_rows(self) -> int:
         """How many rows of lists there may be at all: no statement needs to read more."""

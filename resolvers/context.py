@@ -93,6 +93,8 @@ class Context:
         self.budget = Budget(limits or Limits())
         #: whose turn it is to make buckets of history
         self.turn = asyncio.Lock()
+        #: systems that this operation has refreshed since it last did anything else, and what came of it
+        self.refreshed: dict[str, ActionRefusal | None] = {}
 
     async def snapshot(self) -> Snapshot:
         """The operation's one view of the store, taken when it is first needed.

@@ -55,6 +55,8 @@ class Chunk:
     position: int
     #: nothing will ever follow
     is_over: bool = False
+    #: it speaks of the very position that it was asked for: nobody who has come to another one can be given it
+    is_own: bool = False
 
 
 class Feed:
@@ -127,15 +129,13 @@ class EventFeed(LogFeed):
         if self.cursor is None:
             return Chunk([], snapshot.position)
         begin = await begin_after(ctx, self.cursor)
-        return await self._read(snapshot, begin.position, begin.gap)
+        return Chunk([], begin.position) if begin.gap is None else _gap(begin.gap)
 
     async def replay(self, ctx: Context, position: int) -> Chunk:
         snapshot = await ctx.snapshot()
-        return await self._read(snapshot, position, gap_after(snapshot, position))
-
-    async def _read(self, snapshot: Snapshot, position: int, gap: GapRecord | None) -> Chunk:
+        gap = gap_after(snapshot, position)
         if gap is not None:
-            return Chunk([Item(gap, gap.position, gap.cursor, (gap.from_, gap.to))], gap.position)
+            return _gap(gap)
         records, position = await _rows(snapshot, event_criteria(self.filter, snapshot), position)
         return Chunk([_item(record) for record in records], position)
 
@@ -260,6 +260,10 @@ def _present(job: JobRecord, snapshot: Snapshot) -> EventRecord:
 
 def _item(event: EventRecord) -> Item:
     return Item(event, event.position, event.cursor, event.position)
+
+
+def _gap(gap: GapRecord) -> Chunk:
+    return Chunk([Item(gap, gap.position, gap.cursor, (gap.from_, gap.to))], gap.position, is_own=True)
 
 
 async def _rows(

@@ -116,6 +116,19 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
         self.context_value.budget.spend(self._cost(parent_type, grouped_field_set))
         return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
 
+    def execute_fields_serially(
+        self,
+        parent_type: GraphQLObjectType,
+        source_value: Any,
+        path: Path | None,
+        grouped_field_set: Any,
+        position_context: Any,
+    ) -> Any:
+        """The root of a mutation, its fragments spread and what is skipped left out."""
+        names = [details[0].node.name.value for details in grouped_field_set.values()]
+        self.context_value.budget.check_actions(sum(not name.startswith("__") for name in names))
+        return super().execute_fields_serially(parent_type, source_value, path, grouped_field_set, position_context)
+
     def handle_field_error(
         self, raw_error: Exception, return_type: GraphQLOutputType, field_details_list: Any, path: Path
     ) -> None:

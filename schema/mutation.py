@@ -20,7 +20,7 @@ class Mutation:
     @root(
         RefreshSystemResult,
         "Ask for a fresh poll of one system now. Needs the role OPERATOR. Skips a back-off and a hold for refused "
-        "credentials, never a Retry-After.",
+        "credentials, never a Retry-After. Of one system an operation gets one poll, however often it asks.",
     )
     async def refresh_system(
         self,

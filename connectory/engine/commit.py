@@ -1,31 +1,31 @@
 """One poll = one transaction = one batch of upserts and log rows. An unchanged poll writes the system's row alone."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.engine.changes import Row, connector_event, connector_row, job_event, judge, with_details
-from connectory.engine.held import key_of, worst
+from connectory.engine.changes import Row, connector_event, job_event, judge, with_details
+from connectory.engine.held import Key, key_of, worst
 from connectory.engine.jobs import JobWriter
 from connectory.engine.judging.views import Finding
+from connectory.engine.news import News, Reader
 from connectory.engine.outages import note_outage, note_unwatched
 from connectory.engine.pace import SystemState, transition
 from connectory.engine.past import Past
 from connectory.model import (
     RUNNING,
-    ConnectorFact,
     EventKind,
     HistoryBatch,
     JobFindings,
     JobStatus,
     Known,
-    KnownConnector,
     Observation,
     SystemHealth,
 )
+from connectory.slices import slices
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, external_id, global_id
 from connectory.store.tables import CONNECTORS, JOBS
@@ -42,9 +42,6 @@ from connectory.store.writes import (
     update_system,
 )
 
-#: Consecutive complete answers without a connector that make it removed; and when those answers were empty altogether.
-_MISSED, _MISSED_FROM_EMPTY = 2, 3
-
 #: What a connector's row holds before its jobs have been looked at.
 _NEW_CONNECTOR: Row = {
     "latest_job_id": None,
@@ -54,6 +51,11 @@ _NEW_CONNECTOR: Row = {
     "history_read": False,
     "status_since": None,
 }
+
+
+def _lost(gone: Iterable[str], canceled: Iterable[str]) -> dict[str, JobStatus]:
+    """Jobs of which there is no fact any more, and the status that is left to them."""
+    return dict.fromkeys(gone, JobStatus.UNKNOWN) | dict.fromkeys(canceled, JobStatus.CANCELED)
 
 
 class Overtaken(Exception):
@@ -88,37 +90,34 @@ class Commit:
 
     async def poll(self, observation: Observation, before: SystemState, after: SystemState) -> int | None:
         """Store a poll that read the list. Returns the log's new position, None when the log has not grown."""
-        facts = {fact.external_id: fact for fact in observation.connectors}
-        gaps = self._past.gaps_after(before, self._now)
+        gaps, reader = self._past.gaps_after(before, self._now), self._reader()
+        news = await reader.read(observation)
+        await reader.miss(news, observation, before.observed_at)
+        gone = [*observation.gone_jobs, *await reader.left_behind(news, observation)]
+        lost = _lost(gone, observation.canceled_jobs)
         async with self._store.write() as connection:
             await self._write_system(connection, before, after)
-            rows = self._changed_rows(facts, observation.owed)
-            absent = self._absent_rows(facts, observation, before)
-            lost = dict.fromkeys(observation.gone_jobs | self._left_behind(facts, absent), JobStatus.UNKNOWN)
-            lost |= dict.fromkeys(observation.canceled_jobs, JobStatus.CANCELED)
             touched = await self._jobs.write(connection, observation.jobs, lost, before, gaps=gaps)
             await self._jobs.miss(connection, {fact.external_id for fact in observation.jobs} | lost.keys(), before)
-            await self._end_conditions(connection, {**rows, **absent})
-            await self._write_connectors(connection, rows, absent, touched)
+            await self._end_conditions(connection, news.removed)
+            await self._write_connectors(connection, news, touched)
             self._system_event(before, after)
             position = await self._append(connection)
         self._past.see_answer(before, self._now)
-        self._remember(facts, observation, absent, lost)
+        await self._remember(news, lost)
         return position
 
     async def look(self, observation: Observation, state: SystemState) -> int | None:
         """Store what a look at running jobs saw; what it lacks was not looked at. Returns as ``poll`` does."""
-        facts = {fact.external_id: fact for fact in observation.connectors}
-        lost = dict.fromkeys(observation.gone_jobs, JobStatus.UNKNOWN)
-        lost |= dict.fromkeys(observation.canceled_jobs, JobStatus.CANCELED)
+        news = await self._reader().read(observation)
+        lost = _lost(observation.gone_jobs, observation.canceled_jobs)
         async with self._store.write() as connection:
             await hold_system(connection, self._id)
-            rows = self._changed_rows(facts, observation.owed)
             touched = await self._jobs.write(connection, observation.jobs, lost, state)
-            await self._end_conditions(connection, rows)
-            await self._write_connectors(connection, rows, {}, touched)
+            await self._end_conditions(connection, news.removed)
+            await self._write_connectors(connection, news, touched)
             position = await self._append(connection)
-        self._remember(facts, observation, {}, lost)
+        await self._remember(news, lost)
         return position
 
     async def findings(self, findings: Mapping[str, JobFindings | None], asked: Mapping[str, str | None]) -> int | None:
@@ -150,14 +149,16 @@ class Commit:
         async with self._store.write() as connection:
             await hold_system(connection, self._id)
             touched = await self._jobs.write(connection, batch.jobs, {}, state, past=True)
-            await self._end_conditions(connection, {})
-            await self._write_connectors(connection, {}, {}, touched)
-            ids = [global_id(CONNECTOR, self._system, name) for name in batch.finished]
+            await self._end_conditions(connection, set())
+            await self._write_connectors(connection, News(), touched)
+            finished = slices(batch.finished)
+            ids = [global_id(CONNECTOR, self._system, name) async for some in finished for name in some]
             await mark_history_read(connection, ids)
             position = await self._append(connection)
-        self._remember_jobs()
-        for name in batch.finished & self._known.connectors.keys():
-            self._known.connectors[name].history_read = True
+        await self._remember_jobs()
+        async for some in slices(batch.finished & self._known.connectors.keys()):
+            for name in some:
+                self._known.connectors[name].history_read = True
         return position
 
     async def failure(self, before: SystemState, after: SystemState) -> int | None:
@@ -167,6 +168,9 @@ class Commit:
             await self._write_system(connection, before, after)
             return await self._append(connection)
 
+    def _reader(self) -> Reader:
+        return Reader(self._id, self._system, self._known, self._past, self._now)
+
     async def _write_system(self, connection: AsyncConnection, before: SystemState, after: SystemState) -> None:
         if not await update_system(connection, self._id, asdict(after), last_poll_at=before.last_poll_at):
             raise Overtaken
@@ -175,88 +179,54 @@ class Commit:
 
     # ---- connectors
 
-    def _changed_rows(self, facts: Mapping[str, ConnectorFact], owed: frozenset[str]) -> dict[str, Row]:
-        """Rows of the facts that are new, that differ from what is stored, or that were missing."""
-        rows = {}
-        for name, fact in facts.items():
-            memory = self._known.connectors.get(name)
-            if memory is not None and not memory.is_missing and self._known.unchanged(fact) and name not in owed:
-                continue
-            row = connector_row(self._id, self._system, fact, owed=name in owed)
-            row["missed_polls"], row["observed_at"] = 0, None
-            row["removed_at"] = self._now if fact.is_removed else None
-            row |= self._past.foreseen(row["id"], None if fact.is_removed else fact, self._now).kept
-            rows[name] = row
-        return rows
-
-    def _absent_rows(
-        self, facts: Mapping[str, ConnectorFact], observation: Observation, before: SystemState
-    ) -> dict[str, Row]:
-        """What changes in the rows of connectors that the answer lacks."""
-        enough = _MISSED if facts else _MISSED_FROM_EMPTY
-        rows: dict[str, Row] = {}
-        for name, memory in self._known.connectors.items():
-            if name in facts:
-                continue
-            row: Row = {"observed_at": before.observed_at or self._now} if not memory.is_missing else {}
-            if observation.complete and not memory.is_removed:
-                row["missed_polls"] = memory.missed_polls + 1
-                if row["missed_polls"] >= enough:
-                    row["removed_at"] = self._now
-            if row:
-                rows[name] = row
-        return rows
-
-    def _left_behind(self, facts: Mapping[str, ConnectorFact], absent: Mapping[str, Row]) -> set[str]:
-        """Open jobs of connectors that are removed."""
-
-        def is_removed(name: str) -> bool:
-            if name in facts:
-                return facts[name].is_removed
-            memory = self._known.connectors.get(name)
-            return memory is not None and (memory.is_removed or "removed_at" in absent.get(name, {}))
-
-        return {job for job, name in self._known.open_jobs.items() if name is not None and is_removed(name)}
-
-    async def _write_connectors(
-        self, connection: AsyncConnection, rows: dict[str, Row], absent: dict[str, Row], touched: set[str]
-    ) -> None:
+    async def _write_connectors(self, connection: AsyncConnection, news: News, touched: set[str]) -> None:
         """Write connectors that changed, that are absent, or whose jobs changed (``touched``, global ids)."""
-        seen = {row["id"]: row for row in rows.values()}
-        seen |= {global_id(CONNECTOR, self._system, name): row for name, row in absent.items()}
-        ids = sorted({*seen, *touched})
+        seen = {row["id"]: row for row in news.rows.values()}
+        seen |= {global_id(CONNECTOR, self._system, name): row for name, row in news.absent.items()}
+        ids = [*seen, *sorted(touched - seen.keys())]
         stored = await rows_by_id(connection, CONNECTORS, ids)
         ids = [id for id in ids if id in stored or id in seen]  # the rest are jobs whose connector nobody knows
         newest = await newest_jobs(connection, [id for id in ids if id in touched or "fingerprint" in seen[id]])
         relieved, lost = {finding.connector_id for finding in self._lost}, {key_of(finding) for finding in self._lost}
-        inserts, updates, events = [], [], []
-        for id in ids:
-            before = stored.get(id)
-            after: Row = {**(before or _NEW_CONNECTOR), **seen.get(id, {})}
-            if after["removed_at"] and before and before["removed_at"]:
-                after["removed_at"] = before["removed_at"]
-            if id in newest:
-                self._roll_up(after, newest[id])
-            if before and before["status"] is not after["status"]:
-                after["status_since"] = self._now
-            judge(after, worst(finding for finding in self._past.held.of(id) if key_of(finding) not in lost))
-            event = connector_event(before, after, self._now, conditions_changed=id in relieved)
-            if event:
-                events.append(event)
-            if before is None:
-                inserts.append(after)
-            elif dict(before) != after:
-                updates.append(after)
-        self._events += events
+        inserts, updates = [], []
+        async for some in slices(ids):
+            for id in some:
+                before = stored.get(id)
+                after = self._after(id, before, seen.get(id, {}), newest.get(id), lost)
+                if (event := connector_event(before, after, self._now, conditions_changed=id in relieved)) is not None:
+                    self._events.append(event)
+                if before is None:
+                    inserts.append(after)
+                elif before != after:
+                    updates.append(after)
         await insert_rows(connection, CONNECTORS, inserts)
         await update_rows(connection, CONNECTORS, updates)
 
-    async def _end_conditions(self, connection: AsyncConnection, rows: Mapping[str, Row]) -> None:
-        """Conditions end with the job or the connector that they are about; ``rows``: connectors, by external id."""
-        removed = {global_id(CONNECTOR, self._system, name) for name, row in rows.items() if row.get("removed_at")}
+    def _after(
+        self,
+        id: str,
+        before: Mapping[str, Any] | None,
+        seen: Row,
+        newest: Mapping[str, Any] | None,
+        lost: Set[Key],
+    ) -> Row:
+        """A connector's row as it is from now on; ``lost``: conditions that have ended."""
+        after: Row = {**(before or _NEW_CONNECTOR), **seen}
+        if after["removed_at"] and before and before["removed_at"]:
+            after["removed_at"] = before["removed_at"]
+        if newest is not None:
+            self._roll_up(after, newest)
+        if before and before["status"] is not after["status"]:
+            after["status_since"] = self._now
+        judge(after, worst(finding for finding in self._past.held.of(id) if key_of(finding) not in lost))
+        return after
+
+    async def _end_conditions(self, connection: AsyncConnection, names: Set[str]) -> None:
+        """Conditions end with the job or the connector that they are about; ``names``: removed connectors."""
+        removed = {global_id(CONNECTOR, self._system, name) for name in names}
         if removed or self._jobs.closed:
             self._removed = removed
-            self._lost = self._past.held.lost(self._jobs.closed, removed)
+            self._lost = await self._past.held.lost(self._jobs.closed, removed)
             await delete_conditions(connection, [key_of(finding) for finding in self._lost])
 
     def _roll_up(self, row: Row, newest: Mapping[str, Any]) -> None:
@@ -308,33 +278,19 @@ class Commit:
             }
         )
 
-    def _remember(
-        self,
-        facts: Mapping[str, ConnectorFact],
-        observation: Observation,
-        absent: Mapping[str, Row],
-        lost: Iterable[str],
-    ) -> None:
-        told = ((global_id(CONNECTOR, self._system, name), fact) for name, fact in facts.items() if not fact.is_removed)
-        self._past.see_connectors(told, self._now)
-        for name, fact in facts.items():
-            memory = self._known.connectors.setdefault(name, KnownConnector())
-            memory.fingerprint = None if name in observation.owed else fact.fingerprint
-            memory.missed_polls, memory.is_missing, memory.is_removed = 0, False, fact.is_removed
-        for name, row in absent.items():
-            memory = self._known.connectors[name]
-            memory.is_missing = True
-            memory.missed_polls = row.get("missed_polls", memory.missed_polls)
-            memory.is_removed = memory.is_removed or "removed_at" in row
+    async def _remember(self, news: News, lost: Iterable[str]) -> None:
+        await self._past.see_connectors(news.watched)
+        self._known.connectors.update(news.known)
         for job in lost:
             self._known.open_jobs.pop(job, None)
             self._known.running_jobs.discard(job)
-        self._remember_jobs()
+        await self._remember_jobs()
 
-    def _remember_jobs(self) -> None:
-        for name, latest in self._latest.items():
-            if name in self._known.connectors:
-                self._known.connectors[name].latest_job = latest
-        self._jobs.remember()
-        self._past.held.drop(self._lost)
+    async def _remember_jobs(self) -> None:
+        async for some in slices(self._latest.items()):
+            for name, latest in some:
+                if (memory := self._known.connectors.get(name)) is not None:
+                    memory.latest_job = latest
+        await self._jobs.remember()
+        await self._past.held.drop(self._lost)
         self._past.forget_connectors(self._removed)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Sequence, Set
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from connectory.bus import Bus
 from connectory.engine.commit import Commit, Overtaken
 from connectory.engine.configured import ConfiguredSystem
-from connectory.engine.judgement import Judgement
+from connectory.engine.judgement import Judgement, Told
 from connectory.engine.memory import recall
 from connectory.engine.pace import SystemState, asked_to_wait, backoff
 from connectory.engine.past import Past
@@ -114,15 +114,15 @@ class Desk:
         if position is not None:
             self._bus.wake(position)
 
-    async def judge(self, known: Known, connectors: Set[str]) -> None:
-        """Judge connectors (external ids) that were just seen, and wake when that changed anything. A judgement that
+    async def judge(self, known: Known, told: Told) -> None:
+        """Judge connectors that were just seen, and wake when that changed anything. A judgement that
         fails is logged, not raised: what was seen is stored."""
         try:
             async with self._turn:
                 if known is not self.known:
                     return
                 judgement = Judgement(self.store, self.system, self.past, self.now())
-                position = await whole(judgement.run(connectors, self.state.last_poll_at))
+                position = await whole(judgement.run(told, self.state.last_poll_at))
         except Exception as error:
             if isinstance(error, Overtaken | SQLAlchemyError | OSError):
                 self.forget(known)  # the store may have something else than we remember

@@ -8,6 +8,7 @@ from typing import Any
 
 from connectory.engine.judging.views import Finding
 from connectory.model import ConditionCode, ConditionSeverity
+from connectory.slices import slices
 
 Key = tuple[str, ConditionCode]
 
@@ -47,33 +48,39 @@ class Held:
         """Whether anything holds of this very job or connector."""
         return any((subject_id, code) in self._findings for code in ConditionCode) if self._findings else False
 
-    def lost(self, jobs: Set[str], connectors: Set[str]) -> list[Finding]:
+    async def lost(self, jobs: Set[str], connectors: Set[str]) -> list[Finding]:
         """Those that end with their subject: of jobs that ended and of connectors that were removed."""
-        if not self._findings:
-            return []
-        return [f for f in self._findings.values() if f.job_id in jobs or f.connector_id in connectors]
+        lost: list[Finding] = []
+        async for some in slices(self._findings.values()):
+            lost += [each for each in some if each.job_id in jobs or each.connector_id in connectors]
+        return lost
 
     def written_at(self, key: Key) -> datetime | None:
         """None where that was before we began."""
         return self._written.get(key)
 
-    def put(self, findings: Iterable[Finding], now: datetime) -> None:
-        for finding in findings:
-            self._put(finding)
-            self._written[key_of(finding)] = now
+    async def put(self, findings: Iterable[Finding], now: datetime) -> None:
+        async for some in slices(findings):
+            for finding in some:
+                self._put(finding)
+                self._written[key_of(finding)] = now
 
-    def drop(self, findings: Iterable[Finding]) -> None:
-        for finding in findings:
-            key = key_of(finding)
-            self._findings.pop(key, None)
-            self._written.pop(key, None)
-            self._of[finding.connector_id].discard(key)
-            if not self._of[finding.connector_id]:
-                del self._of[finding.connector_id]
+    async def drop(self, findings: Iterable[Finding]) -> None:
+        async for some in slices(findings):
+            for finding in some:
+                self._drop(finding)
+
+    def _drop(self, finding: Finding) -> None:
+        key = key_of(finding)
+        self._findings.pop(key, None)
+        self._written.pop(key, None)
+        self._of[finding.connector_id].discard(key)
+        if not self._of[finding.connector_id]:
+            del self._of[finding.connector_id]
 
     def _put(self, finding: Finding) -> None:
         if (before := self._findings.get(key_of(finding))) is not None:
-            self.drop([before])  # its job may be another connector's now
+            self._drop(before)  # its job may be another connector's now
         self._findings[key_of(finding)] = finding
         self._of[finding.connector_id].add(key_of(finding))
 

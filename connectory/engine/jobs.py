@@ -1,6 +1,6 @@
 """The writing of jobs: what is new, what changed, what is lost, and which of them want the closer look."""
 
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from connectory.engine.past import Past
 from connectory.engine.retention import without_removed
 from connectory.engine.stretches import keep_stretches
 from connectory.model import RUNNING, JobFact, JobStatus, Known
+from connectory.slices import slices
 from connectory.store.identity import JOB, global_id
 from connectory.store.tables import JOBS
 from connectory.store.writes import (
@@ -71,56 +72,72 @@ class JobWriter:
         ``gaps``: when nobody watched, as it will be remembered.
         """
         self._gaps = self._memory.gaps if gaps is None else gaps
-        rows = {row["id"]: (row, fact) for fact in facts for row in [job_row(self._id, self._system, fact)]}
+        rows = await self._rows(facts)
         left = {global_id(JOB, self._system, name): status for name, status in lost.items()}
         stored = await rows_by_id(connection, JOBS, [*{**rows, **left}])
         fresh = [(row, fact) for id, (row, fact) in rows.items() if id not in stored]
         await self._place(connection, fresh)
         fresh = await without_removed(connection, rows, fresh)
-        inserts, updates, unseen_before, touched = [], [], [], set()
         errors = {row["id"]: fact.errors for row, fact in rows.values() if fact.errors is not None}
         wanted = set() if past else self._to_examine(fresh)
-        for row, _ in fresh:
-            row["observed_at"] = None if row["is_open"] else self._now
-            row["examine_due"] = row["id"] in wanted
-            row |= _NEW_JOB | begun(row, self._now)
-            inserts.append(row)
-            self._log(job_event(None, row, self._now))
+        inserts, updates, unseen_before, touched = [], [], [], set()
+        async for some in slices(fresh):
+            for row, _ in some:
+                self._begin(row, row["id"] in wanted)
+                inserts.append(row)
         changed_errors = await replace_job_errors(connection, errors)
-        for id, before in stored.items():
-            if id not in rows:
-                if not before["is_open"]:
+        async for stored_some in slices(stored.items()):
+            for id, before in stored_some:
+                if id not in rows:
+                    if not before["is_open"]:
+                        continue
+                    after = self._lost(before, left[id], state)
+                elif before["fingerprint"] == rows[id][0]["fingerprint"]:
+                    if before["is_open"] and before["observed_at"] is not None:
+                        unseen_before.append({**before, "observed_at": None})
                     continue
-                after = self._lost(before, left[id], state)
-            elif before["fingerprint"] == rows[id][0]["fingerprint"]:
-                if before["is_open"] and before["observed_at"] is not None:
-                    unseen_before.append({**before, "observed_at": None})
-                continue
-            elif past and rows[id][0]["is_open"]:
-                del rows[id]
-                continue
-            else:
-                after = {**before, **rows[id][0]}
-                after["observed_at"] = None if after["is_open"] else self._now
-                # what an earlier look found does not stand in the fact, so it has to be looked for again
-                after["examine_due"] = self._examines and not after["is_open"]
-                touched.add(before["connector_id"])
-            self._follow(before, after)
-            updates.append(after)
-            ended = id in self.closed and self._memory.held.has(id)
-            self._log(
-                job_event(before, after, self._now, errors_changed=id in changed_errors, conditions_changed=ended)
-            )
+                elif past and rows[id][0]["is_open"]:
+                    del rows[id]
+                    continue
+                else:
+                    after = self._changed(before, rows[id][0])
+                    touched.add(before["connector_id"])
+                self._follow(before, after, errors_changed=id in changed_errors)
+                updates.append(after)
         await keep_stretches(connection, [(stored[row["id"]], row) for row in updates], state)
         await insert_rows(connection, JOBS, inserts)
         await update_rows(connection, JOBS, [*updates, *unseen_before])
         self._held = [fact for _, fact in rows.values()]
         self._written, self._past = [*inserts, *updates], past
-        touched |= {row["connector_id"] for row in (*inserts, *updates)}
+        touched |= {row["connector_id"] for row in self._written}
         return touched - {None}
 
-    def _follow(self, before: Mapping[str, Any], after: Row) -> None:
-        """What the engine works out of a job's course, in the same row as what it is worked out of."""
+    async def _rows(self, facts: Iterable[JobFact]) -> dict[str, tuple[Row, JobFact]]:
+        """By global id; of several facts with the same one the last."""
+        rows: dict[str, tuple[Row, JobFact]] = {}
+        async for some in slices(facts):
+            for fact in some:
+                row = job_row(self._id, self._system, fact)
+                rows[row["id"]] = row, fact
+        return rows
+
+    def _begin(self, row: Row, examine_due: bool) -> None:
+        """A job that is new."""
+        row["observed_at"] = None if row["is_open"] else self._now
+        row["examine_due"] = examine_due
+        row |= _NEW_JOB | begun(row, self._now)
+        self._log(job_event(None, row, self._now))
+
+    def _changed(self, before: Mapping[str, Any], row: Row) -> Row:
+        after = {**before, **row}
+        after["observed_at"] = None if after["is_open"] else self._now
+        # what an earlier look found does not stand in the fact, so it has to be looked for again
+        after["examine_due"] = self._examines and not after["is_open"]
+        return after
+
+    def _follow(self, before: Mapping[str, Any], after: Row, *, errors_changed: bool) -> None:
+        """What the engine works out of a job's course, in the same row as what it is worked out of; and what the log
+        says of it all."""
         after |= {
             "rate_per_second": self._memory.rate(after, self._now, self._gaps),
             "counted_at": self._now,
@@ -128,6 +145,8 @@ class JobWriter:
         }
         if before["is_open"] and not after["is_open"]:
             self.closed.add(after["id"])
+        ended = after["id"] in self.closed and self._memory.held.has(after["id"])
+        self._log(job_event(before, after, self._now, errors_changed=errors_changed, conditions_changed=ended))
 
     async def miss(self, connection: AsyncConnection, told: Set[str], state: SystemState) -> None:
         """Open jobs that a poll should have told of and did not: from now on they were last seen at the poll before."""
@@ -175,19 +194,29 @@ class JobWriter:
         if event is not None:
             self.events.append(event)
 
-    def remember(self) -> None:
+    async def remember(self) -> None:
         """After the commit: which jobs are open, which run, and how new the newest is."""
         known = self._known
-        self._memory.see_jobs(self._written, self._now, past=self._past)
-        for fact in self._held:
-            name = fact.external_id
-            if fact.status.open and not fact.ended:
-                known.open_jobs[name] = fact.connector
-            else:
-                known.open_jobs.pop(name, None)
-            if name in known.open_jobs and fact.status in RUNNING:
-                known.running_jobs.add(name)
-            else:
-                known.running_jobs.discard(name)
-            if known.newest_job_at is None or fact.order_at > known.newest_job_at:
-                known.newest_job_at = fact.order_at
+        await self._memory.see_jobs(self._written, self._now, past=self._past)
+        opened: dict[str, str | None] = {}
+        ended: set[str] = set()
+        running: set[str] = set()
+        at_rest: set[str] = set()
+        newest = known.newest_job_at
+        async for some in slices(self._held):
+            for fact in some:
+                name = fact.external_id
+                is_open = fact.status.open and not fact.ended
+                if is_open:
+                    opened[name] = fact.connector
+                else:
+                    ended.add(name)
+                (running if is_open and fact.status in RUNNING else at_rest).add(name)
+                newest = fact.order_at if newest is None else max(newest, fact.order_at)
+        # in one go: adapters and looks read them at any time
+        known.open_jobs.update(opened)
+        for name in ended & known.open_jobs.keys():
+            del known.open_jobs[name]
+        known.running_jobs |= running
+        known.running_jobs -= at_rest
+        known.newest_job_at = newest

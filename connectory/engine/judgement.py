@@ -4,11 +4,11 @@ The verdicts are pure functions of (facts, past, now), see ``connectory.engine.j
 look at, after a poll or a look, and their answer is compared with what is stored. Nothing new, nothing written.
 """
 
-import asyncio
 import logging
+import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence, Set
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,6 +25,7 @@ from connectory.engine.judging.views import Finding, SystemView
 from connectory.engine.open_jobs import ESTIMATES
 from connectory.engine.past import Past, run_of
 from connectory.model import RUNNING, Known, Observation
+from connectory.slices import slices
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, SYSTEM, global_id
 from connectory.store.past import past_runs
@@ -41,30 +42,40 @@ from connectory.store.writes import (
 
 _log = logging.getLogger(__name__)
 
-#: Connectors that are read, judged or written in one go; what else there is to do goes on in between.
-_SLICE = 100
+#: Connectors that are judged, and whose runs are read, in one go; what else there is to do goes on in between.
+_JUDGED_AT_ONCE, _READ_AT_ONCE = 25, 100
 #: Connectors at rest that are judged after one poll; with more of them each comes up every few polls.
 _AT_REST = 2000
 #: Connectors whose runs are read after one poll. Ten thousand are complete after four, and a stop need not wait long.
 _UNREAD = 2500
 #: Connectors that a line of the log names.
 _SHOWN = 5
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-def told(observation: Observation, known: Known, *, whole: bool) -> set[str]:
+class Told:
     """Connectors of which enough was read to judge them, by external id.
 
     ``whole``: by a poll, which tells every open job: a connector is left alone while one of its open jobs is not told.
     A look tells of some.
     """
-    jobs = {job.external_id for job in observation.jobs}
-    found = {fact.external_id for fact in observation.connectors if not fact.is_removed}
-    if whole:
-        found -= {connector for job, connector in known.open_jobs.items() if job not in jobs and connector is not None}
-    else:
-        found |= {job.connector for job in observation.jobs if job.connector is not None}
-    return found - observation.owed
+
+    def __init__(self, observation: Observation, known: Known, *, whole: bool) -> None:
+        jobs = {job.external_id for job in observation.jobs}
+        self._facts, self._left_out = observation.by_id, set(observation.owed)
+        #: all of them, where they are a few
+        self.few: Set[str] | None = None
+        if whole:
+            self._left_out |= {of for job, of in known.open_jobs.items() if job not in jobs and of is not None}
+        else:
+            with_jobs = {job.connector for job in observation.jobs if job.connector is not None}
+            told = {name for name, fact in self._facts.items() if not fact.is_removed}
+            self.few = (told | with_jobs) - self._left_out
+
+    def __contains__(self, name: str) -> bool:
+        if self.few is not None:
+            return name in self.few
+        fact = self._facts.get(name)
+        return fact is not None and not fact.is_removed and name not in self._left_out
 
 
 class Judgement:
@@ -76,56 +87,53 @@ class Judgement:
         #: connectors that could not be judged, by the reason, and not for the same one before
         self._unjudged: dict[str, list[tuple[str, Exception]]] = defaultdict(list)
 
-    async def run(self, names: Collection[str], polled_at: datetime | None) -> int | None:
-        """Judge these connectors (external ids). Returns the log's new position, None when the log has not grown.
+    async def run(self, told: Told, polled_at: datetime | None) -> int | None:
+        """Judge what was told. Returns the log's new position, None when the log has not grown.
 
         ``polled_at``: the system's last poll that we know of. Raises Overtaken when there was another.
         """
-        ids = [
-            id for id in (global_id(CONNECTOR, self._system.name, name) for name in sorted(names)) if self._is_told(id)
-        ]
-        await self._read_runs(ids)
-        ids = self._chosen(ids)
-        difference = Difference()
-        for some in batches(ids, _SLICE):
+        await self._read_runs(told)
+        difference, due = Difference(), self._past.due
+        ids = [*await self._picked(due.awake, told), *await self._picked(due.at_rest, told, _AT_REST)]
+        async for some in slices(ids, _JUDGED_AT_ONCE):
             self._compare(some, difference)
-            await asyncio.sleep(0)
         self._say_unjudged()
         if not difference:
             return None
         position = await self._write(difference, polled_at)
-        self._remember(difference)
+        await self._remember(difference)
         return position
 
-    def _chosen(self, ids: list[str]) -> list[str]:
-        """Whose past is read: all that are awake, and those at rest that were judged the longest ago."""
-        known = self._past.connectors
-        ids = [id for id in ids if known[id].runs is not None]
-        awake = [id for id in ids if known[id].is_awake]
-        at_rest = [id for id in ids if not known[id].is_awake]
-        at_rest.sort(key=lambda id: known[id].judged_at or _LONG_AGO)
-        return awake + at_rest[:_AT_REST]
+    async def _picked(self, group: Mapping[str, Any], told: Told, most: int = sys.maxsize) -> list[str]:
+        """Connectors of the group of which enough was told, in its order; ``most`` of them."""
+        if told.few is not None:
+            ids = (global_id(CONNECTOR, self._system.name, name) for name in sorted(told.few))
+            group = {id: None for id in ids if id in group}
+        found: list[str] = []
+        async for some in slices(group):
+            found += [id for id in some if self._is_told(id, told)]
+            if len(found) >= most:
+                break
+        return found[:most]
 
-    def _is_told(self, id: str) -> bool:
-        watched = self._past.connectors.get(id)
-        return watched is not None and bool(watched.said)
+    def _is_told(self, id: str, told: Told) -> bool:
+        watched = self._past.connectors[id]
+        return bool(watched.said) and watched.external_id in told
 
-    async def _read_runs(self, ids: list[str]) -> None:
+    async def _read_runs(self, told: Told) -> None:
         """The past of connectors that something just happened to, then of those that something goes on with, then of
         others. What is left is read after the next poll."""
         past = self._past
-
-        def is_later(id: str) -> tuple[bool, bool]:
-            return id not in past.stirred, not (past.connectors[id].jobs or past.held.any_of(id))
-
-        unread = sorted((id for id in ids if past.connectors[id].runs is None), key=is_later)
-        for some in batches(unread[:_UNREAD], _SLICE):
+        ranked: tuple[list[str], list[str], list[str]] = ([], [], [])
+        async for some in slices(await self._picked(past.due.unread, told)):
+            for id in some:
+                goes_on = past.connectors[id].jobs or past.held.any_of(id)
+                ranked[0 if id in past.stirred else 1 if goes_on else 2].append(id)
+        for some in batches([id for rank in ranked for id in rank][:_UNREAD], _READ_AT_ONCE):
             async with self._store.read() as connection:
                 found = await past_runs(connection, some)
             for id, rows in found.items():
-                past.connectors[id].runs = tuple(run_of(row) for row in rows)
-                past.connectors[id].judged_at = None
-            past.stirred.difference_update(some)
+                past.see_runs(id, tuple(run_of(row) for row in rows))
 
     # ---- comparing
 
@@ -134,7 +142,7 @@ class Judgement:
         system = self._past.seen_of(self._system.view)
         for id in ids:
             watched = self._past.connectors[id]
-            watched.judged_at = self._now
+            self._past.judged(id, self._now)
             try:
                 found, estimates = self._verdict(id, system)
             except Exception as error:
@@ -177,9 +185,10 @@ class Judgement:
             if not await update_system(connection, self._id, {"last_poll_at": polled_at}, last_poll_at=polled_at):
                 raise Overtaken
             await delete_conditions(connection, [key_of(finding) for finding in difference.cleared])
-            await replace_conditions(connection, [condition_row(self._id, each) for each in difference.written])
-            estimates = [{"id": id, **estimates} for id, estimates in difference.estimates.items()]
-            await update_rows(connection, JOBS, estimates)
+            for some in batches(difference.written):
+                await replace_conditions(connection, [condition_row(self._id, each) for each in some])
+            for some in batches([*difference.estimates.items()]):
+                await update_rows(connection, JOBS, [{"id": id, **estimates} for id, estimates in some])
             events = [
                 *await self._connectors(connection, difference),
                 *await self._jobs(connection, difference),
@@ -188,42 +197,48 @@ class Judgement:
 
     async def _connectors(self, connection: AsyncConnection, difference: Difference) -> list[Row]:
         """Their health follows; the log's rows of those whose conditions changed."""
-        after = self._after(difference)
-        stored = await rows_by_id(connection, CONNECTORS, sorted({each.connector_id for each in difference.noticed}))
+        after = await self._after(difference)
+        stored = await rows_by_id(connection, CONNECTORS, list(after))
         updates, events = [], []
-        for some in batches(list(stored), _SLICE):
-            for id in some:
-                before, row = stored[id], dict(stored[id])
+        async for some in slices(stored.items()):
+            for id, before in some:
+                row = dict(before)
                 judge_health(row, worst(after[id].values()))
                 if row["health"] is not before["health"]:
                     updates.append(row)
                 events.append(connector_event(before, row, self._now, conditions_changed=True))
-            await asyncio.sleep(0)
         await update_rows(connection, CONNECTORS, updates)
         return [event for event in events if event is not None]
 
-    def _after(self, difference: Difference) -> dict[str, dict[Key, Finding]]:
+    async def _after(self, difference: Difference) -> dict[str, dict[Key, Finding]]:
         """What holds afterwards of each connector that the log tells of."""
-        found: dict[str, dict[Key, Finding]] = defaultdict(dict)
-        for id in {finding.connector_id for finding in difference.noticed}:
-            found[id] = {key_of(finding): finding for finding in self._past.held.of(id)}
-        for finding in difference.cleared:
-            found[finding.connector_id].pop(key_of(finding), None)
-        for finding in difference.written:
-            found[finding.connector_id][key_of(finding)] = finding
+        found: dict[str, dict[Key, Finding]] = {}
+        async for some in slices(difference.noticed):
+            for id in (finding.connector_id for finding in some):
+                if id not in found:
+                    found[id] = {key_of(finding): finding for finding in self._past.held.of(id)}
+        async for some in slices(difference.cleared):
+            for finding in some:
+                found[finding.connector_id].pop(key_of(finding), None)
+        async for some in slices([*difference.raised, *difference.changed]):
+            for finding in some:
+                found[finding.connector_id][key_of(finding)] = finding
         return found
 
     async def _jobs(self, connection: AsyncConnection, difference: Difference) -> list[Row]:
-        concerned = sorted({each.job_id for each in difference.noticed if each.job_id is not None})
-        stored = await rows_by_id(connection, JOBS, concerned)
-        events = [job_event(row, dict(row), self._now, conditions_changed=True) for row in stored.values()]
+        concerned = {each.job_id: None for each in difference.noticed if each.job_id is not None}
+        stored = slices((await rows_by_id(connection, JOBS, list(concerned))).values())
+        events = [
+            job_event(row, dict(row), self._now, conditions_changed=True) async for some in stored for row in some
+        ]
         return [event for event in events if event is not None]
 
-    def _remember(self, difference: Difference) -> None:
-        self._past.held.drop(difference.cleared)
-        self._past.held.put(difference.written, self._now)
-        for id, estimates in difference.estimates.items():
-            self._past.jobs[id].row |= estimates
+    async def _remember(self, difference: Difference) -> None:
+        await self._past.held.drop(difference.cleared)
+        await self._past.held.put(difference.written, self._now)
+        async for some in slices(difference.estimates.items()):
+            for id, estimates in some:
+                self._past.jobs[id].row |= estimates
         _say(self._system.name, "raised", difference.raised)
         _say(self._system.name, "cleared", difference.cleared)
 

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.engine.pace import SystemState
 from connectory.model import RUNNING, Known, KnownConnector
+from connectory.slices import slices
 from connectory.store.identity import external_id
 from connectory.store.tables import CONNECTORS, JOBS, SYSTEMS
 
@@ -31,20 +32,22 @@ async def _known(connection: AsyncConnection, system_id: str) -> Known:
         c.removed_at,
     )
     known = Known()
-    for row in await connection.execute(select(*columns).where(c.system_id == system_id)):
-        known.connectors[external_id(row.id)] = KnownConnector(
-            fingerprint=row.fingerprint,
-            latest_job=None if row.latest_job_id is None else external_id(row.latest_job_id),
-            history_read=row.history_read,
-            missed_polls=row.missed_polls,
-            is_missing=row.observed_at is not None,
-            is_removed=row.removed_at is not None,
-        )
+    async for some in slices(await connection.execute(select(*columns).where(c.system_id == system_id))):
+        for row in some:
+            known.connectors[external_id(row.id)] = KnownConnector(
+                fingerprint=row.fingerprint,
+                latest_job=None if row.latest_job_id is None else external_id(row.latest_job_id),
+                history_read=row.history_read,
+                missed_polls=row.missed_polls,
+                is_missing=row.observed_at is not None,
+                is_removed=row.removed_at is not None,
+            )
     open_jobs = select(j.id, j.connector_id, j.status).where(j.system_id == system_id, j.is_open)
-    for job, connector_id, status in await connection.execute(open_jobs):
-        known.open_jobs[external_id(job)] = None if connector_id is None else external_id(connector_id)
-        if status in RUNNING:
-            known.running_jobs.add(external_id(job))
+    async for jobs in slices(await connection.execute(open_jobs)):
+        for job, connector_id, status in jobs:
+            known.open_jobs[external_id(job)] = None if connector_id is None else external_id(connector_id)
+            if status in RUNNING:
+                known.running_jobs.add(external_id(job))
     newest = (await connection.execute(select(func.max(j.created_order)).where(j.system_id == system_id))).scalar()
     known.newest_job_at = None if newest is None else _EPOCH + timedelta(microseconds=newest)
     return known

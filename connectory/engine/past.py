@@ -2,13 +2,14 @@
 runs went, and which conditions hold."""
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connectory.engine.due import Due
 from connectory.engine.held import Held
 from connectory.engine.judging.rate import rate_per_second
 from connectory.engine.judging.views import ConnectorView, Gap, Run, Sample, SystemView
@@ -16,6 +17,7 @@ from connectory.engine.open_jobs import COLUMNS, OpenJob
 from connectory.engine.pace import SystemState
 from connectory.engine.seen import Watched
 from connectory.model import RUNNING, ConnectorFact, JobType
+from connectory.slices import slices
 from connectory.store.identity import external_id
 from connectory.store.past import (
     OUTAGES_KEPT,
@@ -41,10 +43,13 @@ class Past:
         self.held = Held()
         self.jobs: dict[str, OpenJob] = {}
         self.connectors: dict[str, Watched] = {}
+        #: the same by what the upstream calls them
+        self._named: dict[str, Watched] = {}
         #: connector → its open jobs, whether or not that connector is known: it may come, and it may come back
         self._jobs_of: defaultdict[str, set[str]] = defaultdict(set)
         #: connectors whose runs should be read before others'
         self.stirred: set[str] = set()
+        self.due = Due()
         #: what was recalled of connectors that have not been told since
         self._recalled: dict[str, tuple[datetime, LastSeen]] = {}
         self._watched_since: datetime | None = None
@@ -64,15 +69,19 @@ class Past:
         traces: dict[str, list[Trace]] = {}
         for line in await job_traces(connection, list(rows)):
             traces.setdefault(line.job_id, []).append(line)
-        for id, row in rows.items():
-            lines = traces.get(id, [])
-            job = OpenJob({**row, "processed": None}, lines[0].at) if lines else OpenJob(row, now)
-            for line in lines:
-                job.trace(line)
-            if lines:
-                job.resume(row, lines[-1].at)
-            job.uphold(self.held.of_job(id))
-            self._add(job)
+        async for some in slices(rows.items()):
+            for id, row in some:
+                self._add(self._resumed(row, traces.get(id, []), now))
+
+    def _resumed(self, row: Row, lines: Sequence[Trace], now: datetime) -> OpenJob:
+        """An open job as its row, the log and what holds of it tell."""
+        job = OpenJob({**row, "processed": None}, lines[0].at) if lines else OpenJob(row, now)
+        for line in lines:
+            job.trace(line)
+        if lines:
+            job.resume(row, lines[-1].at)
+        job.uphold(self.held.of_job(row["id"]))
+        return job
 
     def see_answer(self, before: SystemState, now: datetime) -> None:
         """The list was read, and the system's state was this before."""
@@ -101,41 +110,65 @@ class Past:
             watched_since=self._watched_since,
         )
 
-    def see_connectors(self, facts: Iterable[tuple[str, ConnectorFact]], now: datetime) -> None:
-        """What is told of connectors now, by their global ids."""
-        for id, fact in facts:
-            self.connector(id).see(fact, now)
+    def is_seen(self, fact: ConnectorFact) -> bool:
+        """Whether this is what was told of it last, in this process."""
+        watched = self._named.get(fact.external_id)
+        return watched is not None and watched.fingerprint == fact.fingerprint
 
-    def see_jobs(self, rows: Iterable[Row], now: datetime, *, past: bool = False) -> None:
+    async def see_connectors(self, foreseen: Mapping[str, Watched]) -> None:
+        """What was foreseen of connectors (by global id) has been committed."""
+        async for some in slices(foreseen.items()):
+            for id, watched in some:
+                self._put(id, watched)
+
+    async def see_jobs(self, rows: Iterable[Row], now: datetime, *, past: bool = False) -> None:
         """Jobs that were written; ``past``: as a part of the history."""
-        for row in rows:
-            job = self._take(row["id"])
-            if not row["is_open"]:
-                if row["connector_id"] is not None:
-                    self._stir(row["connector_id"], urgent=not past)
-                continue
-            if job is None:
-                job = OpenJob(row, now)
-            else:
-                job.see(row, now)
-            self._add(job)
+        async for some in slices(rows):
+            for row in some:
+                self._see_job(row, now, past=past)
+
+    def _see_job(self, row: Row, now: datetime, *, past: bool) -> None:
+        job = self._take(row["id"])
+        if not row["is_open"]:
+            if row["connector_id"] is not None:
+                self._stir(row["connector_id"], urgent=not past)
+            return
+        if job is None:
+            job = OpenJob(row, now)
+        else:
+            job.see(row, now)
+        self._add(job)
+
+    def see_runs(self, id: str, runs: Sequence[Run]) -> None:
+        """Its past has been read."""
+        watched = self.connectors[id]
+        watched.runs, watched.judged_at = runs, None
+        self.stirred.discard(id)
+        self.due.place(id, watched)
+
+    def judged(self, id: str, now: datetime) -> None:
+        watched = self.connectors[id]
+        watched.judged_at = now
+        if not watched.is_awake:
+            self.due.place(id, watched)
 
     def forget_connectors(self, ids: Set[str]) -> None:
         for id in ids:
-            self.connectors.pop(id, None)
+            if (watched := self.connectors.pop(id, None)) is not None:
+                self._named.pop(watched.external_id, None)
             self._recalled.pop(id, None)
             self.stirred.discard(id)
+        self.due.drop(ids)
 
-    def connector(self, id: str) -> Watched:
-        found = self.connectors.get(id)
-        if found is None:
-            found = self.connectors[id] = self._new(id)
-            self._recalled.pop(id, None)
-        return found
+    def _put(self, id: str, watched: Watched) -> None:
+        self.connectors[id] = self._named[watched.external_id] = watched
+        self._recalled.pop(id, None)
+        self.due.place(id, watched)
 
     def foreseen(self, id: str, fact: ConnectorFact | None, now: datetime) -> Watched:
         """A connector as it will be remembered, once what is told of it now has been committed; None: nothing is."""
-        watched = (self.connectors.get(id) or self._new(id)).copy()
+        known = self.connectors.get(id)
+        watched = self._new(id) if known is None else known.copy()
         if fact is not None:
             watched.see(fact, now)
         return watched
@@ -184,16 +217,17 @@ class Past:
         id, connector = job.row["id"], job.row["connector_id"]
         self.jobs[id] = job
         if connector is not None:
-            self.connector(connector)
             self._jobs_of[connector].add(id)
+            self._put(connector, self.connectors.get(connector) or self._new(connector))
 
     def _take(self, id: str) -> OpenJob | None:
         """Take out a job; what is told of it next may name another connector."""
         job = self.jobs.pop(id, None)
         if job is not None and (connector := job.row["connector_id"]) is not None:
             self._jobs_of[connector].discard(id)
-            if connector in self.connectors:
-                self.connectors[connector].judged_at = None
+            if (watched := self.connectors.get(connector)) is not None:
+                watched.judged_at = None
+                self.due.place(connector, watched)
         return job
 
     def _stir(self, connector_id: str, *, urgent: bool) -> None:
@@ -201,6 +235,7 @@ class Past:
         watched = self.connectors.get(connector_id)
         if watched is not None:
             watched.runs = watched.judged_at = None
+            self.due.place(connector_id, watched)
             if urgent:
                 self.stirred.add(connector_id)
 

@@ -13,7 +13,7 @@ from connectory.engine.background import Background
 from connectory.engine.commit import Commit, Overtaken
 from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.desk import Desk
-from connectory.engine.judgement import told
+from connectory.engine.judgement import Told
 from connectory.engine.pace import SystemState, after_answer, after_failure
 from connectory.engine.trouble import lies_in_the_facts, problem_of
 from connectory.engine.watches import Watches
@@ -162,7 +162,7 @@ class Poller:
                 raise
             await self._refused(error, started)
             return
-        await self._desk.judge(known, told(observation, known, whole=True))
+        await self._desk.judge(known, Told(observation, known, whole=True))
         self._background.start(known)
 
     async def _refused(self, error: Exception, started: datetime) -> None:
@@ -241,7 +241,7 @@ class Poller:
             self._desk.forget(known)
             self._desk.say_exception("what runs could not be stored; it will be polled again", "store_failed")
             return False
-        await self._desk.judge(known, told(observation, known, whole=False))
+        await self._desk.judge(known, Told(observation, known, whole=False))
         self._background.start(known)
         return True
 

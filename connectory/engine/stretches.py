@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connectory.engine.changes import Row
 from connectory.engine.pace import SystemState
 from connectory.model import CountsFact, JobType
+from connectory.slices import slices
 from connectory.store.tables import JOB_STRETCHES
 from connectory.store.writes import batches, insert_rows
 
@@ -49,7 +50,7 @@ async def keep_stretches(connection: AsyncConnection, changes: Sequence[Change],
 
     ``state``: the system's, before this poll; its time stands in where a job's own last sign of life is not known.
     """
-    resumed = [(before, after) for before, after in changes if was_resumed(before, after)]
+    resumed = [change async for some in slices(changes) for change in some if was_resumed(*change)]
     if not resumed:
         return
     newest = await _newest(connection, [before["id"] for before, _ in resumed])

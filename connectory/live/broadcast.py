@@ -11,20 +11,18 @@ from random import Random
 from typing import Any
 
 from connectory.live.rendering import Rendering, is_outage
+from connectory.live.replay import Replay, Stretch
 from connectory.live.sink import Sink
 from connectory.live.subscriber import Subscriber
 from connectory.store.cursors import Place
 from connectory.store.records import EventRecord, SystemRecord
 from connectory.store.writing import is_failure
-from resolvers.context import Context
-from resolvers.feeds import Chunk, Feed, Item, LogFeed, SummaryFeed
+from resolvers.feeds import Feed, Item, LogFeed, SummaryFeed
 
 #: Subscribers that are served before others get their turn on the loop.
 _AT_A_TIME = 100
 #: Rows that may wait to be rendered; beyond it, readers go back to the log.
 _WAITING = 1000
-#: Bodies that those who read the same stretch of the log again share.
-_SHARED = 1000
 #: Seconds between two counts of the same summaries.
 _PAUSE = 0.25
 #: Seconds, about, until what failed is tried again, and between two sentences about it in the log.
@@ -158,12 +156,10 @@ class LogBroadcast(Broadcast):
         super().__init__(key, rendering, around)
         self._feed = feed
         self._waiting: list[Item] = []
-        #: rendered for those who read again, until the log grows
-        self._bodies: dict[Hashable, bytes] = {}
-        self._turn = asyncio.Lock()
+        self._past = Replay(rendering, feed)
 
     def hear(self, events: Sequence[EventRecord], systems: Mapping[str, SystemRecord]) -> None:
-        self._bodies.clear()
+        self._past.forget()
         if not self._live:
             return
         self._waiting += [item for event in events if (item := self._feed.item(event, systems)) is not None]
@@ -173,14 +169,14 @@ class LogBroadcast(Broadcast):
             self._set_to_work()
 
     def miss(self) -> None:
-        self._bodies.clear()
+        self._past.forget()
         self._waiting.clear()
         for subscriber in tuple(self._live):
             self._read_again(subscriber)
 
     def begin_anew(self, store: int) -> None:
         """Members go on as if they came back with a cursor of the log that they have read."""
-        self._bodies.clear()
+        self._past.forget()
         self._waiting.clear()
         for subscriber in tuple(self.members):
             if subscriber.position is not None:
@@ -220,55 +216,45 @@ class LogBroadcast(Broadcast):
             subscriber.go_back(partial(self._replay, subscriber))
 
     async def _bring_up(self, subscriber: Subscriber, cursor: str | None) -> None:
-        feed = self._feed.after(cursor)
         while subscriber.position is None and not subscriber.has_left:
-            await self._deliver(subscriber, feed.open, feed.begins_at)
-        await self._replay(subscriber)
+            await self._deliver(subscriber, partial(self._past.opening, cursor))
+        # who hands back a cursor may know more of the log than has been told here, and the opening shows no rows
+        await self._replay(subscriber, at_least_once=cursor is not None and self._feed.begins_now)
 
-    async def _replay(self, subscriber: Subscriber) -> None:
+    async def _replay(self, subscriber: Subscriber, *, at_least_once: bool = False) -> None:
         """Read on in the log until it is told to the end; from there on the member is live."""
         while not subscriber.has_left:
             assert subscriber.position is not None
             told = self._around.position()
-            if subscriber.position >= told:
+            if subscriber.position >= told and not at_least_once:
                 self._live[subscriber] = None  # without any pause since the comparison
                 return
-            await self._deliver(subscriber, partial(self._feed.replay, position=subscriber.position), told)
+            at_least_once = False
+            least = max(told, subscriber.position)
+            await self._deliver(subscriber, partial(self._past.after, subscriber.position, least))
 
-    async def _deliver(self, subscriber: Subscriber, read: Callable[[Context], Awaitable[Chunk]], least: int) -> None:
-        """Read a stretch, from a snapshot that has come to ``least``, and give it at the client's own pace. What it
-        does not take is let go and read again: nobody holds rows for who does not read. Raises what will not pass by
-        itself, such as GraphQLError and TooSlow."""
+    async def _deliver(self, subscriber: Subscriber, read: Callable[[], Awaitable[Stretch]]) -> None:
+        """Read a stretch and give it at the client's own pace. What it does not take is let go and read again: nobody
+        holds rows for who does not read. Raises what will not pass by itself, such as GraphQLError and TooSlow."""
         if not subscriber.sink.is_ready:
             await subscriber.sink.drained()
         try:
-            async with self.rendering.context(replays=least) as ctx:
-                chunk = await read(ctx)
-            for item in chunk.items:
-                body = await self._shared_body(item)
+            stretch = await read()
+            place = stretch.place(subscriber.position)
+            while results := await self._past.results(stretch, place):
                 if subscriber.has_left or not subscriber.sink.is_ready:
                     return
-                await subscriber.give(item, body)
+                await subscriber.give(results)
+                place += len(results)
         except Exception as error:
             if not _may_pass(error):
                 raise
             await self._around.rest(error)  # nothing is lost: it goes on from the same position
             return
         if not subscriber.has_left:
-            subscriber.position = chunk.position
-            if chunk.is_over:
+            subscriber.position = max(stretch.chunk.position, subscriber.position or 0)
+            if stretch.chunk.is_over:
                 await subscriber.finish()
-
-    async def _shared_body(self, item: Item) -> bytes:
-        key = (item.position, item.is_opening, item.key)
-        async with self._turn:
-            body = self._bodies.get(key)
-            if body is None:
-                body = await self.rendering.body(item.record)
-                if len(self._bodies) >= _SHARED:
-                    self._bodies.clear()
-                self._bodies[key] = body
-        return body
 
 
 class StateBroadcast(Broadcast):

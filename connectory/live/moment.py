@@ -23,12 +23,15 @@ class Moments:
     def __init__(self, open_snapshot: OpenSnapshot) -> None:
         self._open_snapshot = open_snapshot
         self._shared: _Shared | None = None
+        #: the present one's number
+        self.number = 0
         #: those whose snapshot is open
         self._held: set[asyncio.Task[None]] = set()
 
     def pass_on(self) -> None:
         """The log has grown: whoever asks from now on is shown what is newer."""
         self._shared = None
+        self.number += 1
 
     @asynccontextmanager
     async def present(self, least: int = 0) -> AsyncIterator[tuple[Snapshot, Loaders]]:

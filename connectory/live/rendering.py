@@ -59,6 +59,11 @@ class Rendering:
         self._kitchen = kitchen
         self._executor = executor
 
+    @property
+    def moment(self) -> int:
+        """Another one once the log has grown."""
+        return self._kitchen.moments.number
+
     @asynccontextmanager
     async def context(self, replays: int | None = None) -> AsyncIterator[Context]:
         """A context of its own, over the present snapshot that all renderings share. With ``replays``, over the one

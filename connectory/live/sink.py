@@ -1,5 +1,6 @@
 """Where the results of one subscription go: what a transport implements."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -18,6 +19,9 @@ class Sink(Protocol):
     async def send(self, body: bytes, cursor: str) -> None:
         """Send one result. ``body`` is the JSON text of an execution result, the same object for everybody who gets it;
         ``cursor`` is its place in the log, for transports that have event ids. Never suspends while ``is_ready``."""
+
+    async def send_all(self, results: Sequence[tuple[bytes, str]]) -> None:
+        """Send several results at once, in order; they are given as to ``send``."""
 
     async def drained(self) -> None:
         """Return once the sink is ready again. Raises TooSlow when the client does not read within the deadline."""

@@ -5,7 +5,7 @@ so by itself, while a client that breaks the protocol loses the connection, with
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiohttp import WebSocketError, WSMessage, WSMsgType, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
@@ -208,6 +208,12 @@ class SocketConnection:
         except ConnectionError:
             return  # contextlib.suppress would take as long as the sending
 
+    def write_all(self, texts: Sequence[bytes]) -> None:
+        """Send several messages at once, in order. As frames are, they are made here: aiohttp would hand each of them
+        to the system by itself, which takes most of the time."""
+        if not self._socket.closed and not self.flow.transport.is_closing():
+            self.flow.transport.write(b"".join([part for text in texts for part in (frame_head(len(text)), text)]))
+
     # ---- the end
 
     def _find_cause(self, frame: WSMessage) -> None:
@@ -252,6 +258,15 @@ class SocketConnection:
         """Forget everything that the client asked for."""
         self._leave_operations()
         self.flow.release()
+
+
+def frame_head(length: int) -> bytes:
+    """Of a text message in one frame, as servers send it (RFC 6455 §5.2)."""
+    if length < 126:
+        return bytes((0x81, length))
+    if length < 1 << 16:
+        return b"\x81\x7e" + length.to_bytes(2)
+    return b"\x81\x7f" + length.to_bytes(8)
 
 
 _HANDLERS: Mapping[str, Callable[[SocketConnection, Message], Awaitable[None]]] = {

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from graphql import OperationType
@@ -110,6 +111,10 @@ class SocketOperation:
     async def send(self, body: bytes, cursor: str) -> None:
         self._connection.shared.traffic.results += 1
         await self._connection.write(self._prefix + body + b"}")
+
+    async def send_all(self, results: Sequence[tuple[bytes, str]]) -> None:
+        self._connection.shared.traffic.results += len(results)
+        self._connection.write_all([self._prefix + body + b"}" for body, _ in results])
 
     async def complete(self) -> None:
         self._forget()

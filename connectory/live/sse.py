@@ -7,6 +7,7 @@ resumes by itself, with ``Last-Event-ID``. Lines end with LF: urql splits events
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 
 from aiohttp import hdrs, web
 from aiohttp.http import StreamWriter
@@ -124,6 +125,10 @@ class Stream:
     async def send(self, body: bytes, cursor: str) -> None:
         self._traffic.results += 1
         await self._write(_next(body, cursor))
+
+    async def send_all(self, results: Sequence[tuple[bytes, str]]) -> None:
+        self._traffic.results += len(results)
+        await self._write(b"".join([_next(body, cursor) for body, cursor in results]))
 
     async def complete(self) -> None:
         await self._write(_COMPLETE)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLError
@@ -58,11 +58,14 @@ class Subscriber:
         self.position = item.position
         await self._send(item, body)
 
-    async def give(self, item: Item, body: bytes) -> None:
-        """A result of the past, in its turn."""
-        if self.position is None or item.position > self.position:
-            self.position = item.position
-            await self._send(item, body)
+    async def give(self, results: Sequence[tuple[Item, bytes]]) -> None:
+        """Results of the past, in order, all of them new to it."""
+        last = next((number for number, (item, _) in enumerate(results) if item.is_last), len(results))
+        given = results[: last + 1]
+        self.position = given[-1][0].position
+        await self.sink.send_all([(body, item.cursor) for item, body in given])
+        if last < len(results):
+            await self.finish()
 
     async def _send(self, item: Item, body: bytes) -> None:
         await self.sink.send(body, item.cursor)

@@ -8,6 +8,7 @@ from sqlalchemy import column, func, literal, select, union_all, values
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import ENDED, ConnectorStatus, JobType
+from connectory.slices import slices
 from connectory.store.columns import Name
 from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOBS, OUTAGES, SYSTEMS
 from connectory.store.writes import Row, batches
@@ -48,7 +49,8 @@ async def stored_conditions(connection: AsyncConnection, system_id: str) -> Sequ
 async def open_jobs(connection: AsyncConnection, system_id: str, columns: Sequence[str]) -> Sequence[Row]:
     """These columns of a system's open jobs."""
     statement = select(*(JOBS.c[name] for name in columns)).where(JOBS.c.system_id == system_id, JOBS.c.is_open)
-    return [dict(row) for row in (await connection.execute(statement)).mappings()]
+    rows = slices((await connection.execute(statement)).mappings())
+    return [dict(row) async for some in rows for row in some]
 
 
 async def job_traces(connection: AsyncConnection, job_ids: Sequence[str]) -> Sequence[Trace]:
@@ -86,7 +88,8 @@ async def last_seen(connection: AsyncConnection, system_id: str) -> dict[str, tu
         .join(SYSTEMS, s.id == c.system_id)
         .where(c.system_id == system_id, c.removed_at.is_(None), at.is_not(None))
     )
-    return {id: (at, LastSeen(*seen)) for id, at, *seen in await connection.execute(known)}
+    rows = slices(await connection.execute(known))
+    return {id: (at, LastSeen(*seen)) async for some in rows for id, at, *seen in some}
 
 
 async def past_outages(connection: AsyncConnection, system_id: str) -> list[tuple[datetime, datetime]]:

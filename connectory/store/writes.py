@@ -63,10 +63,12 @@ async def append_events(connection: AsyncConnection, events: Sequence[Row]) -> i
     mark = draw()
     move = update(LOG_HEAD).values(position=LOG_HEAD.c.position + len(events), mark=mark).returning(*told)
     position: int = (await connection.execute(move)).scalar_one()
-    first = position - len(events) + 1
-    await insert_rows(
-        connection, EVENTS, [{**event, "position": first + n, "mark": mark} for n, event in enumerate(events)]
-    )
+    at = position - len(events)
+    for some in batches(events):
+        await insert_rows(
+            connection, EVENTS, [{**event, "position": at + n, "mark": mark} for n, event in enumerate(some, 1)]
+        )
+        at += len(some)
     return position
 
 

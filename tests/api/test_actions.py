@@ -1,5 +1,6 @@
 """Actions over HTTP: what they answer, to whom, and what the answer shows."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -62,14 +63,66 @@ async def test_a_refresh_shows_the_system_as_it_then_is(store_url: str) -> None:
         }
 
 
-async def test_each_of_several_refreshes_shows_its_own_poll(sqlite_url: str) -> None:
+PART = 'refreshSystem(name: "scripted") { ... on SystemRefreshed { system { connectors { nodes { name } } } } }'
+
+
+async def test_refreshes_of_one_system_in_one_operation_are_one_poll(sqlite_url: str) -> None:
+    source = Scripted()
+    async with gateway(sqlite_url, source, actions_per_operation=300) as client:
+        source.says = lambda _: Observation(connectors=[connector(name=f"Poll {source.polls}")])
+        _, body = await client.ask(f"mutation {{ {' '.join(f'a{n}: {PART}' for n in range(300))} }}")
+        shown = [answer["system"]["connectors"]["nodes"][0]["name"] for answer in body["data"].values()]
+        assert (len(shown), set(shown), source.polls) == (300, {"Poll 2"}, 2)
+        _, body = await client.ask(f"mutation {{ {PART} }}")
+        assert body["data"]["refreshSystem"]["system"]["connectors"]["nodes"] == [{"name": "Poll 3"}]
+
+
+async def test_a_refresh_after_another_action_shows_what_that_has_changed(sqlite_url: str) -> None:
     source = Scripted()
     async with gateway(sqlite_url, source) as client:
-        source.says = lambda _: Observation(connectors=[connector(name=f"Poll {source.polls}")])
-        part = 'refreshSystem(name: "scripted") { ... on SystemRefreshed { system { connectors { nodes { name } } } } }'
-        _, body = await client.ask(f"mutation {{ a: {part} b: {part} }}")
-        shown = [body["data"][name]["system"]["connectors"]["nodes"][0]["name"] for name in ("a", "b")]
-        assert shown == ["Poll 2", "Poll 3"]
+        other = 'acknowledgeNotice(id: "none") { __typename }'
+        await client.ask(f"mutation {{ a: {PART} {other} b: {PART} }}")
+        assert source.polls == 3
+
+
+async def test_an_operation_holds_only_so_many_actions(sqlite_url: str) -> None:
+    source = Scripted()
+    async with gateway(sqlite_url, source) as client:
+        for actions, polls in ((21, 1), (20, 2)):
+            many = " ".join(f"a{n}: {PART}" for n in range(actions - 1))
+            skipped = f"s: {PART.replace(')', ') @skip(if: true)', 1)}"
+            query = f"mutation {{ __typename {many} {skipped} ...F }} fragment F on Mutation {{ f: {PART} }}"
+            status, body = await client.ask(query)
+            assert (status, source.polls) == (400 if actions > 20 else 200, polls), body
+            if actions > 20:
+                (error,) = body["errors"]
+                assert ("data" in body, error["extensions"]) == (False, {"code": "BAD_USER_INPUT"})
+                assert "holds 21 actions; at most 20 are allowed, see actions_per_operation" in error["message"]
+
+
+async def test_all_who_ask_while_a_poll_is_under_way_share_the_next(sqlite_url: str) -> None:
+    source = Scripted()
+    async with gateway(sqlite_url, source) as client:
+        source.hangs = asyncio.Event()
+        first = asyncio.create_task(refresh(client))
+        await until_polls(source, 2)
+        others = [asyncio.create_task(refresh(client)) for _ in range(50)]
+        poller = client.engine.pollers["scripted"]
+
+        async def all_wait() -> bool:
+            return len(poller._waiting) == 50
+
+        await until(all_wait)
+        source.hangs.set()
+        assert {answer["__typename"] for answer in await asyncio.gather(first, *others)} == {"SystemRefreshed"}
+        assert source.polls == 3
+
+
+async def until_polls(source: Scripted, polls: int) -> None:
+    async def look() -> bool:
+        return source.polls == polls
+
+    await until(look)
 
 
 async def test_a_failed_poll_is_an_answer_too(sqlite_url: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from connectory.engine.commit import Commit
-from connectory.engine.judgement import Judgement, told
+from connectory.engine.judgement import Judgement, Told
 from connectory.engine.judging.thresholds import Thresholds
 from connectory.engine.memory import recall
 from connectory.engine.pace import Pace, SystemState, after_answer
@@ -34,8 +34,8 @@ class Stage:
         self.state = SystemState()
         self.past = Past()
         self.seconds = 0.0
-        #: external ids of the connectors that the last poll told enough of
-        self.told: set[str] = set()
+        #: connectors that the last poll told enough of
+        self.told = Told(Observation(connectors=[]), self.known, whole=True)
 
     @classmethod
     async def open(cls, store: Store, name: str = "scripted", rolls_up: frozenset[str] = ROLLED_UP) -> "Stage":
@@ -79,7 +79,7 @@ class Stage:
         after = after_answer(self.state, problems, complete=complete, started=self.now, now=self.now, pace=PACE)
         position = await self._commit().poll(observation, self.state, after)
         self.state = after
-        self.told = told(observation, self.known, whole=True)
+        self.told = Told(observation, self.known, whole=True)
         return position
 
     async def judge(self, *, kind: dict[str, Any] | None = None, **thresholds: float) -> int | None:

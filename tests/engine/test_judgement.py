@@ -339,7 +339,7 @@ async def test_pasts_are_read_by_and_by_and_what_was_stirred_at_once(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(judgement, "_UNREAD", 50)
-    monkeypatch.setattr(judgement, "_SLICE", 20)
+    monkeypatch.setattr(judgement, "_READ_AT_ONCE", 20)
     stage = await Stage.open(sqlite_store)
     names = [f"{n:03}" for n in range(160)]
     failed = [job(f"{name}-{n}", name, JobStatus.FAILED, order_at=at(n)) for name in names for n in range(2)]

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,13 +17,14 @@ from connectory.model import JobStatus, Role
 from connectory.operation import Operation
 from connectory.prepared import Refused
 from connectory.store import Store
-from connectory.store.cursors import log_position
+from connectory.store.cursors import Place, log_position
 from connectory.store.identity import CONNECTOR, JOB, global_id
 from connectory.store.tail import Tail
 from resolvers.context import Context, Viewer
+from resolvers.feeds import Chunk, EventFeed
 from schema import build_schema
 from tests.api.world import Writer, begin
-from tests.cursors import START, cursor_at
+from tests.cursors import START, cursor_at, forget
 from tests.facts import at, connector, job
 from tests.live.preparing import prepare
 from tests.wait import until
@@ -54,6 +55,10 @@ class Reader:
     @property
     def positions(self) -> list[int]:
         return [log_position(cursor) for cursor in self.cursors]
+
+    async def send_all(self, results: Sequence[tuple[bytes, str]]) -> None:
+        for body, cursor in results:
+            await self.send(body, cursor)
 
     async def drained(self) -> None:
         await self._reads.wait()
@@ -417,3 +422,94 @@ async def test_a_job_is_watched_while_somebody_follows_it(ground: Ground) -> Non
     assert ground.watches.ids == [JOB_ID]
     second.leave()
     assert ground.watches.ids == []
+
+
+# ---- many at once, each with a place of its own
+
+
+async def grow(ground: Ground, rows: int) -> int:
+    """The log, by that many rows and one more in one commit; gives its end."""
+    ground.moves += 1
+    jobs = [job("1", status=JobStatus.RUNNING, processed=ground.moves), *(job(f"past-{n}") for n in range(rows))]
+    await ground.writer.poll(at(ground.moves), [connector("a")], jobs)
+    return await ground.head()
+
+
+async def everybody_back(ground: Ground, starts: Sequence[int]) -> list[Reader]:
+    """Once each has been told all that follows on its own place, in order and once."""
+    cursors = {start: await cursor_at(ground.store, start) for start in set(starts)}
+    readers = await asyncio.gather(*(ground.follow(EVENTS, after=cursors[start]) for start in starts))
+    head = await ground.head()
+    for start, reader in zip(starts, readers, strict=True):
+        await reader.has(head - start)
+        assert reader.positions == list(range(start + 1, head + 1))
+    return readers
+
+
+async def test_many_who_come_back_are_read_for_once(
+    ground: Ground, renderings: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    original = EventFeed.replay
+
+    async def replay(self: EventFeed, ctx: Context, position: int) -> Chunk:
+        read.append(position)
+        return await original(self, ctx, position)
+
+    monkeypatch.setattr(EventFeed, "replay", replay)
+    monkeypatch.setattr("connectory.live.replay._OLDEST", 1e9)  # however long it takes
+    head = await grow(ground, 250)
+    starts = [(7 * n) % head for n in range(300)]
+    readers = await everybody_back(ground, starts)
+    assert len(read) <= 5, "one for each hundred rows, from wherever they begin"
+    assert len(renderings) == head
+    await ground.move(3)
+    for start, reader in zip(starts, readers, strict=True):
+        await reader.has(await ground.head() - start)
+        assert reader.positions == list(range(start + 1, await ground.head() + 1))
+
+
+async def test_nothing_is_lost_or_doubled_while_the_log_grows_and_some_are_slow(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectory.live.replay._PORTION", 500)
+    head = await grow(ground, 150)
+    starts = [(11 * n) % head for n in range(60)]
+    readers = [await ground.follow(EVENTS, after=await cursor_at(ground.store, start)) for start in starts]
+    for number, reader in enumerate(readers):
+        if number % 7 == 0:
+            reader.stop()
+    await ground.move(20)
+    for reader in readers:
+        reader.read_on()
+    await ground.move(5)
+    head = await ground.head()
+    for start, reader in zip(starts, readers, strict=True):
+        await reader.has(head - start)
+        assert reader.positions == list(range(start + 1, head + 1))
+
+
+async def test_each_is_told_of_its_own_gap(ground: Ground) -> None:
+    head = await grow(ground, 120)
+    starts = [0, 10, 10, 49, 50, 51, head - 1]
+    cursors = {start: await cursor_at(ground.store, start) for start in starts}
+    await forget(ground.store, 50)
+    asked = "subscription ($after: String) { events(after: $after) { cursor ... on GapEvent { from to } } }"
+    readers = await asyncio.gather(*(ground.follow(asked, after=cursors[start]) for start in starts))
+    for start, reader in zip(starts, readers, strict=True):
+        first = max(start, 49) + 1 if start < 50 else start + 1
+        await reader.has(head + 1 - first)
+        assert reader.positions == list(range(first, head + 1))
+        gap = reader.said("events")[0]
+        assert gap.get("from") == (cursors[start] if start < 50 else None)
+
+
+async def test_a_cursor_of_another_store_is_nobody_elses_affair(ground: Ground) -> None:
+    head, foreign = await ground.head(), Place(3, 7, 9).cursor
+    wrong, right = await asyncio.gather(
+        ground.follow(EVENTS, after=foreign), ground.follow(EVENTS, after=await cursor_at(ground.store, 0))
+    )
+    await right.has(head)
+    await wrong.has(head + 1)
+    assert [each["kind"] for each in wrong.said("events")[:2]] == ["GAP", right.said("events")[0]["kind"]]
+    assert right.positions == wrong.positions[1:] == list(range(1, head + 1))
