@@ -33,6 +33,7 @@ from schema import build_schema
 _READY_WITHIN = 5.0
 
 STORE = web.AppKey("STORE", Store)
+ENGINE = web.AppKey("ENGINE", Engine)
 METRICS = web.AppKey("METRICS", Metrics)
 LIVE = web.AppKey("LIVE", Live)
 
@@ -55,6 +56,7 @@ def build_app(
     app = web.Application(middlewares=[_mask_errors, guard.middleware()])
     app[OPEN_CONNECTIONS] = connections
     app[STORE] = store
+    app[ENGINE] = engine
     app[METRICS] = metrics
     app.router.add_get("/", _front)
     execution = _add_graphql(app, schema or build_schema(), store, engine, server, auth or AuthSettings())
@@ -118,7 +120,7 @@ async def _healthz(request: web.Request) -> web.StreamResponse:
 
 
 async def _readyz(request: web.Request) -> web.StreamResponse:
-    """Whether the store can serve; upstream systems do not matter here."""
+    """Whether the store can serve; upstream systems do not matter here, and who polls them is information."""
     try:
         async with asyncio.timeout(_READY_WITHIN):
             reasons = await request.app[STORE].problems()
@@ -126,7 +128,8 @@ async def _readyz(request: web.Request) -> web.StreamResponse:
         reasons = [f"the store did not answer within {_READY_WITHIN:g} s"]
     if reasons:
         return answer({"status": "unavailable", "reasons": reasons}, status=503)
-    return answer({"status": "ok"})
+    notes = request.app[ENGINE].notes()
+    return answer({"status": "ok", "notes": notes} if notes else {"status": "ok"})
 
 
 async def _metrics(request: web.Request) -> web.StreamResponse:

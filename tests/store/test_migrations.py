@@ -62,7 +62,9 @@ async def test_upgrading_again_changes_nothing(store: Store) -> None:
     assert [await rows(store, table) for table in tables] == before
 
 
+_SINCE_0007 = [("systems", "fence"), ("notifier", "fence")]
 _SINCE_0006 = [
+    *_SINCE_0007,
     ("jobs", "vanished_at"),
     ("jobs", "waiting_since"),
     ("jobs", "moved_at"),
@@ -101,7 +103,7 @@ async def test_streams_that_were_open_before_0006_begin_to_wait_with_it(store: S
     async with store.write() as connection:
         for table, column in _SINCE_0006:
             await connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
-        for statement in ("DROP TABLE unwatched", *_BEFORE_0009):
+        for statement in ("DROP TABLE unwatched", "DROP TABLE leases", *_BEFORE_0009):
             await connection.execute(text(statement))
         await connection.execute(text("UPDATE alembic_version SET version_num = '0005'"))
     begin = datetime.now(UTC)
@@ -125,7 +127,9 @@ async def test_jobs_that_had_vanished_before_0007_are_marked_by_it(store: Store)
     await stage.poll([connector()], odd, gone={"gone", "silent"})
     async with store.write() as connection:
         await connection.execute(delete(EVENTS).where(EVENTS.c.job_id == (await stage.job("silent"))["id"]))
-        for statement in ("ALTER TABLE jobs DROP COLUMN vanished_at", *_BEFORE_0009):
+        for table, column in [("jobs", "vanished_at"), *_SINCE_0007]:
+            await connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
+        for statement in ("DROP TABLE leases", *_BEFORE_0009):
             await connection.execute(text(statement))
         await connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
     await store.upgrade()
@@ -145,7 +149,7 @@ async def test_a_log_from_before_0009_gets_a_beginning_and_the_store_an_id(store
         await connection.execute(delete(EVENTS).where(EVENTS.c.position <= start))
         for statement in _BEFORE_0009:
             await connection.execute(text(statement))
-        await connection.execute(text("UPDATE alembic_version SET version_num = '0007'"))
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0008'"))
     await store.upgrade()
     ask = Asker(store)
     async with open_snapshot(store, at(0)) as snapshot:
