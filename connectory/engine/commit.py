@@ -84,6 +84,8 @@ class Commit:
         self._jobs = JobWriter(system_id, system, known, now, examines=examines, memory=self._past)
         #: connectors found removed, and conditions that ended with their subject
         self._removed: set[str] = set()
+        #: connectors that have a new row, by external id
+        self._added: set[str] = set()
         self._lost: list[Finding] = []
 
     async def poll(self, observation: Observation, before: SystemState, after: SystemState) -> int | None:
@@ -245,6 +247,7 @@ class Commit:
                 events.append(event)
             if before is None:
                 inserts.append(after)
+                self._added.add(after["external_id"])
             elif dict(before) != after:
                 updates.append(after)
         self._events += events
@@ -317,6 +320,8 @@ class Commit:
     ) -> None:
         told = ((global_id(CONNECTOR, self._system, name), fact) for name, fact in facts.items() if not fact.is_removed)
         self._past.see_connectors(told, self._now)
+        for name in self._added:  # whatever is remembered of one whose row retention has removed went with it
+            self._known.connectors[name] = KnownConnector()
         for name, fact in facts.items():
             memory = self._known.connectors.setdefault(name, KnownConnector())
             memory.fingerprint = None if name in observation.owed else fact.fingerprint

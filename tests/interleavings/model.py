@@ -109,9 +109,11 @@ class Model:
             return
         elif past and fact.status.open:
             return  # the history is slow: whatever is open is for the polls to tell
-        elif not (before.has_vanished and fact.ended):  # better late than never: how one ended of which nobody knew
+        elif not (before.has_vanished and fact.ended):  # better late than never: how it ended nobody knew
             self._is_newer(
-                f"job {fact.external_id} {before.status.name} → {fact.status.name}", before.revision, revision
+                f"job {fact.external_id} turns from {before.status.name} to {fact.status.name}",
+                before.revision,
+                revision,
             )
         self.jobs[fact.external_id] = Job(
             fact.connector, fact.order_at, fact.status, fact.processed, fact.completed_at, revision=revision

@@ -17,6 +17,8 @@ Rule = Callable[[Ground, Random], Awaitable[bool]]
 
 #: Connectors, and open jobs, of an upstream at most.
 _CONNECTORS, _OPEN_JOBS = 4, 5
+#: Answers that come at once when all is well.
+_PROMPT = 4
 _ENDS = (JobStatus.SUCCEEDED, JobStatus.SUCCEEDED_WITH_ERRORS, JobStatus.FAILED, JobStatus.CANCELED)
 _STATUSES = (ConnectorStatus.ACTIVE, ConnectorStatus.ACTIVE, ConnectorStatus.PAUSED, ConnectorStatus.ERROR)
 
@@ -162,6 +164,20 @@ async def answer_is_an_error(ground: Ground, chance: Random) -> bool:
     return True
 
 
+async def all_is_well(ground: Ground, chance: Random) -> bool:
+    """A poll is asked for, and whatever stands in its way is answered as things are."""
+    await somebody_refreshes(ground, chance)
+    for _ in range(_PROMPT):
+        await ground.settle()
+        if not ground.holder.is_asked or not ground.holder.source.calls:
+            break
+        call = ground.holder.source.calls[-1]
+        upstream = ground.upstream
+        content = _whole(upstream, call.known, chance) if call.kind == "poll" else _said(upstream, call, chance)
+        ground.deliver(call, Answer(call.kind, upstream.revision, content))
+    return True
+
+
 # ---- gateways
 
 
@@ -195,7 +211,7 @@ async def gateway_restarts(ground: Ground, chance: Random) -> bool:
 
 
 async def time_passes(ground: Ground, chance: Random) -> bool:
-    ground.seconds += chance.choice((5, 40, 250, 1000, 5000))
+    ground.seconds += chance.choice((5, 40, 250, 1000, 4000))
     return True
 
 
@@ -233,24 +249,25 @@ async def retention_goes_on(ground: Ground, _: Random) -> bool:
 RULES: Mapping[str, tuple[int, Rule]] = {
     "connector_appears": (4, connector_appears),
     "connector_changes": (3, _to_connector(True, _retitle)),
-    "connector_goes": (2, _to_connector(True, _turn)),
-    "connector_returns": (4, _to_connector(False, _turn)),
+    "connector_goes": (3, _to_connector(True, _turn)),
+    "connector_returns": (3, _to_connector(False, _turn)),
     "connector_is_marked": (1, _to_connector(True, _mark)),
     "job_begins": (8, job_begins),
     "job_moves": (8, _to_job(_is_open, _move)),
-    "job_ends": (8, _to_job(_is_open, _end)),
+    "job_ends": (10, _to_job(_is_open, _end)),
     "job_vanishes": (1, _to_job(lambda job: job.is_served, _vanish)),
     "job_is_served_again": (2, _to_job(lambda job: not job.is_served, _vanish)),
     "job_runs_again": (1, _to_job(lambda job: job.status.ended and job.is_served, _run_again)),
-    "answer_arrives": (60, answer_arrives),
+    "answer_arrives": (50, answer_arrives),
+    "all_is_well": (15, all_is_well),
     "answer_is_an_error": (3, answer_is_an_error),
-    "somebody_refreshes": (20, somebody_refreshes),
+    "somebody_refreshes": (10, somebody_refreshes),
     "somebody_watches": (1, somebody_watches),
     "time_passes": (8, time_passes),
     "lease_is_lost": (3, lease_is_lost),
     "gateway_restarts": (1, gateway_restarts),
     "commit_fails": (1, commit_fails),
-    "commits_have_to_wait": (2, commits_have_to_wait),
+    "commits_have_to_wait": (1, commits_have_to_wait),
     "commit_goes_on": (8, commit_goes_on),
     "retention_goes_on": (8, retention_goes_on),
 }
