@@ -5,6 +5,7 @@ Size: two gateways on a PostgreSQL of their own; FULL=1: three, each standing st
 """
 
 import asyncio
+import re
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -67,10 +68,11 @@ class Gateway:
         await self.stack.aclose()
         self.program = None
 
-    async def notes(self) -> list[str]:
-        async with aiohttp.ClientSession() as session, session.get(f"{self.running.url}/readyz") as response:
-            assert response.status == 200, await response.text()
-            return list((await response.json()).get("notes", []))
+    async def stands_by(self) -> bool:
+        """Whether it knows that another one polls both systems."""
+        async with aiohttp.ClientSession() as session, session.get(f"{self.running.url}/metrics") as response:
+            page = await response.text()
+        return len(re.findall(r'^connectory_system_lease\{holder="other",.*\} 1.0$', page, re.M)) == 2
 
 
 Event = Callable[[Gateway], Awaitable[None]]
@@ -126,10 +128,6 @@ class Stand:
         assert took <= WITHIN, self.lines[-1]
         return victim
 
-    async def stands_by(self, gateway: Gateway) -> None:
-        """It has noticed that another one polls."""
-        await until(gateway.notes, within=30)
-
 
 @asynccontextmanager
 async def stand(postgres: Cluster, folder: Path, upstreams: Upstreams) -> AsyncIterator[Stand]:
@@ -177,7 +175,7 @@ async def all_that_happens(on: Stand) -> None:
         await asyncio.wait_for(ended.running.process.wait(), 10)
         await ended.end()
         await ended.start()
-        await on.stands_by(ended)
+        await until(ended.stands_by, within=30)
 
     async def stop(gateway: Gateway) -> None:
         await signalled(gateway, signal.SIGSTOP)
@@ -186,7 +184,7 @@ async def all_that_happens(on: Stand) -> None:
     stopped = await on.happens("SIGSTOP", stop)
     await asyncio.sleep(max(0.0, STILL - (time.monotonic() - began)))
     await signalled(stopped, signal.SIGCONT)
-    await on.stands_by(stopped)
+    await until(stopped.stands_by, within=30)
 
     async def stall(gateway: Gateway) -> None:
         gateway.bridge.flowing.clear()
@@ -195,7 +193,7 @@ async def all_that_happens(on: Stand) -> None:
     stalled = await on.happens("its network stalls", stall)
     await asyncio.sleep(max(0.0, STILL - (time.monotonic() - began)))
     stalled.bridge.flowing.set()
-    await on.stands_by(stalled)
+    await until(stalled.stands_by, within=30)
 
     async def cut(gateway: Gateway) -> None:
         gateway.bridge.is_whole = False
@@ -203,7 +201,7 @@ async def all_that_happens(on: Stand) -> None:
 
     cut_off = await on.happens("its network is cut", cut)
     cut_off.bridge.is_whole = True
-    await on.stands_by(cut_off)
+    await until(cut_off.stands_by, within=30)
 
     async def end_session(gateway: Gateway) -> None:
         await on.rows(f"SELECT pg_terminate_backend(backend) FROM ({_LEASES}) AS l WHERE pid = {gateway.pid}")
