@@ -32,6 +32,7 @@ BODY_LIMIT = 1 << 20
 _READY_WITHIN = 5.0
 
 STORE = web.AppKey("STORE", Store)
+ENGINE = web.AppKey("ENGINE", Engine)
 METRICS = web.AppKey("METRICS", Metrics)
 LIVE = web.AppKey("LIVE", Live)
 
@@ -54,6 +55,7 @@ def build_app(
         client_max_size=BODY_LIMIT,
     )
     app[STORE] = store
+    app[ENGINE] = engine
     app[METRICS] = metrics
     app.router.add_get("/", _front)
     _add_graphql(app, schema or build_schema(), store, engine, server, auth or AuthSettings())
@@ -114,7 +116,7 @@ async def _healthz(request: web.Request) -> web.StreamResponse:
 
 
 async def _readyz(request: web.Request) -> web.StreamResponse:
-    """Whether the store can serve; upstream systems do not matter here."""
+    """Whether the store can serve; upstream systems do not matter here, and who polls them is information."""
     try:
         async with asyncio.timeout(_READY_WITHIN):
             reasons = await request.app[STORE].problems()
@@ -122,7 +124,8 @@ async def _readyz(request: web.Request) -> web.StreamResponse:
         reasons = [f"the store did not answer within {_READY_WITHIN:g} s"]
     if reasons:
         return answer({"status": "unavailable", "reasons": reasons}, status=503)
-    return answer({"status": "ok"})
+    notes = request.app[ENGINE].notes()
+    return answer({"status": "ok", "notes": notes} if notes else {"status": "ok"})
 
 
 async def _metrics(request: web.Request) -> web.StreamResponse:

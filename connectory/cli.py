@@ -19,9 +19,6 @@ from connectory.mistakes import Mistake
 if TYPE_CHECKING:
     from connectory.config import Config, Override
 
-#: Exit status for whatever the user has to put right first.
-MISTAKE = 2
-
 app = typer.Typer(
     name="connectory",
     help="Connectory: one GraphQL API over every connector you run.",
@@ -215,17 +212,17 @@ def _keep_secrets(config: "Config") -> None:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """What the user can put right, as sentences on standard error and status 2."""
+    """What the user can put right, as sentences on standard error."""
     try:
         yield
     except Mistake as mistake:
-        _fail(*mistake.sentences)
+        _fail(*mistake.sentences, status=mistake.status)
 
 
-def _fail(*sentences: str) -> NoReturn:
+def _fail(*sentences: str, status: int = Mistake.status) -> NoReturn:
     for sentence in sentences:
         typer.echo(f"connectory: {sentence}", err=True)
-    raise typer.Exit(MISTAKE)
+    raise typer.Exit(status)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The gateway as a whole: store, engine and web application of one configuration."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,6 +27,7 @@ async def gateway(config: Config) -> AsyncIterator[str]:
     async with (
         serving(app, config.server.host, config.server.port) as url,
         notifying(notices),
+        _while_current(store),
     ):
         names = [settings.name for _, settings in config.systems]
         log.info(
@@ -46,3 +48,25 @@ async def gateway(config: Config) -> AsyncIterator[str]:
         if not names:
             log.warning("No system is configured: add [[systems]].", extra={"action": "gateway.no_systems"})
         yield url
+
+
+@asynccontextmanager
+async def _while_current(store: Store) -> AsyncIterator[None]:
+    """End the block when a newer version upgrades the store. Raises StoreUpgraded then."""
+    block, upgraded = asyncio.current_task(), asyncio.create_task(store.until_upgraded(), name="revision")
+    assert block is not None
+
+    def end(_: object) -> None:
+        if not upgraded.cancelled():
+            block.cancel()
+
+    upgraded.add_done_callback(end)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if upgraded.done():
+            block.uncancel()
+            await upgraded
+        raise
+    finally:
+        upgraded.cancel()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from time import perf_counter
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector, exposition
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, exposition
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -69,6 +69,12 @@ class Polls:
         self.failures = Counter(
             "connectory_poll_failures", "Polls that read nothing, by what failed.", ["system", "code"], registry=None
         )
+        self.lease = Gauge(
+            "connectory_system_lease",
+            "1 for who polls a system, as this gateway sees it: this one, another one, or nobody.",
+            ["system", "holder"],
+            registry=None,
+        )
 
 
 class Deliveries:
@@ -119,7 +125,7 @@ class Metrics:
         self.subscriptions: Callable[[], tuple[int, int]] = lambda: (0, 0)
         self.registry.register(_Live(self))
         self.registry.register(_Stored(self, store))
-        for counted in (polls.seconds, polls.failures):
+        for counted in (polls.seconds, polls.failures, polls.lease):
             self.registry.register(counted)
         ProcessCollector(registry=self.registry)
 

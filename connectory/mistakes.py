@@ -2,7 +2,10 @@
 
 
 class Mistake(Exception):
-    """Told in sentences and with exit status 2, never with a traceback."""
+    """Told in sentences and with an exit status, never with a traceback."""
+
+    #: 2 for what has to be put right before the next start
+    status = 2
 
     @property
     def sentences(self) -> tuple[str, ...]:

@@ -91,6 +91,11 @@ class Engine:
 
     # ---- the port that resolvers and subscriptions call
 
+    def notes(self) -> list[str]:
+        """Who polls the systems that this gateway does not."""
+        found = (poller.standby.note for poller in self.pollers.values())
+        return [note for note in found if note is not None]
+
     async def refresh(self, system: str) -> ActionRefusal | None:
         """Poll ``system`` now, or have it polled by the gateway that does; see ``Poller.refresh``."""
         poller = self.pollers.get(system)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,11 +29,11 @@ from connectory.model import (
 )
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, external_id, global_id
+from connectory.store.lease_rows import Lease
 from connectory.store.tables import CONNECTORS, JOBS
 from connectory.store.writes import (
     append_events,
     delete_conditions,
-    hold_system,
     insert_rows,
     mark_history_read,
     newest_jobs,
@@ -56,12 +57,9 @@ _NEW_CONNECTOR: Row = {
 }
 
 
-class Overtaken(Exception):
-    """Another process has polled this system meanwhile; what we remember of it is out of date."""
-
-
 class Commit:
-    """The writing of what was seen of one system. Memory follows only after the transaction has been committed."""
+    """The writing of what was seen of one system, under the lease that it was seen under. Memory follows only after the
+    transaction has been committed. Every writing raises Overtaken where that lease is ours no more."""
 
     def __init__(
         self,
@@ -72,10 +70,12 @@ class Commit:
         known: Known,
         now: datetime,
         *,
+        lease: Lease,
         examines: bool = False,
         past: Past | None = None,
     ) -> None:
-        self._store, self._id, self._system, self._rolls_up = store, system_id, system, rolls_up
+        self._begin = partial(store.leases.guarded, lease)
+        self._id, self._system, self._rolls_up = system_id, system, rolls_up
         self._known, self._now, self._past = known, now, past or Past()
         self._events: list[Row] = []
         self._of_system: list[Row] = []
@@ -92,7 +92,7 @@ class Commit:
         """Store a poll that read the list. Returns the log's new position, None when the log has not grown."""
         facts = {fact.external_id: fact for fact in observation.connectors}
         gaps = self._past.gaps_after(before, self._now)
-        async with self._store.write() as connection:
+        async with self._begin() as connection:
             await self._write_system(connection, before, after)
             rows = self._changed_rows(facts, observation.owed)
             absent = self._absent_rows(facts, observation, before)
@@ -113,8 +113,7 @@ class Commit:
         facts = {fact.external_id: fact for fact in observation.connectors}
         lost = dict.fromkeys(observation.gone_jobs, JobStatus.UNKNOWN)
         lost |= dict.fromkeys(observation.canceled_jobs, JobStatus.CANCELED)
-        async with self._store.write() as connection:
-            await hold_system(connection, self._id)
+        async with self._begin() as connection:
             rows = self._changed_rows(facts, observation.owed)
             touched = await self._jobs.write(connection, observation.jobs, lost, state)
             await self._end_conditions(connection, rows)
@@ -128,8 +127,7 @@ class Commit:
 
         ``asked``: the fingerprint that each job had then. One that has changed since is looked at again.
         """
-        async with self._store.write() as connection:
-            await hold_system(connection, self._id)
+        async with self._begin() as connection:
             found_now = await rows_by_id(connection, JOBS, list(findings))
             stored = {id: row for id, row in found_now.items() if row["fingerprint"] == asked[id]}
             told = {id: found for id, found in findings.items() if found is not None and id in stored}
@@ -149,8 +147,7 @@ class Commit:
 
     async def history(self, batch: HistoryBatch, state: SystemState) -> int | None:
         """Store a stretch of past jobs. Returns the log's new position, None when the log has not grown."""
-        async with self._store.write() as connection:
-            await hold_system(connection, self._id)
+        async with self._begin() as connection:
             touched = await self._jobs.write(connection, batch.jobs, {}, state, past=True)
             await self._end_conditions(connection, {})
             await self._write_connectors(connection, {}, {}, touched)
@@ -165,13 +162,12 @@ class Commit:
     async def failure(self, before: SystemState, after: SystemState) -> int | None:
         """Store that a poll read nothing. Returns the log's new position, None when the log has not grown."""
         self._system_event(before, after)
-        async with self._store.write() as connection:
+        async with self._begin() as connection:
             await self._write_system(connection, before, after)
             return await self._append(connection)
 
     async def _write_system(self, connection: AsyncConnection, before: SystemState, after: SystemState) -> None:
-        if not await update_system(connection, self._id, asdict(after), last_poll_at=before.last_poll_at):
-            raise Overtaken
+        await update_system(connection, self._id, asdict(after))
         await note_outage(connection, self._id, before, after, self._now)
         await note_unwatched(connection, self._id, before, after, self._now)
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectory.bus import Bus
-from connectory.engine.commit import Commit, Overtaken
+from connectory.engine.commit import Commit
 from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.judgement import Judgement
 from connectory.engine.memory import recall
@@ -21,6 +21,7 @@ from connectory.engine.past import Past
 from connectory.model import Known, Problem, SystemErrorCode, SystemHealth
 from connectory.store import Store
 from connectory.store.identity import SYSTEM, global_id
+from connectory.store.lease_rows import Lease, Overtaken, lease_of
 from connectory.store.records import DOWN
 from connectory.store.transactions import whole
 from connectory.store.writing import is_failure, reason
@@ -36,6 +37,7 @@ class Desk:
     ) -> None:
         self.system, self.store = system, store
         self.id = global_id(SYSTEM, system.name)
+        self._name = lease_of(system.name)
         self.known: Known | None = None
         #: recalled and forgotten together with ``known``
         self.past = Past()
@@ -43,34 +45,37 @@ class Desk:
         self._bus, self._clock, self._chance = bus, clock, chance
         #: one commit at a time: whatever is committed rests on the same memory
         self._turn = asyncio.Lock()
-        #: the term of the lease under which the memory was read
-        self._term: int | None = None
+        #: under which the memory was read; None: another process polls
+        self._lease: Lease | None = None
         #: what a Retry-After forbids to ask before
         self._not_before: datetime | None = None
 
     @property
     def is_ours(self) -> bool:
         """Whether this process is the one to poll, as far as it knows."""
-        return self._term is not None
+        return self._lease is not None and not self.has_turned
+
+    @property
+    def has_turned(self) -> bool:
+        """Whether it is another one now, or we are."""
+        return self.store.leases.held(self._name) != self._lease
 
     async def recall(self) -> bool:
         """Make sure that this process is the one to poll, and that it remembers. False: another one polls."""
-        term = await self.store.leases.hold(self.system.name)
-        if term != self._term:
-            self.known, self._term = None, term
-        if term is None:
-            return False
-        if self.known is None:
+        if self.has_turned:
+            self.known = self._lease = None
+        lease = await self.store.leases.hold(self._name)
+        if lease is not None and (self.known is None or lease != self._lease):
             async with self._turn:
-                await self._read()
-        return True
+                await self._read(lease)
+        return lease is not None
 
-    async def _read(self) -> None:
+    async def _read(self, lease: Lease) -> None:
         past = Past()
         async with self.store.read() as connection:
             known, self.state = await recall(connection, self.id)
             await past.recall(connection, self.id, self.now())
-        self.known, self.past = known, past
+        self.known, self.past, self._lease = known, past, lease
         if self.state.error_code is SystemErrorCode.RATE_LIMITED:
             self._not_before = self.state.next_poll_at  # a restart does not shorten what was asked for
 
@@ -107,9 +112,12 @@ class Desk:
 
     async def write(self, known: Known, write: Callable[[Commit], Coroutine[Any, Any, int | None]]) -> None:
         kind, name = self.system.kind, self.system.name
+        if self._lease is None:
+            raise Overtaken
         commit = Commit(
-            self.store, self.id, name, kind.rolls_up, known, self.now(), examines=kind.examines, past=self.past
-        )
+            self.store, self.id, name, kind.rolls_up, known, self.now(), lease=self._lease, examines=kind.examines,
+            past=self.past,
+        )  # fmt: skip
         position = await whole(write(commit))
         if position is not None:
             self._bus.wake(position)
@@ -119,10 +127,10 @@ class Desk:
         fails is logged, not raised: what was seen is stored."""
         try:
             async with self._turn:
-                if known is not self.known:
+                if known is not self.known or self._lease is None:
                     return
-                judgement = Judgement(self.store, self.system, self.past, self.now())
-                position = await whole(judgement.run(connectors, self.state.last_poll_at))
+                judgement = Judgement(self.store, self.system, self.past, self.now(), lease=self._lease)
+                position = await whole(judgement.run(connectors))
         except Exception as error:
             if isinstance(error, Overtaken | SQLAlchemyError | OSError):
                 self.forget(known)  # the store may have something else than we remember
@@ -195,7 +203,10 @@ class Desk:
     def say_exception(self, sentence: str, action: str) -> None:
         """What is being handled now; of a store that fails what it says is enough."""
         error, extra = sys.exception(), {"action": action, "system": self.system.name}
-        if error is not None and is_failure(error):
+        if isinstance(error, Overtaken):
+            said = f"{self.system.name}: another gateway polls it now, or did meanwhile; nothing of this was stored"
+            _log.info(said, extra=extra | {"action": "overtaken"})
+        elif error is not None and is_failure(error):
             _log.error(f"{self.system.name}: {sentence}: {reason(error)}", extra=extra)
         else:
             _log.exception(f"{self.system.name}: {sentence}", extra=extra)

@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.engine.changes import Row, connector_event, job_event
 from connectory.engine.changes import judge as judge_health
-from connectory.engine.commit import Overtaken
 from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.difference import Difference, is_due
 from connectory.engine.held import Key, condition_row, key_of, worst
@@ -27,6 +26,7 @@ from connectory.engine.past import Past, run_of
 from connectory.model import RUNNING, Known, Observation
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, SYSTEM, global_id
+from connectory.store.lease_rows import Lease
 from connectory.store.past import past_runs
 from connectory.store.tables import CONNECTORS, JOBS
 from connectory.store.writes import (
@@ -36,7 +36,6 @@ from connectory.store.writes import (
     replace_conditions,
     rows_by_id,
     update_rows,
-    update_system,
 )
 
 _log = logging.getLogger(__name__)
@@ -68,18 +67,19 @@ def told(observation: Observation, known: Known, *, whole: bool) -> set[str]:
 
 
 class Judgement:
-    """One judgement of one system. Memory follows only after the transaction has been committed."""
+    """One judgement of one system, under the lease that the past was read under. Memory follows only after the
+    transaction has been committed."""
 
-    def __init__(self, store: Store, system: ConfiguredSystem, past: Past, now: datetime) -> None:
-        self._store, self._system, self._past, self._now = store, system, past, now
+    def __init__(self, store: Store, system: ConfiguredSystem, past: Past, now: datetime, *, lease: Lease) -> None:
+        self._store, self._system, self._past, self._now, self._lease = store, system, past, now, lease
         self._id = global_id(SYSTEM, system.name)
         #: connectors that could not be judged, by the reason, and not for the same one before
         self._unjudged: dict[str, list[tuple[str, Exception]]] = defaultdict(list)
 
-    async def run(self, names: Collection[str], polled_at: datetime | None) -> int | None:
+    async def run(self, names: Collection[str]) -> int | None:
         """Judge these connectors (external ids). Returns the log's new position, None when the log has not grown.
 
-        ``polled_at``: the system's last poll that we know of. Raises Overtaken when there was another.
+        Raises Overtaken.
         """
         ids = [
             id for id in (global_id(CONNECTOR, self._system.name, name) for name in sorted(names)) if self._is_told(id)
@@ -93,7 +93,7 @@ class Judgement:
         self._say_unjudged()
         if not difference:
             return None
-        position = await self._write(difference, polled_at)
+        position = await self._write(difference)
         self._remember(difference)
         return position
 
@@ -172,10 +172,8 @@ class Judgement:
 
     # ---- writing
 
-    async def _write(self, difference: Difference, polled_at: datetime | None) -> int | None:
-        async with self._store.write() as connection:
-            if not await update_system(connection, self._id, {"last_poll_at": polled_at}, last_poll_at=polled_at):
-                raise Overtaken
+    async def _write(self, difference: Difference) -> int | None:
+        async with self._store.leases.guarded(self._lease) as connection:
             await delete_conditions(connection, [key_of(finding) for finding in difference.cleared])
             await replace_conditions(connection, [condition_row(self._id, each) for each in difference.written])
             estimates = [{"id": id, **estimates} for id, estimates in difference.estimates.items()]

@@ -23,6 +23,10 @@ class Polls(Protocol):
     elsewhere: ActionRefusal
 
     @property
+    def unanswered(self) -> ActionRefusal:
+        """What is answered in the place of another gateway that does not."""
+
+    @property
     def is_here(self) -> bool:
         """Whether this gateway polls the system."""
 
@@ -88,6 +92,8 @@ class Neighbours:
 
     async def refresh(self, system: str) -> ActionRefusal | None:
         """Let the gateway that polls ``system`` do so now; its outcome, or a refusal when none answers in time."""
+        if not self._wire.reaches_others:
+            return self._pollers[system].unanswered
         self._count += 1
         number = self._count
         answer: asyncio.Future[ActionRefusal | None] = asyncio.get_running_loop().create_future()
@@ -97,7 +103,7 @@ class Neighbours:
             async with asyncio.timeout(self._patience):
                 return await answer
         except TimeoutError:
-            return self._pollers[system].elsewhere
+            return self._pollers[system].unanswered
         finally:
             del self._asked[number]
 

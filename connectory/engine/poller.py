@@ -5,21 +5,24 @@ import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
+from functools import partial
 from random import Random
 from typing import Any
 
 from connectory.bus import Bus
 from connectory.engine.background import Background
-from connectory.engine.commit import Commit, Overtaken
+from connectory.engine.commit import Commit
 from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.desk import Desk
 from connectory.engine.judgement import told
 from connectory.engine.pace import SystemState, after_answer, after_failure
+from connectory.engine.standby import Polled, Standby
 from connectory.engine.trouble import lies_in_the_facts, problem_of
 from connectory.engine.watches import Watches
 from connectory.metrics import Polls
 from connectory.model import ActionFailureCode, ActionRefusal, Known, Observation, Problem, SystemErrorCode
 from connectory.store import Store
+from connectory.store.lease_rows import Overtaken, lease_of
 from connectory.store.records import DOWN
 from connectory.store.words import in_our_words
 from connectory.store.writing import is_failure
@@ -49,7 +52,12 @@ class Poller:
     ) -> None:
         self.system = system
         #: what ``refresh`` answers when another process polls the system
-        self.elsewhere = _refusal(f"another gateway polls {system.name}; ask that one")
+        self.elsewhere = _refusal(f"another gateway polls {system.name}")
+        #: who does
+        self.standby = Standby(store.leases, lease_of(system.name), system.name)
+        for holder in Polled:
+            polls.lease.labels(system.name, holder).set_function(partial(self._is_polled, holder))
+        store.leases.listen(lease_of(system.name), self._heed_lease)
         self._source: Source = system.kind.open(system.settings)
         self._writing, self._polls = store.writing, polls
         polls.seconds.labels(system.name)
@@ -73,16 +81,10 @@ class Poller:
                         wait, outcome = held, _refusal(f"{self.system.name} asked us to wait", held)
                     else:
                         wait = await self._poll()
-                except Overtaken:
-                    self._desk.forget()
-                    _log.info(
-                        f"{self.system.name}: another process has polled it meanwhile; the poll will be made again",
-                        extra={"action": "poll_overtaken", "system": self.system.name},
-                    )
                 except Exception as error:
                     self._desk.forget()
                     self._desk.say_exception("the poll could not be stored; it will be made again", "store_failed")
-                    outcome = _not_stored(self.system.name, in_our_words(error) if is_failure(error) else None)
+                    outcome = self._not_polled(error)
                 finally:
                     _answer(waiting, outcome)
                 await self._idle(wait)
@@ -115,10 +117,28 @@ class Poller:
                 return _not_stored(self.system.name, self._writing.problem())
         return waiter.result()
 
+    def _not_polled(self, error: Exception) -> ActionRefusal:
+        if isinstance(error, Overtaken):
+            return self.elsewhere
+        return _not_stored(self.system.name, in_our_words(error) if is_failure(error) else None)
+
     @property
     def is_here(self) -> bool:
         """Whether this process polls the system, as far as it knows."""
         return self._desk.is_ours
+
+    @property
+    def unanswered(self) -> ActionRefusal:
+        """What is answered in the place of another process that does not."""
+        return _refusal(self.standby.sentence)
+
+    def _is_polled(self, by: Polled) -> bool:
+        return self.standby.polled is by
+
+    def _heed_lease(self) -> None:
+        self.standby.look()
+        if self._desk.has_turned:
+            self.stir()
 
     def stir(self) -> None:
         """Between polls: see at once whether somebody asks for one, or watches what was not watched."""
@@ -188,12 +208,12 @@ class Poller:
     # ---- between polls
 
     async def _idle(self, seconds: float) -> None:
-        """Until the next poll is due or somebody asks for one; meanwhile look at what runs or is watched, each
-        live_interval after the last time that the system was asked."""
+        """Until the next poll is due, somebody asks for one, or the lease is another's; meanwhile look at what runs or
+        is watched, each live_interval after the last time that the system was asked."""
         now, interval = asyncio.get_running_loop().time, self.system.live_interval
         end, due = now() + seconds, now() + interval
         may_look = self._desk.state.health not in DOWN
-        while (left := end - now()) > 0 and not self._waiting:
+        while (left := end - now()) > 0 and not self._waiting and not self._desk.has_turned:
             jobs = self._to_look_at() if may_look else frozenset()
             pause = min(left, due - now()) if jobs else left
             if pause > 0:
@@ -202,7 +222,7 @@ class Poller:
                 may_look = await self._look(jobs, left)
                 due = now() + interval
         more = self._desk.held
-        if more > 0 and not self._waiting:  # what goes on beside the polls was asked to wait
+        if left <= 0 < more and not self._waiting:  # what goes on beside the polls was asked to wait
             await self._idle(more)
 
     async def _pause(self, seconds: float) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.settings import RetentionSettings
 from connectory.store import Store
+from connectory.store.lease_rows import RETENTION_LEASE
 from connectory.store.portions import Limits, Portion
 from connectory.store.retention import job_floors, portions
 from connectory.store.transactions import whole
@@ -26,8 +27,6 @@ FIRST, LEAST, MOST = 50, 10, 1_000
 _HELD = 0.006
 #: Seconds between two transactions: this many times what the last one took, and no less than that.
 _REST, _SHORTEST_REST = 4, 0.01
-#: No system can be named so.
-LEASE = "/retention"
 
 
 class Strides:
@@ -68,7 +67,7 @@ class Retention:
         fails = False
         while True:
             try:
-                if await self._store.leases.hold(LEASE) is not None:
+                if await self._store.leases.hold(RETENTION_LEASE) is not None:
                     await self.sweep()
             except Exception as error:
                 if not fails:

@@ -12,6 +12,7 @@ from connectory.metrics import Deliveries
 from connectory.notices.sending import Outcome, Sender
 from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
+from connectory.store.lease_rows import Lease, Overtaken
 from connectory.store.notices import begin_attempt, end_attempt, next_delivery, was_given_up
 from connectory.store.transactions import whole
 
@@ -44,12 +45,13 @@ class Deliverer:
         settings: ReceiverSettings,
         counted: Deliveries,
         *,
+        lease: Lease,
         clock: Callable[[], datetime],
         chance: Random,
         backoff: Backoff,
     ) -> None:
         self._store, self._settings, self._clock, self._chance = store, settings, clock, chance
-        self._backoff, self._counted = backoff, counted
+        self._backoff, self._counted, self._lease = backoff, counted, lease
         self._sender = Sender(settings)
         self._more = asyncio.Event()
         self._fails = False
@@ -59,12 +61,14 @@ class Deliverer:
         self._more.set()
 
     async def run(self) -> None:
-        """Deliver for ever. A store that fails is logged once and tried again."""
+        """Deliver until another gateway does. A store that fails is logged once and tried again."""
         try:
             while True:
                 self._more.clear()
                 try:
                     pause = await self._next()
+                except Overtaken:
+                    return
                 except Exception as error:
                     if not self._fails:
                         said = f"notices for {self._settings.name} cannot be read or written: {error}"
@@ -106,7 +110,7 @@ class Deliverer:
         return 0.0
 
     async def _begin(self, delivery: Any, until: datetime) -> bool:
-        async with self._store.write() as connection:
+        async with self._store.leases.guarded(self._lease) as connection:
             return await begin_attempt(connection, delivery, until)
 
     async def _attempt(self, delivery: Any, attempts: int, again_at: datetime) -> None:
@@ -147,7 +151,9 @@ class Deliverer:
             return Outcome(self._sender.told(error))
 
     async def _end(self, delivery: Any, values: dict[str, Any]) -> bool:
-        async with self._store.write() as connection:
+        """What was accepted was, whoever delivers now; all else is for that one to judge."""
+        is_fact = "delivered_at" in values
+        async with self._store.write() if is_fact else self._store.leases.guarded(self._lease) as connection:
             await end_attempt(connection, delivery.id, values)
         return True
 

@@ -14,11 +14,10 @@ from connectory.notices.deliverer import Backoff, Deliverer
 from connectory.notices.notifier import Notifier
 from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
-from connectory.store.notices import Overtaken, give_up_unknown, take_up_known
+from connectory.store.lease_rows import NOTICES_LEASE, Lease, Overtaken
+from connectory.store.notices import give_up_unknown, take_up_known
 
 _log = logging.getLogger(__name__)
-#: No system can be named so.
-LEASE = "/notices"
 #: Seconds: how long a change can stay unseen that nobody has told the bus of.
 _INTERVAL = 1.0
 #: Seconds between two looks: a poll's commit and what is judged of it come in one.
@@ -43,13 +42,13 @@ class Notices:
     ) -> None:
         self._store, self._bus, self._receivers, self._clock = store, bus, receivers, clock
         self._chance, self._backoff = chance or Random(), backoff
-        self._notifier = Notifier(store, receivers, clock=clock, chance=self._chance)
         #: counted for whoever watches over us
         self.deliveries = Deliveries()
         self._deliverers: list[Deliverer] = []
         self._tasks: list[asyncio.Task[None]] = []
-        #: of the lease; None while another gateway has it
-        self._term: int | None = None
+        #: None while another gateway makes and sends them
+        self._lease: Lease | None = None
+        self._notifier: Notifier | None = None
 
     async def run(self) -> None:
         """Work for ever. A store that fails is logged once and tried again; no notice is lost for it."""
@@ -59,11 +58,12 @@ class Notices:
                 woken = self._bus.position
                 has_news = True  # a look that fails may have written some
                 try:
-                    has_news = await self._is_ours() and await self._notifier.look()
+                    notifier = await self._own_notifier()
+                    has_news = notifier is not None and await notifier.look()
                 except Overtaken:
-                    self._notifier.forget()
+                    self._forget()
                 except Exception as error:
-                    self._notifier.forget()
+                    self._forget()
                     if not fails:
                         _log.warning(f"notices cannot be made: {error}", extra={"action": "notices_failed"})
                     fails = True
@@ -79,30 +79,39 @@ class Notices:
         finally:
             await self._stop_delivering()
 
-    async def _is_ours(self) -> bool:
-        """Whether this gateway is the one to work; what others did meanwhile is read anew."""
-        term = await self._store.leases.hold(LEASE)
-        if term != self._term:
-            self._term = None
+    def _forget(self) -> None:
+        if self._notifier is not None:
             self._notifier.forget()
-            await self._stop_delivering()
-            if term is not None:
-                await self._start_delivering()
-            self._term = term
-        return term is not None
 
-    async def _start_delivering(self) -> None:
+    async def _own_notifier(self) -> Notifier | None:
+        """None while another gateway is the one to work; what others did before is read anew."""
+        lease = await self._store.leases.hold(NOTICES_LEASE)
+        if lease != self._lease:
+            self._lease = self._notifier = None
+            await self._stop_delivering()
+            if lease is not None:
+                await self._start_delivering(lease)
+                self._notifier = Notifier(
+                    self._store, self._receivers, lease=lease, clock=self._clock, chance=self._chance
+                )
+            self._lease = lease
+        return self._notifier
+
+    async def _start_delivering(self, lease: Lease) -> None:
         names = [each.name for each in self._receivers]
-        async with self._store.write() as connection:
+        async with self._store.leases.guarded(lease) as connection:
             unknown = await give_up_unknown(connection, names, self._clock())
             await take_up_known(connection, names, self._clock())
         if unknown:
             said = f"{unknown} notices wait for receivers that are no longer configured; they are given up"
             _log.warning(said, extra={"action": "deliveries_orphaned"})
         self._deliverers = [
-            Deliverer(self._store, each, self.deliveries, clock=self._clock, chance=self._chance, backoff=self._backoff)
+            Deliverer(
+                self._store, each, self.deliveries, lease=lease, clock=self._clock, chance=self._chance,
+                backoff=self._backoff,
+            )
             for each in self._receivers
-        ]
+        ]  # fmt: skip
         self._tasks = [asyncio.create_task(each.run(), name="deliver") for each in self._deliverers]
 
     async def _stop_delivering(self) -> None:

@@ -7,6 +7,7 @@ Notices and their deliveries are written in one transaction, so nothing is doubl
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from random import Random
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,6 +18,7 @@ from connectory.notices.settings import ReceiverSettings
 from connectory.notices.standing import Standing
 from connectory.notices.troubles import is_down
 from connectory.store import Store
+from connectory.store.lease_rows import Lease
 from connectory.store.notices import move_notifier, write_notices
 from connectory.store.picture import (
     Present,
@@ -43,9 +45,16 @@ class Notifier:
     their own sake. ``clock`` tells the time (UTC-aware), ``chance`` makes names."""
 
     def __init__(
-        self, store: Store, receivers: Sequence[ReceiverSettings], *, clock: Callable[[], datetime], chance: Random
+        self,
+        store: Store,
+        receivers: Sequence[ReceiverSettings],
+        *,
+        lease: Lease,
+        clock: Callable[[], datetime],
+        chance: Random,
     ) -> None:
         self._store, self._receivers, self._clock, self._chance = store, receivers, clock, chance
+        self._begin = partial(store.leases.guarded, lease)
         #: None: not read yet
         self._standing: Standing | None = None
         #: of the log, up to where everything has been looked at; None: nobody has
@@ -99,7 +108,7 @@ class Notifier:
         return found | standing.due(now, present.systems)
 
     async def _write(self, standing: Standing, present: Present, plan: Plan) -> None:
-        async with self._store.write() as connection:
+        async with self._begin() as connection:
             await move_notifier(connection, standing.turn, deliveries=len(plan.deliveries))
             dropped = [row["id"] for row in plan.dropped]
             await write_notices(connection, plan.new, plan.changed, dropped, plan.deliveries)
@@ -113,7 +122,7 @@ class Notifier:
 
     async def _move(self, standing: Standing, present: Present) -> None:
         """Only now: whoever begins here need not look at what the log tells before."""
-        async with self._store.write() as connection:
+        async with self._begin() as connection:
             await move_notifier(connection, standing.turn, position=present.position)
         standing.turn += 1
         standing.position = present.position

@@ -19,12 +19,18 @@ from connectory.mistakes import Mistake
 from connectory.store import migration, sqlite
 from connectory.store.leases import Leases
 from connectory.store.postgres import Postgres, lock_key
+from connectory.store.postgres_leases import marker
 from connectory.store.transactions import PATIENCE
 from connectory.store.words import in_our_words
 from connectory.store.writing import Writing, reason
 
 #: Seconds to wait for a lock or a connection where somebody waits for an answer.
 _SHORT_PATIENCE = 5.0
+#: The lock keeps nobody waiting: it tells other gateways whose transaction it is.
+_REVISION = {
+    "sqlite": text("SELECT version_num FROM alembic_version"),
+    "postgresql": text("SELECT version_num, pg_advisory_xact_lock_shared(:key) FROM alembic_version"),
+}
 #: Snapshots that may be open at once.
 _READERS = 8
 
@@ -40,6 +46,18 @@ class StoreUnreachable(StoreError):
 class StoreTooNew(StoreError):
     """The store was written by a newer version of the program."""
 
+    def __init__(self, store: "Store", revision: str | None) -> None:
+        super().__init__(
+            f"store {store} is at revision {revision}, which this version of connectory does not know (it knows up to "
+            f"{migration.head()}): a newer version has written it. Use that version, or another store."
+        )
+
+
+class StoreUpgraded(StoreTooNew):
+    """A newer version has upgraded the store while this one was at work: nothing that the user has got wrong."""
+
+    status = 1
+
 
 class Store:
     """What the gateway remembers, at ``url``: ``sqlite:///FILE`` or ``postgresql://USER@HOST/DATABASE``.
@@ -53,7 +71,10 @@ class Store:
         #: the database, where it is one of PostgreSQL, and the file otherwise
         self.postgres = None if self.address.backend == "sqlite" else Postgres(self.address)
         self.file = ""
-        self.leases = Leases(self.postgres)
+        self.leases = Leases(self)
+        #: set once a newer version was found to have upgraded the tables, and to which revision
+        self._is_upgraded = asyncio.Event()
+        self._revision: str | None = None
         #: how the writes of this process fare
         self.writing = Writing(short_patience)
         if self.postgres is None:
@@ -97,25 +118,45 @@ class Store:
             await self._upgrade()
 
     async def _upgrade(self) -> None:
-        async with self._migrating() as connection:
+        async with self.migrating() as connection:
             if not self.is_sqlite:
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key("migrations")})
-            await self.revision(connection)
+            if await self.revision(connection) not in (None, migration.head()) and not self.is_sqlite:
+                # whoever writes has read the revision: they end first, and others read the new one
+                await connection.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
             await connection.run_sync(migration.upgrade)
 
     async def revision(self, connection: AsyncConnection) -> str | None:
         """Which one the tables are at; None without any. Raises StoreTooNew."""
         found: str | None = await connection.run_sync(migration.current)
         if migration.is_unknown(found):
-            raise StoreTooNew(
-                f"store {self} is at revision {found}, which this version of connectory does not know (it knows up "
-                f"to {migration.head()}): a newer version has written it. Use that version, or another store."
-            )
+            raise StoreTooNew(self, found)
         return found
 
+    async def check_revision(self, connection: AsyncConnection) -> None:
+        """First in all that writes: the tables have to be of this version, or what is written may be wrong.
+
+        Raises StoreUpgraded when a newer one has upgraded them, which ``until_upgraded`` tells of, and StoreError.
+        """
+        told = {} if self.is_sqlite else {"key": marker(self.leases.own.id)}
+        found = (await connection.execute(_REVISION[connection.dialect.name], told)).scalar()
+        if found == migration.head():
+            return
+        if migration.is_unknown(found):
+            self._revision = found
+            self._is_upgraded.set()
+            raise StoreUpgraded(self, found)
+        raise StoreError(f"store {self} is {_too_old(found)}")
+
+    async def until_upgraded(self) -> None:
+        """Wait until a newer version has upgraded the store, for ever if need be. Raises StoreUpgraded then."""
+        await self._is_upgraded.wait()
+        raise StoreUpgraded(self, self._revision)
+
     @asynccontextmanager
-    async def _migrating(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that may take as long as it needs: a migration of a large table does."""
+    async def migrating(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may take as long as it needs: a migration of a large table does. The tables may be of any
+        version."""
         if self.postgres is None:
             async with self._writer.begin() as connection:
                 yield connection
@@ -135,9 +176,7 @@ class Store:
         except (DBAPIError, OSError, TimeoutError) as error:
             return [f"the store does not answer: {in_our_words(error)}"]
         if found != migration.head():
-            return [
-                f"the store is at revision {found}, this version needs {migration.head()}: run connectory db upgrade"
-            ]
+            return [f"the store is {_too_old(found)}"]
         problem = self.writing.problem()
         return [problem] if problem else []
 
@@ -159,6 +198,7 @@ class Store:
                 self.writing.waits(attempt)
                 async with connection.begin():
                     attempt.waits_since = None
+                    await self.check_revision(connection)
                     yield connection
 
     async def checkpoint(self) -> None:
@@ -182,6 +222,10 @@ async def upgrade(url: str) -> None:
         await store.upgrade()
     finally:
         await store.close()
+
+
+def _too_old(revision: str | None) -> str:
+    return f"at revision {revision}, this version needs {migration.head()}: run connectory db upgrade"
 
 
 def _address(url: str) -> Address:

@@ -3,6 +3,7 @@
 It is imported when it is called: whoever only prints the schema has no store.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ def _scripts() -> "ScriptDirectory":
     return ScriptDirectory.from_config(_config())
 
 
+@cache
 def head() -> str:
     """The newest revision that this version knows."""
     found = _scripts().get_current_head()

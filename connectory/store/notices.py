@@ -8,6 +8,7 @@ from sqlalchemy import and_, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import DeliveryPhase
+from connectory.store.lease_rows import Overtaken
 from connectory.store.tables import DELIVERIES, NOTICES, NOTIFIER
 from connectory.store.writes import Row, batches, insert_rows, update_rows
 
@@ -16,10 +17,6 @@ _IS_OPEN = NOTICES.c.recovered_at.is_(None)
 _BY_AND_BY = {"yield_per": 200}
 #: Why a delivery is given up that nobody is there for.
 NOT_CONFIGURED = "The receiver is no longer configured."
-
-
-class Overtaken(Exception):
-    """Another process has written notices meanwhile; what was read is out of date."""
 
 
 # ---- what is open
@@ -54,7 +51,7 @@ async def move_notifier(
 ) -> None:
     """Take the turn after ``turn``, and numbers for so many deliveries; ``position``: everything up to it is told of.
 
-    Called first in a transaction: the row lock keeps two notifiers apart. Raises Overtaken.
+    Raises Overtaken where another notifier has taken that turn.
     """
     n = NOTIFIER.c
     moved = {"turn": n.turn + 1, "sequence": n.sequence + deliveries}

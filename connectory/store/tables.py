@@ -81,6 +81,8 @@ class SystemRow(SQLModel, table=True):
     error_code: SystemErrorCode | None = _rank(SystemErrorCode, null=True)
     error_message: str | None = _name(null=True)
     error_at: datetime | None = _instant()
+    #: of the lease under which it is polled, see LeaseRow: who polls under another one writes nothing of it
+    fence: int = Field(default=0, sa_column=Column(Long, nullable=False, server_default="0"))
 
 
 class ConnectorRow(SQLModel, table=True):
@@ -465,6 +467,31 @@ class NotifierRow(SQLModel, table=True):
     turn: int = Field(sa_column=Column(Long, nullable=False))
     #: the newest delivery's
     sequence: int = Field(sa_column=Column(Long, nullable=False))
+    #: of the lease under which notices are made and sent, see LeaseRow
+    fence: int = Field(default=0, sa_column=Column(Long, nullable=False, server_default="0"))
+
+
+class LeaseRow(SQLModel, table=True):
+    """Who does what only one process may do, and until when. A lease that was given back keeps its row."""
+
+    __tablename__ = "leases"
+
+    #: ``system:NAME``, ``notices``, ``retention``
+    name: str = _key()
+    #: one store that a process has opened; null: it was given back
+    holder: str | None = _name(null=True)
+    #: that process, see connectory.store.process
+    host: str = _name()
+    pid: int = Field(sa_column=Column(Long, nullable=False))
+    birth: str = _name()
+    #: pid of the session of PostgreSQL that holds the advisory lock
+    backend: int | None = _long()
+    #: raised by every taker; the row that the lease guards has the same number
+    fence: int = Field(sa_column=Column(Long, nullable=False))
+    #: by the clock of the database on PostgreSQL, of the holder's machine on SQLite
+    since: datetime = _instant(null=False)
+    renewed_at: datetime = _instant(null=False)
+    expires_at: datetime = _instant(null=False)
 
 
 SYSTEMS = SystemRow.__table__  # type: ignore[attr-defined]
@@ -481,3 +508,4 @@ JOB_FLOORS = JobFloorRow.__table__  # type: ignore[attr-defined]
 NOTICES = NoticeRow.__table__  # type: ignore[attr-defined]
 DELIVERIES = DeliveryRow.__table__  # type: ignore[attr-defined]
 NOTIFIER = NotifierRow.__table__  # type: ignore[attr-defined]
+LEASES = LeaseRow.__table__  # type: ignore[attr-defined]

@@ -43,7 +43,7 @@ def _is_absent(store: Store) -> bool:
 
 async def _write_nothing(store: Store) -> None:
     with suppress(_Enough), store.in_words():
-        async with store.write() as connection:
+        async with store.migrating() as connection:
             is_current = await store.revision(connection) == migration.head()
             await connection.execute(text(_ROWS if is_current else _TABLE))
             raise _Enough

@@ -1,7 +1,7 @@
 """What the gateways on one PostgreSQL tell each other at once: LISTEN and NOTIFY.
 
 Nothing rests on a message that arrives: the log is read again without it, watches are renewed, and who asks waits for
-an answer no longer than a deadline. A gateway on SQLite is alone and has nobody to tell.
+an answer no longer than a deadline. Those on one file of SQLite tell each other nothing.
 """
 
 import asyncio
@@ -53,6 +53,11 @@ class Wire:
         #: whether messages arrive now
         self.is_connected = False
         self._is_outage_told = False
+
+    @property
+    def reaches_others(self) -> bool:
+        """Whether another gateway on the same store could hear us."""
+        return self._engine is not None
 
     def listen(self, channel: str, listener: Callable[[str], None]) -> None:
         """Hand the payloads of ``channel`` to ``listener``, our own too. To be called before ``run``."""

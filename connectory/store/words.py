@@ -7,6 +7,8 @@ import sqlite3
 
 from sqlalchemy.exc import TimeoutError as NoConnection
 
+from connectory.mistakes import Mistake
+
 #: SQLite's primary result code → our words.
 _SQLITE = {
     sqlite3.SQLITE_ERROR: "its tables are not those of this version",
@@ -50,6 +52,8 @@ def in_our_words(error: BaseException) -> str:
         known = (_POSTGRES[begin] for begin in (state, state[:3], state[:2]) if begin in _POSTGRES)
         return next(known, f"PostgreSQL fails with its code {state}")
     match original:
+        case Mistake():
+            return "its tables are not those of this version"
         case NoConnection():
             return "no connection to the database is free"
         case TimeoutError():

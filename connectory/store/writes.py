@@ -65,22 +65,15 @@ async def append_events(connection: AsyncConnection, events: Sequence[Row]) -> i
     return position
 
 
-async def update_system(
-    connection: AsyncConnection, system_id: str, state: Mapping[str, Any], *, last_poll_at: datetime | None
-) -> bool:
-    """Write how a poll left a system. False, and nothing written, when its last poll is another than ``last_poll_at``.
-
-    Called first in a transaction: the row lock keeps two writers of one system apart.
-    """
-    same = SYSTEMS.c.last_poll_at.is_not_distinct_from(last_poll_at)
-    written = await connection.execute(update(SYSTEMS).where(SYSTEMS.c.id == system_id, same).values(**state))
-    return bool(written.rowcount)
+async def update_system(connection: AsyncConnection, system_id: str, state: Mapping[str, Any]) -> None:
+    """Write how a poll left a system."""
+    await connection.execute(update(SYSTEMS).where(SYSTEMS.c.id == system_id).values(**state))
 
 
 async def hold_system(connection: AsyncConnection, system_id: str) -> None:
-    """Wait for whoever writes of a system, and let nobody else do so up to the commit.
+    """Wait for whoever writes of a system, and let nobody else do so up to the commit, whoever polls it.
 
-    Called first in a transaction, as ``update_system`` is, which does the same.
+    Called first in a transaction.
     """
     await connection.execute(select(SYSTEMS.c.id).where(SYSTEMS.c.id == system_id).with_for_update())
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
+from connectory.mistakes import Mistake
 from connectory.store.words import in_our_words
 
 #: Seconds for which a write that failed says something of the store, unless another one succeeds.
@@ -74,6 +75,8 @@ def is_failure(error: BaseException) -> bool:
     """Whether it is the store that failed, and not what was to be written."""
     if isinstance(error, IntegrityError | DataError):
         return False
+    if isinstance(error, Mistake):  # the tables are of another version
+        return True
     if not isinstance(error, DBAPIError | NoConnection | OSError):
         return False
     cause: BaseException | None = error

@@ -36,6 +36,7 @@ from connectory.model import (
 )
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, SYSTEM, global_id
+from connectory.store.lease_rows import Lease, lease_of
 from connectory.store.registration import Registration, register_systems
 from connectory.store.writes import replace_conditions
 from resolvers.context import Context, Viewer
@@ -155,7 +156,8 @@ class Writer:
 
     def _commit(self, now: datetime) -> Commit:
         system = self.system
-        return Commit(self.store, system.id, system.name, self._rolls_up, system.known, now)
+        lease = Lease(lease_of(system.name), 0)
+        return Commit(self.store, system.id, system.name, self._rolls_up, system.known, now, lease=lease)
 
     async def poll(self, now: datetime, connectors: list[ConnectorFact], jobs: list[JobFact] = [], **more: Any) -> None:  # noqa: B006
         said = Observation(connectors=connectors, jobs=jobs, **more)

@@ -7,12 +7,17 @@ from yarl import URL
 
 
 class Bridge:
-    """A way to a server whose connections can be broken. ``async with`` opens and closes it."""
+    """A way to a server whose connections can be broken or held up. ``async with`` opens and closes it."""
 
     def __init__(self, url: URL) -> None:
         self._to = url
         self._writers: list[asyncio.StreamWriter] = []
         self.opened = 0
+        #: while it is not set nothing arrives at either end, and nobody is told
+        self.flowing = asyncio.Event()
+        self.flowing.set()
+        #: false: new connections are refused, too
+        self.is_whole = True
 
     async def __aenter__(self) -> "Bridge":
         self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
@@ -20,6 +25,7 @@ class Bridge:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.flowing.set()
         self.cut()
         self._server.close()
         await self._server.wait_closed()
@@ -31,15 +37,19 @@ class Bridge:
         self._writers.clear()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.is_whole:
+            writer.transport.abort()
+            return
         there, back = await asyncio.open_connection(self._to.host, self._to.port)
         self._writers += [writer, back]
         self.opened += 1
-        await asyncio.gather(_pump(reader, back), _pump(there, writer))
+        await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(65_536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                await self.flowing.wait()
+                writer.write(data)
+                await writer.drain()
+        await self.flowing.wait()
+        writer.close()

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from connectory.engine.commit import Commit
 from connectory.engine.judgement import Judgement, told
@@ -16,6 +16,7 @@ from connectory.engine.past import Past
 from connectory.model import ConnectorFact, EventKind, HistoryBatch, JobFact, Known, Observation, Problem
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, SYSTEM, global_id
+from connectory.store.lease_rows import Lease, lease_of
 from connectory.store.registration import Registration, register_systems
 from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOBS, SYSTEMS
 from sources.base import ROLLED_UP
@@ -30,6 +31,8 @@ class Stage:
     def __init__(self, store: Store, name: str, rolls_up: frozenset[str]) -> None:
         self.store, self.name, self.rolls_up = store, name, rolls_up
         self.id = global_id(SYSTEM, name)
+        #: nobody has taken it
+        self.lease = Lease(lease_of(name), 0)
         self.known = Known()
         self.state = SystemState()
         self.past = Past()
@@ -43,6 +46,13 @@ class Stage:
         await register_systems(store, [Registration(name, "scripted", (), 90.0)])
         await stage.restart()
         return stage
+
+    async def take_over(self) -> None:
+        """As another process does that takes the lease."""
+        async with self.store.write() as connection:
+            raised = update(SYSTEMS).where(SYSTEMS.c.id == self.id).values(fence=SYSTEMS.c.fence + 1)
+            fence = (await connection.execute(raised.returning(SYSTEMS.c.fence))).scalar_one()
+        self.lease = Lease(self.lease.name, fence)
 
     async def restart(self) -> None:
         """Forget everything and read it back."""
@@ -86,8 +96,7 @@ class Stage:
         """Judge what the last poll told, as a system of that kind (fields of SourceKind)."""
         system = configured(None, self.name)
         system = replace(system, kind=replace(system.kind, **(kind or {})), thresholds=Thresholds(**thresholds))
-        judgement = Judgement(self.store, system, self.past, self.now)
-        return await judgement.run(self.told, self.state.last_poll_at)
+        return await Judgement(self.store, system, self.past, self.now, lease=self.lease).run(self.told)
 
     async def conditions(self, id: str | None = None) -> dict[str, Any]:
         """Rows of the conditions by code, of one subject (a global id) or all."""
@@ -99,7 +108,9 @@ class Stage:
         return await self._commit().history(HistoryBatch(jobs=jobs, finished=frozenset(finished)), self.state)
 
     def _commit(self) -> Commit:
-        return Commit(self.store, self.id, self.name, self.rolls_up, self.known, self.now, past=self.past)
+        return Commit(
+            self.store, self.id, self.name, self.rolls_up, self.known, self.now, lease=self.lease, past=self.past
+        )
 
     async def connector(self, id: str = "a") -> dict[str, Any]:
         return await self._row(CONNECTORS, global_id(CONNECTOR, self.name, id))

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from connectory.engine.commit import Overtaken
 from connectory.model import (
     ConnectorHealth,
     ConnectorStatus,
@@ -17,6 +16,7 @@ from connectory.model import (
     SystemHealth,
 )
 from connectory.store import Store
+from connectory.store.lease_rows import Overtaken
 from connectory.store.tables import CONNECTORS, EVENTS, JOBS, LOG_HEAD, SYSTEMS
 from tests.engine.stage import Stage, rows
 from tests.facts import at, connector, job
@@ -237,6 +237,7 @@ async def test_texts_that_postgresql_refuses_do_not_stop_a_poll(stage: Stage) ->
 async def test_a_poll_that_another_process_overtook_stores_nothing(stage: Stage) -> None:
     await stage.poll([A])
     other = await Stage.open(stage.store)
+    await other.take_over()
     other.seconds = stage.seconds + 1
     await other.poll([replace(A, status=ConnectorStatus.ERROR)])
     before = [await rows(stage.store, table) for table in (SYSTEMS, CONNECTORS, EVENTS, LOG_HEAD)]
@@ -244,6 +245,7 @@ async def test_a_poll_that_another_process_overtook_stores_nothing(stage: Stage)
         await stage.poll([replace(A, name="Stale")])
     assert [await rows(stage.store, table) for table in (SYSTEMS, CONNECTORS, EVENTS, LOG_HEAD)] == before
     await stage.restart()
+    await stage.take_over()
     await stage.poll([replace(A, name="Fresh")])
     assert (await stage.connector())["name"] == "Fresh"
 

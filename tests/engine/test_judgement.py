@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from connectory.engine import Engine, judgement
-from connectory.engine.commit import Overtaken
 from connectory.engine.judging.judge import judge
 from connectory.engine.judging.thresholds import Thresholds
 from connectory.engine.past import Past
 from connectory.model import ConnectorHealth, ConnectorMode, CountsFact, EventKind, JobStatus, JobType, Observation
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, global_id
+from connectory.store.lease_rows import Overtaken
 from connectory.store.tables import CONDITIONS, EVENTS
 from tests.engine.stage import Stage, rows
 from tests.facts import Scripted, at, configured, connector, job
@@ -394,6 +394,7 @@ async def test_another_process_that_polled_meanwhile(store: Store) -> None:
     await stage.poll([connector()], [running()])
     other = await Stage.open(store)
     other.seconds = stage.seconds
+    await other.take_over()
     await other.poll([connector()], [running()])
     with pytest.raises(Overtaken):
         await stage.judge(no_progress=10)

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, insert, select, text, update
 
 from connectory.engine import Engine
-from connectory.engine.retention import LEASE, LEAST, MOST, Retention, Strides
+from connectory.engine.retention import LEAST, MOST, Retention, Strides
 from connectory.model import (
     ConditionSeverity,
     ConnectorStatus,
@@ -29,6 +29,7 @@ from connectory.model import (
 from connectory.settings import RetentionSettings
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, global_id
+from connectory.store.lease_rows import RETENTION_LEASE
 from connectory.store.tables import (
     CONNECTORS,
     DELIVERIES,
@@ -430,10 +431,10 @@ async def test_one_of_two_gateways_sweeps(postgres_url: str) -> None:
             return len(await positions(first)) == 10
 
         await until(swept)
-        assert await second.leases.hold(LEASE) is None
+        assert await second.leases.hold(RETENTION_LEASE) is None
         await engine.stop()
         await first.close()
-        assert await second.leases.hold(LEASE) is not None
+        assert await second.leases.hold(RETENTION_LEASE) is not None
     finally:
         await engine.stop()
         await first.close()

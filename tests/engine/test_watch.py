@@ -4,6 +4,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from os import getpid
+from socket import gethostname
 from typing import Any
 
 import pytest
@@ -394,12 +396,12 @@ async def test_a_refresh_that_nobody_answers(postgres_url: str) -> None:
     holder, store = Store(postgres_url), Store(postgres_url)
     try:
         await store.upgrade()
-        await holder.leases.hold("scripted")
+        await holder.leases.hold("system:scripted")
         async with running(store, idle(source()), patience=0.05) as engine, asyncio.timeout(10):
             refusal = await engine.refresh("scripted")
         assert refusal is not None
         assert refusal.code is ActionFailureCode.UPSTREAM_UNAVAILABLE
-        assert "another gateway polls scripted" in refusal.message
+        assert f"scripted is polled by {gethostname()} pid {getpid()} since 20" in refusal.message
     finally:
         await holder.close()
         await store.close()

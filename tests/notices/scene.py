@@ -8,13 +8,13 @@ from typing import Any
 from sqlalchemy import select
 
 from connectory.engine.changes import connector_event
-from connectory.engine.commit import Commit
 from connectory.engine.pace import after_failure
-from connectory.model import ConditionCode, ConditionSeverity, Known, Problem, SystemErrorCode
+from connectory.model import ConditionCode, ConditionSeverity, Problem, SystemErrorCode
 from connectory.notices.notifier import Notifier
 from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, global_id
+from connectory.store.lease_rows import NOTICES_LEASE, Lease
 from connectory.store.tables import CONNECTORS, DELIVERIES, NOTICES
 from connectory.store.writes import append_events, delete_conditions, replace_conditions, rows_by_id
 from tests.engine.stage import PACE, Stage
@@ -26,15 +26,15 @@ class Scene(Stage):
     receivers: Sequence[ReceiverSettings] = ()
 
     def notifier(self) -> Notifier:
-        return Notifier(self.store, self.receivers, clock=lambda: self.now, chance=Random(5))
+        lease = Lease(NOTICES_LEASE, 0)
+        return Notifier(self.store, self.receivers, lease=lease, clock=lambda: self.now, chance=Random(5))
 
     async def fail(self, code: SystemErrorCode = SystemErrorCode.UNREACHABLE) -> None:
         """A poll that reads nothing."""
         self.seconds += 15
         problem = Problem(code, "Nobody answers.")
         after = after_failure(self.state, problem, started=self.now, now=self.now, pace=PACE, chance=Random(1))
-        commit = Commit(self.store, self.id, self.name, self.rolls_up, Known(), self.now)
-        await commit.failure(self.state, after)
+        await self._commit().failure(self.state, after)
         self.state = after
 
     async def holds(

@@ -26,6 +26,7 @@ from connectory.notices.sending import Outcome, Sender
 from connectory.notices.settings import ReceiverSettings
 from connectory.serving import serving
 from connectory.store import Store
+from connectory.store.lease_rows import NOTICES_LEASE, Lease
 from connectory.store.notices import move_notifier
 from connectory.store.tables import DELIVERIES
 from tests.facts import at, connector, job
@@ -436,6 +437,7 @@ async def test_a_clock_that_was_set_back_holds_up_nothing_new(sqlite_store: Stor
         sqlite_store,
         stand.receivers[0],
         Deliveries(),
+        lease=Lease(NOTICES_LEASE, 0),
         clock=lambda: earlier,
         chance=Random(1),
         backoff=Backoff(longest=60),

@@ -21,7 +21,8 @@ from connectory.notices import notifier
 from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, global_id
-from connectory.store.notices import Overtaken, write_notices
+from connectory.store.lease_rows import Overtaken
+from connectory.store.notices import write_notices
 from connectory.store.picture import read_picture
 from connectory.store.registration import Registration, register_systems
 from connectory.store.tables import EVENTS, LOG_HEAD, NOTICES

@@ -11,6 +11,7 @@ from connectory.notices import notifier
 from connectory.notices.notifier import Notifier
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, global_id
+from connectory.store.lease_rows import NOTICES_LEASE, Lease
 from connectory.store.notices import read_place, write_notices
 from connectory.store.picture import read_picture, read_present
 from connectory.store.registration import Registration, register_systems
@@ -186,7 +187,8 @@ async def test_whoever_begins_reads_what_is_open(sqlite_store: Store) -> None:
     await stuck(on, "b")
     await on.notifier().look()
     before = await notices(sqlite_store)
-    begun = Notifier(sqlite_store, on.receivers, clock=lambda: on.now, chance=on.notifier()._chance)
+    lease, chance = Lease(NOTICES_LEASE, 0), on.notifier()._chance
+    begun = Notifier(sqlite_store, on.receivers, lease=lease, clock=lambda: on.now, chance=chance)
     assert not await begun.look()
     assert await notices(sqlite_store) == before
     await on.holds(ConditionCode.OVERDUE, "b")

@@ -33,10 +33,10 @@ _SPEED = 150
 class Upstreams:
     """Simulators of both systems in this process; ``freeze`` stops their time, so that they can be compared."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, speed: float = _SPEED) -> None:
         self._frozen: float | None = None
         self.apps = {
-            kind.name: kind.simulator(seed=seed, clock=Clock(speed=_SPEED, wall=self._wall))
+            kind.name: kind.simulator(seed=seed, clock=Clock(speed=speed, wall=self._wall))
             for kind in (ELASTIC, ONYX)
             if kind.simulator is not None
         }

@@ -59,7 +59,9 @@ async def test_upgrading_again_changes_nothing(store: Store) -> None:
     assert [await rows(store, table) for table in tables] == before
 
 
+_SINCE_0007 = [("systems", "fence"), ("notifier", "fence")]
 _SINCE_0006 = [
+    *_SINCE_0007,
     ("jobs", "vanished_at"),
     ("jobs", "waiting_since"),
     ("jobs", "moved_at"),
@@ -91,7 +93,8 @@ async def test_streams_that_were_open_before_0006_begin_to_wait_with_it(store: S
     async with store.write() as connection:
         for table, column in _SINCE_0006:
             await connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
-        await connection.execute(text("DROP TABLE unwatched"))
+        for table in ("unwatched", "leases"):
+            await connection.execute(text(f"DROP TABLE {table}"))
         await connection.execute(text("UPDATE alembic_version SET version_num = '0005'"))
     begin = datetime.now(UTC)
     await store.upgrade()
@@ -114,7 +117,9 @@ async def test_jobs_that_had_vanished_before_0007_are_marked_by_it(store: Store)
     await stage.poll([connector()], odd, gone={"gone", "silent"})
     async with store.write() as connection:
         await connection.execute(delete(EVENTS).where(EVENTS.c.job_id == (await stage.job("silent"))["id"]))
-        await connection.execute(text("ALTER TABLE jobs DROP COLUMN vanished_at"))
+        for table, column in [("jobs", "vanished_at"), *_SINCE_0007]:
+            await connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
+        await connection.execute(text("DROP TABLE leases"))
         await connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
     await store.upgrade()
     found = {row["external_id"]: row["vanished_at"] for row in await rows(store, JOBS)}
