@@ -17,7 +17,7 @@ from connectory.store import Store
 from connectory.store.identity import SYSTEM, global_id
 from tests.facts import at, configured
 from tests.interleavings.held import Activity, Answer, Call, HeldSource, HeldStore
-from tests.interleavings.leases import pass_lease
+from tests.interleavings.leases import NEVER, expire_leases, is_polled_by
 from tests.interleavings.model import SYSTEM_NAME, Model
 from tests.interleavings.picture import Picture, check_log, check_rows, picture
 from tests.interleavings.upstream import Upstream
@@ -26,7 +26,7 @@ from tests.wait import PATIENCE, until
 #: Seconds; long enough that no poll begins by itself.
 _POLL_INTERVAL = 200.0
 #: What retention keeps: jobs of so many days, so many jobs of each connector, so many rows of the log.
-KEPT = RetentionSettings(jobs_days=0.02, jobs_per_connector=4, events=60, outages_per_system=3)
+KEPT = RetentionSettings(jobs_days=0.01, jobs_per_connector=4, events=60, outages_per_system=3)
 
 
 class Gateway:
@@ -34,13 +34,18 @@ class Gateway:
 
     def __init__(self, ground: "Ground", number: int) -> None:
         self._ground, self._number = ground, number
-        self.store = HeldStore(ground.url, ground.activity, self._committed)
+        self.store = self._open()
         self.source = HeldSource(ground.upstream, self._arrived)
         self.engine: Engine | None = None
         #: whether what it remembers has to be what the store has
         self.is_sure = False
         self.delivered: list[Answer] = []
         self._asking: set[asyncio.Task[object]] = set()
+
+    def _open(self) -> HeldStore:
+        store = HeldStore(self._ground.url, self._ground.activity, self._committed)
+        store.leases.expiry = NEVER
+        return store
 
     async def start(self) -> None:
         self.is_sure = False
@@ -57,7 +62,7 @@ class Gateway:
             await asyncio.gather(*self._asking)
         self.engine = None
         await self.store.close()
-        self.store.fails = None
+        self.store = self._open()
 
     def refresh(self) -> None:
         assert self.engine is not None
@@ -84,9 +89,10 @@ class Gateway:
             await self._ground.committed(self, answer)
 
     async def _arrived(self, call: Call) -> None:
-        """Whoever polls has just made sure that it remembers what the store has."""
+        """Who polls has just made sure that it remembers what the store has, unless it lost the lease unawares."""
         if call.kind == "poll":
-            self.is_sure = True
+            with self._ground.noticed():
+                self.is_sure = await self._ground.is_polled_by(self)
         if self.is_sure and call.kind != "findings":
             with self._ground.noticed():
                 await self._ground.remembers(call)
@@ -168,8 +174,13 @@ class Ground:
     async def pass_lease(self) -> None:
         """The lease goes to the other gateway, which polls; the one that had it hears nothing."""
         self.holder = next(gateway for gateway in self.gateways if gateway is not self.holder)
-        await pass_lease(self.url)
+        await expire_leases(self._observer)
         self.holder.refresh()
+
+    @property
+    def is_swept(self) -> bool:
+        """Whether what is too old is being removed."""
+        return self._sweeping is not None
 
     async def sweep(self) -> None:
         """Begin to remove what is too old, or remove one portion more."""
@@ -229,12 +240,17 @@ class Ground:
             name = self.last.jobs[id]["external_id"]
             assert errors == before.errors.get(id) or errors == told.get(name), f"failed documents of {name}: {errors}"
 
+    async def is_polled_by(self, gateway: Gateway) -> bool:
+        return await is_polled_by(gateway.store, self._observer, SYSTEM_NAME)
+
     async def remembers(self, call: Call) -> None:
         async with self._observer.read() as connection:
             known, _ = await recall(connection, global_id(SYSTEM, SYSTEM_NAME))
         for id in [id for id, each in call.known.connectors.items() if each.is_removed]:
             if id not in known.connectors:  # retention has removed its row
                 known.connectors[id] = call.known.connectors[id]
+        moments = [each.newest_job_at for each in (call.known, known) if each.newest_job_at is not None]
+        known.newest_job_at = max(moments, default=None)  # retention may have removed that job
         assert call.known == known, f"at the {call.kind}: {_differences(call.known, known)}"
 
 

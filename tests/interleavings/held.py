@@ -42,6 +42,9 @@ class Answer:
 #: What was let go last in the present task, so that a transaction is known to store it.
 DELIVERED: ContextVar[Answer | None] = ContextVar("delivered", default=None)
 
+#: Leases are taken at once.
+_LEASING: ContextVar[bool] = ContextVar("leasing", default=False)
+
 
 @dataclass(eq=False)
 class Call:
@@ -150,9 +153,13 @@ class HeldStore(Store):
         self.fails: Literal["before", "after"] | None = None
         hold = self.leases.hold
 
-        async def held(*named: Any) -> Any:
-            with activity.one():
-                return await hold(*named)
+        async def held(name: str) -> Any:
+            _LEASING.set(True)  # also in what it starts
+            try:
+                with activity.one():
+                    return await hold(name)
+            finally:
+                _LEASING.set(False)
 
         self.leases.hold = held  # type: ignore[method-assign]
 
@@ -164,6 +171,11 @@ class HeldStore(Store):
 
     @asynccontextmanager
     async def write(self, *, hurried: bool = False) -> AsyncIterator[AsyncConnection]:
+        if _LEASING.get():
+            with self._activity.one():
+                async with super().write(hurried=hurried) as connection:
+                    yield connection
+            return
         answer = _to_be_stored()
         if self.is_shut:
             await self._wait()

@@ -178,6 +178,18 @@ async def all_is_well(ground: Ground, chance: Random) -> bool:
     return True
 
 
+async def connector_is_long_gone(ground: Ground, chance: Random) -> bool:
+    """So long that retention takes it, unless it comes back."""
+    if not await RULES["connector_goes"][1](ground, chance):
+        return False
+    for _ in range(3):
+        await all_is_well(ground, chance)
+        await ground.settle()
+        ground.seconds += 1
+    ground.seconds += 2000
+    return True
+
+
 # ---- gateways
 
 
@@ -211,7 +223,7 @@ async def gateway_restarts(ground: Ground, chance: Random) -> bool:
 
 
 async def time_passes(ground: Ground, chance: Random) -> bool:
-    ground.seconds += chance.choice((5, 40, 250, 1000, 4000))
+    ground.seconds += chance.choice((5, 60, 400, 2000))
     return True
 
 
@@ -240,6 +252,14 @@ async def commit_goes_on(ground: Ground, chance: Random) -> bool:
     return gateway is not None
 
 
+async def retention_ends(ground: Ground, _: Random) -> bool:
+    await ground.sweep()
+    while ground.is_swept:
+        await ground.sweep()
+        await ground.settle()
+    return True
+
+
 async def retention_goes_on(ground: Ground, _: Random) -> bool:
     await ground.sweep()
     return True
@@ -250,7 +270,8 @@ RULES: Mapping[str, tuple[int, Rule]] = {
     "connector_appears": (4, connector_appears),
     "connector_changes": (3, _to_connector(True, _retitle)),
     "connector_goes": (3, _to_connector(True, _turn)),
-    "connector_returns": (3, _to_connector(False, _turn)),
+    "connector_returns": (6, _to_connector(False, _turn)),
+    "connector_is_long_gone": (3, connector_is_long_gone),
     "connector_is_marked": (1, _to_connector(True, _mark)),
     "job_begins": (8, job_begins),
     "job_moves": (8, _to_job(_is_open, _move)),
@@ -269,5 +290,6 @@ RULES: Mapping[str, tuple[int, Rule]] = {
     "commit_fails": (1, commit_fails),
     "commits_have_to_wait": (1, commits_have_to_wait),
     "commit_goes_on": (8, commit_goes_on),
-    "retention_goes_on": (8, retention_goes_on),
+    "retention_goes_on": (12, retention_goes_on),
+    "retention_ends": (2, retention_ends),
 }
