@@ -109,14 +109,14 @@ class Gateway:
 
 
 class Ground:
-    """Use ``async with Ground(url, gateways)``."""
+    """Use ``async with Ground(url)``."""
 
-    def __init__(self, url: str, gateways: int) -> None:
+    def __init__(self, url: str) -> None:
         self.url = url
         self.upstream, self.model = Upstream(), Model()
         self.activity = Activity()
         self.seconds = 0.0
-        self.gateways = [Gateway(self, number) for number in range(gateways)]
+        self.gateways = [Gateway(self, number) for number in range(2)]
         #: the one to poll
         self.holder = self.gateways[0]
         self._sweeping: asyncio.Task[object] | None = None

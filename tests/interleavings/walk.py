@@ -1,5 +1,6 @@
 """A random walk through what can happen, which can be walked again; and the shortest way to what it found."""
 
+import time
 import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,8 +10,8 @@ from random import Random
 from tests.interleavings.ground import Ground
 from tests.interleavings.rules import RULES
 
-#: Ways that are tried in search of a shorter one.
-_TRIES = 200
+#: Seconds of search for a shorter way.
+_SEARCH = 60.0
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,11 @@ class Found:
 Fresh = Callable[[], Awaitable[str]]
 
 
-async def walk(url: str, seed: int, steps: int, counted: Counter[str], *, lease_loss: bool) -> Found | None:
+async def walk(url: str, seed: int, steps: int, counted: Counter[str]) -> Found | None:
     """So many steps, each by a rule that applies."""
     chance, taken = Random(seed), list[Step]()
     try:
-        async with Ground(url, gateways=2 if lease_loss else 1) as ground:
+        async with Ground(url) as ground:
             while len(taken) < steps:
                 (rule,) = chance.choices([*RULES], [weight for weight, _ in RULES.values()])
                 step = Step(rule, chance.randrange(10**6))
@@ -52,10 +53,10 @@ async def walk(url: str, seed: int, steps: int, counted: Counter[str], *, lease_
     return None
 
 
-async def replay(url: str, steps: Sequence[Step], *, lease_loss: bool) -> Exception | None:
+async def replay(url: str, steps: Sequence[Step]) -> Exception | None:
     """The same steps; one that does not apply is left out."""
     try:
-        async with Ground(url, gateways=2 if lease_loss else 1) as ground:
+        async with Ground(url) as ground:
             for step in steps:
                 await _take(ground, step)
     except Exception as error:
@@ -73,15 +74,15 @@ async def _take(ground: Ground, step: Step) -> bool:
     return True
 
 
-async def shortest(fresh: Fresh, found: Found, *, lease_loss: bool) -> Found:
+async def shortest(fresh: Fresh, found: Found) -> Found:
     """Leave out steps, many at once first, as long as what is left ends in the same place."""
-    steps, error, size, tries = list(found.steps), found.error, len(found.steps) // 2, 0
-    while size and tries < _TRIES:
+    steps, error, size = list(found.steps), found.error, len(found.steps) // 2
+    deadline = time.monotonic() + _SEARCH
+    while size and time.monotonic() < deadline:
         start = 0
-        while start < len(steps) and tries < _TRIES:
+        while start < len(steps) and time.monotonic() < deadline:
             fewer = steps[:start] + steps[start + size :]
-            tries += 1
-            again = await replay(await fresh(), fewer, lease_loss=lease_loss)
+            again = await replay(await fresh(), fewer)
             if again is not None and _place(again) == _place(error):
                 steps, error = fewer, again
             else:
@@ -95,15 +96,15 @@ def _place(error: Exception) -> tuple[str, int | None]:
     return last.filename, last.lineno
 
 
-async def walks(fresh: Fresh, seed: int, steps: int, *, each: int, lease_loss: bool) -> str:
+async def walks(fresh: Fresh, seed: int, steps: int, *, each: int) -> str:
     """So many steps, ``each`` in a world of its own; tells what was walked, or fails with the shortest way to what is
     wrong."""
     counted: Counter[str] = Counter()
     for world in range(-(-steps // each)):
         wanted = min(each, steps - counted.total())
-        found = await walk(await fresh(), seed + world, wanted, counted, lease_loss=lease_loss)
+        found = await walk(await fresh(), seed + world, wanted, counted)
         if found is not None:
-            least = await shortest(fresh, found, lease_loss=lease_loss)
+            least = await shortest(fresh, found)
             way = "\n".join(f"  {step}" for step in least.steps)
             said = f"seed {seed + world}, {len(found.steps)} steps: {found.error}"
             raise AssertionError(f"{said}\nThe shortest way, of {len(least.steps)} steps:\n{way}") from least.error

@@ -14,4 +14,4 @@ _EACH = 100
 async def test_the_store_holds_what_was_served_whatever_happens_in_between(
     fresh_store_url: Fresh, figures: Figures
 ) -> None:
-    figures(await walks(fresh_store_url, 1000, size(300, 10_000), each=_EACH, lease_loss=False))
+    figures(await walks(fresh_store_url, 1000, size(300, 10_000), each=_EACH))
