@@ -8,8 +8,8 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, MetaData, Table, insert, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, MetaData, Table, insert, make_url, update
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from connectory.engine.changes import connector_event, connector_row, job_event, job_row, judge
 from connectory.model import (
@@ -22,7 +22,7 @@ from connectory.model import (
     SystemErrorCode,
     SystemHealth,
 )
-from connectory.store import Store, migration
+from connectory.store import migration
 from connectory.store.identity import CONNECTOR, SYSTEM, global_id
 from connectory.store.writes import batches
 from tests.facts import at, connector, details, job
@@ -53,16 +53,18 @@ class OldStore:
 
     async def write(self, url: str) -> None:
         """Into a store without a table."""
-        store = Store(url)
+        driver = "sqlite+aiosqlite" if url.startswith("sqlite") else "postgresql+asyncpg"
+        engine = create_async_engine(
+            make_url(url).set(drivername=driver)
+        )  # a Store takes none but those of its version
         try:
-            await store.open()
-            async with store.write() as connection:
+            async with engine.begin() as connection:
                 await connection.run_sync(_migrate)
                 tables = MetaData()
                 await connection.run_sync(tables.reflect)
                 await self._fill(connection, tables.tables)
         finally:
-            await store.close()
+            await engine.dispose()
 
     @property
     def vanished(self) -> Mapping[str, datetime]:
