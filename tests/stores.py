@@ -7,7 +7,8 @@ making and dropping one takes a second.
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,27 @@ def store_url(request: pytest.FixtureRequest) -> str:
     """Both kinds of store, one after the other."""
     url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
     return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def fresh_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Awaitable[str]]:
+    """An empty store at this version each time that it is called; the one before is no longer needed."""
+    if request.param == "sqlite":
+        template: Path = request.getfixturevalue("_sqlite_template")
+
+        async def copied() -> str:
+            folder = tempfile.mkdtemp(dir=tmp_path)
+            return f"sqlite:///{shutil.copy(template, folder)}"
+
+        return copied
+    request.getfixturevalue("postgres_url")
+    emptied: Emptied = request.getfixturevalue("_postgres")
+
+    async def empty() -> str:
+        await emptied.empty()
+        return emptied.url
+
+    return empty
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

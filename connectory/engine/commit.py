@@ -86,6 +86,8 @@ class Commit:
         self._jobs = JobWriter(system_id, system, known, now, examines=examines, memory=self._past)
         #: connectors found removed, and conditions that ended with their subject
         self._removed: set[str] = set()
+        #: connectors that have a new row, by external id
+        self._added: set[str] = set()
         self._lost: list[Finding] = []
 
     async def poll(self, observation: Observation, before: SystemState, after: SystemState) -> int | None:
@@ -193,6 +195,7 @@ class Commit:
                     self._events.append(event)
                 if before is None:
                     inserts.append(after)
+                    self._added.add(after["external_id"])
                 elif before != after:
                     updates.append(after)
         await insert_rows(connection, CONNECTORS, inserts)
@@ -277,6 +280,8 @@ class Commit:
     async def _remember(self, news: News, lost: Iterable[str]) -> None:
         await self._past.see_connectors(news.watched)
         self._known.connectors.update(news.known)
+        for name in self._added:  # what is remembered of one whose row retention has removed went with it
+            self._known.connectors[name].history_read, self._known.connectors[name].latest_job = False, None
         for job in lost:
             self._known.open_jobs.pop(job, None)
             self._known.running_jobs.discard(job)

@@ -197,7 +197,9 @@ async def _remove_hanging(connection: AsyncConnection, rule: Rule, table: Any, k
 
 
 async def _remove_jobs(connection: AsyncConnection, rule: Rule, ids: Sequence[str]) -> int:
-    doomed = await rule.doomed(connection, ids)
+    """A job of which something was found meanwhile waits for the next sweep, which takes that first."""
+    bare = select(JOBS.c.id).where(JOBS.c.id.in_(ids), *(~exists().where(t.c.job_id == JOBS.c.id) for t in _PARTS))
+    doomed = await rule.doomed(connection, (await connection.execute(bare)).scalars().all())
     if not doomed:
         return 0
     gone = delete(JOBS).where(JOBS.c.id.in_([each.id for each in doomed]), JOBS.c.is_open.is_(False))

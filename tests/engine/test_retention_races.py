@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from connectory.engine.retention import Retention
-from connectory.model import ConditionCode, ConditionSeverity, JobErrorFact, JobStatus
+from connectory.model import ConditionCode, ConditionSeverity, JobErrorFact, JobFindings, JobStatus
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, global_id
 from connectory.store.portions import Portion
@@ -138,3 +138,35 @@ async def test_a_notice_that_waits_again_for_its_receiver_stays(store: Store, mo
     before_the_first("notices", waits_again, sweeper, monkeypatch)
     await sweeper.sweep()
     assert "0" in await held_notices(store)
+
+
+async def test_a_job_of_which_something_is_found_meanwhile_does_not_leave_it_behind(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = await Stage.open(store)
+    await stage.poll([connector("a")], [ended("1", 0), ended("2", 30)])
+    id = global_id(JOB, stage.name, "1")
+
+    async def is_looked_at() -> None:
+        asked = {id: (await stage.job("1"))["fingerprint"]}
+        await stage._commit().findings({id: JobFindings(errors=ERRORS)}, asked)
+
+    sweeper = retention(store, at(45 * DAY), jobs_days=20)
+    before_the_first("jobs", is_looked_at, sweeper, monkeypatch)
+    await sweeper.sweep()
+    assert {row["job_id"] for row in await rows(store, JOB_ERRORS)} <= {row["id"] for row in await rows(store, JOBS)}
+    await sweeper.sweep()
+    assert await held_jobs(store) == {"2"}
+    assert await rows(store, JOB_ERRORS) == []
+
+
+async def test_the_history_is_read_again_of_a_connector_that_comes_back_after_its_row_is_removed(store: Store) -> None:
+    stage = await Stage.open(store)
+    await stage.poll([connector("a"), connector("b")])
+    await stage.history([], "a", "b")
+    for _ in range(2):
+        await stage.poll([connector("a")])
+    await retention(store, stage.now + timedelta(days=11), jobs_days=10).sweep()
+    await stage.poll([connector("a"), connector("b")])
+    assert not (await stage.connector("b"))["history_read"]
+    assert {name for name, memory in stage.known.connectors.items() if memory.history_read} == {"a"}
