@@ -1,6 +1,7 @@
 """A source whose answers and a store whose transactions wait until the test lets them go."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -11,6 +12,7 @@ from typing import Any, Literal
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from connectory.lanes import Lane
 from connectory.model import HistoryBatch, JobFindings, Known, Observation
 from connectory.store import Store
 from sources.base import Source, SourceError
@@ -164,9 +166,9 @@ class HeldStore(Store):
         self.leases.hold = held  # type: ignore[method-assign]
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self, lane: Lane = Lane.HOUSE, *, patience: float = math.inf) -> AsyncIterator[AsyncConnection]:
         with self._activity.one():
-            async with super().read() as connection:
+            async with super().read(lane, patience=patience) as connection:
                 yield connection
 
     @asynccontextmanager
