@@ -10,7 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import ConditionSeverity, ConnectorStatus, JobStatus, NoticeKind, SystemErrorCode
 from connectory.store.cursors import Place
-from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOBS, LOG_HEAD, LOG_START, OUTAGES, SYSTEMS
+from connectory.store.tables import (
+    CONDITIONS,
+    CONNECTORS,
+    EVENTS,
+    JOBS,
+    LOG_ENDS,
+    LOG_HEAD,
+    LOG_START,
+    OUTAGES,
+    SYSTEMS,
+)
 from connectory.store.writes import Row, batches, newest_jobs
 
 _WEIGHTY = (ConditionSeverity.WARNING, ConditionSeverity.CRITICAL)
@@ -61,7 +71,7 @@ class Picture:
 
 
 async def read_present(connection: AsyncConnection) -> Present:
-    end = select(LOG_HEAD.c.position, LOG_HEAD.c.mark, LOG_START.c.store).join_from(LOG_HEAD, LOG_START, true())
+    end = select(LOG_HEAD.c.position, LOG_HEAD.c.mark, LOG_START.c.store).select_from(LOG_ENDS)
     position, mark, store = (await connection.execute(end)).one()
     place = Place(position, mark, store)
     return Present(place, {row.id: row for row in await connection.execute(select(SYSTEMS))})

@@ -19,6 +19,8 @@ from connectory.address import Address
 _SESSION = {
     # a plan that was made when the tables were empty would be kept long after they are full
     "plan_cache_mode": "force_custom_plan",
+    # compiling takes longer than any statement of ours
+    "jit": "off",
     # a peer whose machine or network is gone keeps its locks for fifteen seconds, and not for two hours
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "5",

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Executable, Result, select, text, true
+from sqlalchemy import Executable, Result, select, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,7 +24,7 @@ from connectory.store.records import (
     SystemRecord,
     columns,
 )
-from connectory.store.tables import CONNECTORS, JOBS, LOG_HEAD, LOG_START, SYSTEMS
+from connectory.store.tables import CONNECTORS, JOBS, LOG_ENDS, LOG_HEAD, LOG_START, SYSTEMS
 from connectory.store.transactions import whole
 
 _SYSTEM_COLUMNS = columns(SYSTEMS, SystemRecord, "error_at")
@@ -32,7 +32,6 @@ CONNECTOR_COLUMNS = columns(CONNECTORS, ConnectorRecord, "observed_at")
 JOB_COLUMNS = columns(JOBS, JobRecord, "observed_at")
 #: Rows that are read without a pause.
 _AT_ONCE = 500
-_LOG = LOG_HEAD.join(LOG_START, true())
 _LOG_COLUMNS = [LOG_START.c.store, *(table.c[name] for table in (LOG_START, LOG_HEAD) for name in ("position", "mark"))]
 #: Seconds until a statement that was told to end is told so again, as it may not have begun: the first and the longest.
 _AGAIN, _LONGEST_AGAIN = 0.02, 1.0
@@ -127,8 +126,7 @@ class Snapshot:
         configured = SYSTEMS.c.configured.is_(True)
         rows = await self.fetch(
             select(*_LOG_COLUMNS, *_SYSTEM_COLUMNS)
-            .select_from(_LOG.outerjoin(SYSTEMS, configured))
-            .where(true())
+            .select_from(LOG_ENDS.outerjoin(SYSTEMS, configured))
             .order_by(SYSTEMS.c.name)
         )
         width = len(_LOG_COLUMNS)

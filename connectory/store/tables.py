@@ -7,7 +7,7 @@ answer) is joined when read and never stored.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Index, text
+from sqlalchemy import Column, Index, and_, text
 from sqlmodel import Field, SQLModel
 
 from connectory.model import (
@@ -522,6 +522,8 @@ CONDITIONS = ConditionRow.__table__  # type: ignore[attr-defined]
 EVENTS = EventRow.__table__  # type: ignore[attr-defined]
 LOG_HEAD = LogHeadRow.__table__  # type: ignore[attr-defined]
 LOG_START = LogStartRow.__table__  # type: ignore[attr-defined]
+#: The one row of both: by their keys, or PostgreSQL, which has no statistics of such small tables, expects millions.
+LOG_ENDS = LOG_HEAD.join(LOG_START, and_(LOG_HEAD.c.id == 1, LOG_START.c.id == 1))
 OUTAGES = OutageRow.__table__  # type: ignore[attr-defined]
 UNWATCHED = UnwatchedRow.__table__  # type: ignore[attr-defined]
 JOB_STRETCHES = JobStretchRow.__table__  # type: ignore[attr-defined]
