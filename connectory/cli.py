@@ -226,7 +226,5 @@ def _fail(*sentences: str, status: int = Mistake.status) -> NoReturn:
 
 
 def main() -> None:
-    # by default the collector walks over everything each time that some hundred objects more have come: a connection
-    # has eighty that live for hours, and what is imported lives as long as we do
-    gc.set_threshold(20_000, 5, 50)
+    gc.disable()  # what is imported lives as long as we do; ``serving.forever`` begins to look for what does not
     app(prog_name="connectory")

@@ -25,6 +25,7 @@ def _config() -> "Config":
     return config
 
 
+@cache
 def _scripts() -> "ScriptDirectory":
     from alembic.script import ScriptDirectory
 
