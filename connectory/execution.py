@@ -56,7 +56,7 @@ class Execution:
             )
         finally:
             # no answer waits until a store that does not answer has taken its connection back
-            _keep(context.close(), self._closing)
+            _keep(_close(context), self._closing)
         return _told(result, prepared.type)
 
     async def close(self) -> None:
@@ -65,6 +65,13 @@ class Execution:
             task.cancel()
         while running := self._mutations | self._closing:
             await asyncio.wait(running)
+
+
+async def _close(context: Context) -> None:
+    try:
+        await context.close()
+    except Exception as error:  # its answer is given already
+        masking.internal(error, path="the end of an operation")
 
 
 def _keep(work: Coroutine[Any, Any, T], among: set[asyncio.Task[Any]]) -> asyncio.Task[T]:

@@ -126,8 +126,6 @@ class KeptDocuments(SchemaExtension):
         if context.query:
             limits = context.context.budget.limits.document
             document = kept.read(context.schema._schema, limits, context.query)
-            if document.node is None:
-                raise document.errors[0]
             context.graphql_document = document.node
             context.pre_execution_errors = list(document.errors)
         yield

@@ -183,6 +183,7 @@ def _become(request: dict[str, object], out: int, err: int) -> None:
     os.chdir(str(request["cwd"]))
     os.environ.clear()
     os.environ.update(request["environ"])  # type: ignore[call-overload]
+    sys.path[:0] = [each for each in os.environ["PYTHONPATH"].split(os.pathsep) if each not in sys.path]
     sys.argv = ["connectory", *request["arguments"]]  # type: ignore[misc]
     import_module("connectory.cli").main()
 

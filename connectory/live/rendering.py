@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from inspect import isawaitable
 from typing import Any
@@ -17,10 +17,13 @@ from connectory import masking
 from connectory.answer import encode
 from connectory.live.moment import Moments
 from connectory.prepared import Prepared, Refused
-from resolvers.context import Context, Viewer
+from connectory.store.snapshot import Snapshot
+from resolvers.context import Context, Loaders, Viewer
 from resolvers.feeds import Feed
 from schema.executor import BoundedExecutor
 
+#: Gives the snapshot that a context reads, and its loaders.
+Take = Callable[[], AbstractAsyncContextManager[tuple[Snapshot, Loaders]]]
 #: Executions that run beside each other: what they want of their common snapshot at once is one statement.
 _AT_ONCE = 200
 #: Characters of a subscription's document, and of its variables as JSON; a filter of a thousand ids fits.
@@ -65,19 +68,32 @@ class Rendering:
         return self._kitchen.moments.number
 
     @asynccontextmanager
-    async def context(self, replays: int | None = None) -> AsyncIterator[Context]:
-        """A context of its own, over the present snapshot that all renderings share. With ``replays``, over the one
-        that is shared by who reads again what has been; it has come to this position of the log, if the log has."""
+    async def present(self) -> AsyncIterator[Take]:
+        """The present snapshot that all renderings share, for several results. Who holds it asks for no other one:
+        there are few, and who holds one while it waits for the next waits for ever where all do."""
+        async with self._kitchen.moments.present() as lent:
+            yield lambda: nullcontext(lent)
+
+    @asynccontextmanager
+    async def past(self, least: int) -> AsyncIterator[Context]:
+        """A context of its own, over the snapshot that is shared by who reads again what has been; it has come to this
+        position of the log, if the log has."""
+        async with self.context(partial(self._kitchen.replays.present, least)) as context:
+            yield context
+
+    @asynccontextmanager
+    async def context(self, take: Take | None = None) -> AsyncIterator[Context]:
+        """A context of its own, over the snapshot that ``take`` gives, else over the present one."""
         kitchen = self._kitchen
-        take = kitchen.moments.present if replays is None else partial(kitchen.replays.present, replays)
-        context = kitchen.open_context(self.viewer).over(take)
+        context = kitchen.open_context(self.viewer).over(take or kitchen.moments.present)
         try:
             yield context
         finally:
             await context.close()
 
-    async def body(self, record: Any) -> bytes:
-        """The JSON text of the execution result; an unexpected failure is told as an error within it.
+    async def body(self, record: Any, take: Take | None = None) -> bytes:
+        """The JSON text of the execution result; an unexpected failure is told as an error within it. ``take`` is as of
+        ``context``.
 
         Raises StoreAway when the store could not show what is selected: it may once it answers again.
         """
@@ -85,7 +101,7 @@ class Rendering:
         # graphql-core's memo of subfields is shared by all events, and would keep some kilobytes of each for ever
         executor._relevant_sub_fields = {}
         try:
-            async with self._kitchen.turn, self.context() as context:
+            async with self._kitchen.turn, self.context(take) as context:
                 executor.context_value = context
                 result: Any = executor.execute_operation(False)
                 if isawaitable(result):

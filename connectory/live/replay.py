@@ -11,7 +11,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import TypeVar
 
-from connectory.live.rendering import Rendering
+from connectory.live.rendering import Rendering, Take
 from resolvers.feeds import CHUNK, Chunk, Item, LogFeed
 
 #: Stretches and rendered results that are kept for those who come next, and bytes that a member is given at once.
@@ -61,6 +61,8 @@ class Replay:
     def __init__(self, rendering: Rendering, feed: LogFeed) -> None:
         self._rendering, self._feed = rendering, feed
         self._openings: dict[str | None, asyncio.Task[Stretch]] = {}
+        #: those that somebody waits for
+        self._awaited: Counter[asyncio.Task[Stretch]] = Counter()
         self._stretches: deque[Stretch] = deque(maxlen=_KEPT)
         self._bodies: dict[Hashable, bytes] = {}
         self._moment, self._since = rendering.moment, 0.0
@@ -82,17 +84,27 @@ class Replay:
             # in a task of its own: one that one member begins is everybody's, also when that member goes
             task = self._openings[cursor] = asyncio.create_task(self._open(cursor), name="opening")
             task.add_done_callback(partial(self._opened, cursor))
-        return await asyncio.shield(task)
+        try:
+            with _counted(self._awaited, task):
+                return await asyncio.shield(task)
+        finally:
+            if not task.done() and task not in self._awaited:  # the last of them has gone
+                task.cancel()
+                self._drop(cursor, task)
 
     async def _open(self, cursor: str | None) -> Stretch:
         feed = self._feed.after(cursor)
-        async with self._rendering.context(replays=feed.begins_at) as ctx:
+        async with self._rendering.past(feed.begins_at) as ctx:
             return Stretch(0, await feed.open(ctx))
 
     def _opened(self, cursor: str | None, task: asyncio.Task[Stretch]) -> None:
         """What may pass is tried again by whoever comes next."""
         error = None if task.cancelled() else task.exception()
-        if (task.cancelled() or error is not None) and self._openings.get(cursor) is task:
+        if task.cancelled() or error is not None:
+            self._drop(cursor, task)
+
+    def _drop(self, cursor: str | None, task: asyncio.Task[Stretch]) -> None:
+        if self._openings.get(cursor) is task:
             del self._openings[cursor]
 
     async def after(self, position: int, least: int) -> Stretch:
@@ -111,7 +123,7 @@ class Replay:
 
     async def _read(self, position: int, least: int) -> Stretch:
         """From a little before the position on, so that those who come next find theirs in it too."""
-        async with self._rendering.context(replays=least) as ctx:
+        async with self._rendering.past(least) as ctx:
             start = position - position % CHUNK
             stretch = Stretch(start, await self._feed.replay(ctx, start))
             if stretch.chunk.is_own and start < position:  # not all of that is kept
@@ -154,19 +166,18 @@ class Replay:
     async def _render(self, stretch: Stretch, place: int) -> list[Result]:
         found: list[Result] = []
         size = 0
-        async with self._rendering.context() as ctx:
-            await ctx.snapshot()  # or each of them would take one of its own
+        async with self._rendering.present() as take:
             for item in islice(stretch.chunk.items, place, None):
-                body = await self._body(item)
+                body = await self._body(item, take)
                 found.append((item, body))
                 if (size := size + len(body)) >= _PORTION:
                     break
         return found
 
-    async def _body(self, item: Item) -> bytes:
+    async def _body(self, item: Item, take: Take) -> bytes:
         body = self._bodies.get(_key(item))
         if body is None:
-            body = await self._rendering.body(item.record)
+            body = await self._rendering.body(item.record, take)
             if len(self._bodies) >= _SHARED:
                 self._bodies.clear()
             self._bodies[_key(item)] = body

@@ -230,7 +230,7 @@ class Store:
         await asyncio.wait({self._trial}, timeout=_TRIAL_WITHIN)
 
     async def _write_nothing(self) -> None:
-        with suppress(SQLAlchemyError, OSError):  # remembered by whoever watches over all writes
+        with suppress(SQLAlchemyError, OSError, StoreError):  # remembered by whoever watches over all writes
             async with self.write(hurried=True) as connection:
                 for statement in _NOTHING:
                     await connection.execute(text(statement))

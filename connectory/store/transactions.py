@@ -21,4 +21,5 @@ async def whole(work: Coroutine[Any, Any, T]) -> T:
         while not task.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([task])
+        task.cancelled() or task.exception()  # nobody asks for it any more
         raise

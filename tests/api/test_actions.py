@@ -68,11 +68,11 @@ PART = 'refreshSystem(name: "scripted") { ... on SystemRefreshed { system { conn
 
 async def test_refreshes_of_one_system_in_one_operation_are_one_poll(sqlite_url: str) -> None:
     source = Scripted()
-    async with gateway(sqlite_url, source, actions_per_operation=300) as client:
+    async with gateway(sqlite_url, source, actions_per_operation=60) as client:
         source.says = lambda _: Observation(connectors=[connector(name=f"Poll {source.polls}")])
-        _, body = await client.ask(f"mutation {{ {' '.join(f'a{n}: {PART}' for n in range(300))} }}")
+        _, body = await client.ask(f"mutation {{ {' '.join(f'a{n}: {PART}' for n in range(60))} }}")
         shown = [answer["system"]["connectors"]["nodes"][0]["name"] for answer in body["data"].values()]
-        assert (len(shown), set(shown), source.polls) == (300, {"Poll 2"}, 2)
+        assert (len(shown), set(shown), source.polls) == (60, {"Poll 2"}, 2)
         _, body = await client.ask(f"mutation {{ {PART} }}")
         assert body["data"]["refreshSystem"]["system"]["connectors"]["nodes"] == [{"name": "Poll 3"}]
 
@@ -102,7 +102,7 @@ async def test_an_operation_holds_only_so_many_actions(sqlite_url: str) -> None:
 
 async def test_all_who_ask_while_a_poll_is_under_way_share_the_next(sqlite_url: str) -> None:
     source = Scripted()
-    async with gateway(sqlite_url, source) as client:
+    async with gateway(sqlite_url, source, operations_at_once=60, operations_per_client=60) as client:
         source.hangs = asyncio.Event()
         first = asyncio.create_task(refresh(client))
         await until_polls(source, 2)

@@ -488,7 +488,7 @@ async def test_long_refuses_literals(schema: strawberry.Schema, literal: str) ->
 async def test_a_refused_value_tells_where_it_stands_and_what_is_valid(
     schema: strawberry.Schema, query: str, said: str, column: int
 ) -> None:
-    result = await schema.execute(query, {"h": ["HEALTY"]}, context_value=SimpleNamespace())
+    result = await schema.execute(query, {"h": ["HEALTY"]}, context_value=SimpleNamespace(budget=Budget(Limits())))
     assert result.errors is not None
     (error,) = result.errors
     assert said in error.message
@@ -525,7 +525,8 @@ async def test_syntax_errors_are_reported_each_time(schema: strawberry.Schema) -
 
 
 async def test_syntax_errors_do_not_break_a_stream(schema: strawberry.Schema) -> None:
-    results = [result async for result in await schema.subscribe("subscription {")]
+    context = SimpleNamespace(budget=Budget(Limits()))
+    results = [result async for result in await schema.subscribe("subscription {", context_value=context)]
     assert len(results) == 1
     assert results[0].errors is not None
     assert "Syntax Error" in results[0].errors[0].message

@@ -355,6 +355,7 @@ async def test_no_task_is_left_behind(sqlite_store: Store) -> None:
     source = saying(SEEN)
     async with running(sqlite_store, configured(source)):
         await until(polled(source, 3))
+    await sqlite_store.close()
     assert {task for task in asyncio.all_tasks() - before if not task.done()} == set()
 
 

@@ -487,7 +487,13 @@ async def test_a_store_that_fails_is_told_once_until_it_is_back(
 
     monkeypatch.setattr("connectory.notices.deliverer.next_delivery", fail_or_not)
     each = Deliverer(
-        sqlite_store, Receiver().settings(), Deliveries(), clock=lambda: at(0), chance=Random(1), backoff=FAST
+        sqlite_store,
+        Receiver().settings(),
+        Deliveries(),
+        clock=lambda: at(0),
+        chance=Random(1),
+        backoff=FAST,
+        lease=Lease(NOTICES_LEASE, 0),
     )
     monkeypatch.setattr(each, "_rest", at_once)
     task = asyncio.create_task(each.run())

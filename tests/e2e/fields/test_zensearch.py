@@ -11,7 +11,7 @@ from connectory.model import JobFact, JobStatus, Known, Observation
 from connectory.store import Store
 from connectory.store.identity import SYSTEM as SYSTEMS
 from connectory.store.identity import global_id
-from connectory.store.lease_rows import Lease, lease_of
+from connectory.store.lease_rows import lease_of
 from tests.e2e.fields.comparison import Table, differences, under
 from tests.e2e.fields.probe import Case, Data, by_external_id, examples, payload, system_of, wrong
 from tests.sources.canned import Reply
@@ -86,6 +86,8 @@ async def test_sync_status(sqlite_store: Store) -> None:
     for number, (name, body) in enumerate(bodies.items()):
         status, system, now = body["data"], system_of(number), datetime.now(UTC)
         triggered = JobFact(external_id=status["jobId"], connector=entry["id"], status=JobStatus.PENDING, order_at=now)
+        lease = await sqlite_store.leases.hold(lease_of(system))
+        assert lease is not None
         commit = Commit(
             sqlite_store,
             global_id(SYSTEMS, system),
@@ -93,7 +95,7 @@ async def test_sync_status(sqlite_store: Store) -> None:
             frozenset(),
             Known(),
             now,
-            lease=Lease(lease_of(system), 0),
+            lease=lease,
         )
         await commit.look(Observation(connectors=[], jobs=[triggered], complete=False), SystemState())
         route = f"GET /v1/connectors/{entry['id']}/sync/{status['jobId']}"
