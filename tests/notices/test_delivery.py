@@ -471,7 +471,7 @@ def test_a_piece_of_the_url_may_be_a_key_from_eight_characters_on() -> None:
 async def test_a_store_that_fails_is_told_once_until_it_is_back(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fails, looks = [True, True, False, True, True], 0
+    fails, looks = [True, True, False, True, False], 0
 
     async def fail_or_not(*_: Any) -> None:
         nonlocal looks
