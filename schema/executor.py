@@ -34,10 +34,16 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
         self._costs: dict[int, tuple[Any, int]] = {}
         self._refusal: GraphQLError | None = None
         self._note_coroutines()
-        result = super().execute_operation(serially)
-        if self.is_awaitable(result) or self.background_futures:
-            return self._to_its_end(result)
-        return result
+        is_over = True
+        try:
+            result = super().execute_operation(serially)
+            if self.is_awaitable(result) or self.background_futures:
+                is_over = False
+                return self._to_its_end(result)
+            return result
+        finally:
+            if is_over:  # refused, perhaps, with some of its fields asked for
+                self._close_coroutines()
 
     async def _to_its_end(self, result: Any) -> Any:
         try:
@@ -90,6 +96,9 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
             for future in self.background_futures:
                 future.cancel()
             await asyncio.wait(self.background_futures)
+        self._close_coroutines()
+
+    def _close_coroutines(self) -> None:
         for coroutine in self._coroutines:
             if getcoroutinestate(coroutine) == CORO_CREATED:
                 coroutine.close()

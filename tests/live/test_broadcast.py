@@ -174,9 +174,9 @@ def renderings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     rendered: list[Any] = []
     original = Rendering.body
 
-    async def body(self: Rendering, record: Any) -> bytes:
+    async def body(self: Rendering, record: Any, *more: Any) -> bytes:
         rendered.append(record)
-        return await original(self, record)
+        return await original(self, record, *more)
 
     monkeypatch.setattr(Rendering, "body", body)
     return rendered
