@@ -32,6 +32,7 @@ class Connections:
         self.in_use = self.waiting = 0
         self._patience = patience
         self._turn = asyncio.Semaphore(size)
+        self._is_closed = False
         #: connections that are being made or given back
         self._moving: set[asyncio.Task[Any]] = set()
 
@@ -52,6 +53,7 @@ class Connections:
                 await stack.enter_async_context(self.connection())
 
     async def close(self) -> None:
+        self._is_closed = True
         if self._moving:
             await asyncio.wait(set(self._moving), timeout=_FAREWELL)
         await self.engine.dispose()
@@ -97,9 +99,14 @@ class Connections:
             self._give_back(making.result())
 
     def _give_back(self, connection: AsyncConnection) -> "asyncio.Task[None]":
-        closing = self._begin(connection.close())
+        closing = self._begin(self._close(connection))
         closing.add_done_callback(self._given_back)
         return closing
+
+    async def _close(self, connection: AsyncConnection) -> None:
+        if self._is_closed:  # the pool that it would go back to is no more
+            await connection.invalidate()
+        await connection.close()
 
     def _given_back(self, closing: "asyncio.Task[None]") -> None:
         self._free()
