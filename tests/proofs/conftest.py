@@ -5,8 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.fixtures import certificates, grounds
+from tests.proofs.size import FULL
 
 __all__ = ["certificates", "grounds"]
+
+#: Beside other proofs it would measure those.
+collect_ignore = [] if FULL else ["test_attackers.py"]
 
 Figures = Callable[[str], None]
 

@@ -1,6 +1,6 @@
 """Attackers on one core, the gateway on the other: everybody else is served as if they were not there.
 
-Size: 2 seconds for each attack; FULL=1: a minute each, on a quiet machine.
+Size: left out, as it needs a machine to itself; FULL=1: a minute for each attack.
 """
 
 import asyncio

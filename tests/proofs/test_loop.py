@@ -9,8 +9,8 @@ from tests.proofs.bench import ran
 from tests.proofs.conftest import Figures
 from tests.proofs.size import FULL, size
 
-#: connectors, running jobs, ms of its own work that one turn may take
-_WORLDS = [("10000", "5000", "50"), ("100000", "0", "100")] if FULL else [("3000", "1000", "50")]
+#: connectors, running jobs, ms of its own work that one turn may take; the short form runs beside other proofs
+_WORLDS = [("10000", "5000", "50"), ("100000", "0", "100")] if FULL else [("3000", "1000", "250")]
 
 
 @pytest.mark.parametrize(("connectors", "jobs", "limit"), _WORLDS)
