@@ -18,6 +18,7 @@ from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from connectory.limits import LOOK_UP
+from connectory.store.transactions import whole
 from resolvers.budget import is_too_much
 
 #: Codes of operations that have taken too long: a mutation may still be under way.
@@ -34,16 +35,10 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
         self._costs: dict[int, tuple[Any, int]] = {}
         self._refusal: GraphQLError | None = None
         self._note_coroutines()
-        is_over = True
-        try:
-            result = super().execute_operation(serially)
-            if self.is_awaitable(result) or self.background_futures:
-                is_over = False
-                return self._to_its_end(result)
-            return result
-        finally:
-            if is_over:  # refused, perhaps, with some of its fields asked for
-                self._close_coroutines()
+        result = super().execute_operation(serially)
+        if self.is_awaitable(result) or self.background_futures:
+            return self._to_its_end(result)
+        return result
 
     async def _to_its_end(self, result: Any) -> Any:
         try:
@@ -92,16 +87,15 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
         return is_awaitable
 
     async def _leave_nothing(self) -> None:
-        if self.background_futures:
-            for future in self.background_futures:
-                future.cancel()
-            await asyncio.wait(self.background_futures)
-        self._close_coroutines()
-
-    def _close_coroutines(self) -> None:
-        for coroutine in self._coroutines:
-            if getcoroutinestate(coroutine) == CORO_CREATED:
-                coroutine.close()
+        try:
+            if self.background_futures:
+                for future in self.background_futures:
+                    future.cancel()
+                await whole(asyncio.wait(set(self.background_futures)))  # who is given up here leaves as little
+        finally:
+            for coroutine in self._coroutines:
+                if getcoroutinestate(coroutine) == CORO_CREATED:
+                    coroutine.close()
 
     # ---- the budget
 

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import gc
 import warnings
+from inspect import CORO_CREATED, getcoroutinestate
+from types import CoroutineType
 
 import pytest
 import strawberry
@@ -74,4 +76,6 @@ async def test_nothing_is_left_however_it_ends(sqlite_store: Store, query: str) 
         for values in range(0, 400, 10):
             await SCHEMA.execute(query, context_value=open_context(sqlite_store, limits=Limits(values)))
         gc.collect()
+        coroutines = [each for each in gc.get_objects() if isinstance(each, CoroutineType)]
+        assert [each for each in coroutines if getcoroutinestate(each) == CORO_CREATED] == []
     assert [str(warning.message) for warning in found] == []
