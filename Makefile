@@ -54,7 +54,7 @@ test: $(if $(ARGS),,lint) $(DEV_STAMP) graphiql
 
 # One after the other at full size, where figures are wanted of a machine that does nothing else.
 proofs: $(DEV_STAMP) graphiql
-	CONNECTORY_FULL=$(FULL) $(PYTEST) -n $(if $(FULL),0,$(WORKERS)) --dist worksteal $(or $(ARGS),tests/proofs)
+	CONNECTORY_FULL=$(FULL) $(PYTEST) -n $(if $(FULL),0,$(WORKERS)) --dist worksteal $(if $(FULL),--timeout 7200) $(or $(ARGS),tests/proofs)
 
 lint: setup $(DEV_STAMP)
 	$(BIN)/python -m ruff check .
