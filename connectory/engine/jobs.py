@@ -75,6 +75,7 @@ class JobWriter:
         rows = await self._rows(facts)
         left = {global_id(JOB, self._system, name): status for name, status in lost.items()}
         stored = await rows_by_id(connection, JOBS, [*{**rows, **left}])
+        self._leave_out_older(rows, stored, past=past)
         fresh = [(row, fact) for id, (row, fact) in rows.items() if id not in stored]
         await self._place(connection, fresh)
         fresh = await without_removed(connection, rows, fresh)
@@ -95,9 +96,6 @@ class JobWriter:
                 elif before["fingerprint"] == rows[id][0]["fingerprint"]:
                     if before["is_open"] and before["observed_at"] is not None:
                         unseen_before.append({**before, "observed_at": None})
-                    continue
-                elif past and rows[id][0]["is_open"]:
-                    del rows[id]
                     continue
                 else:
                     after = self._changed(before, rows[id][0])
@@ -120,6 +118,17 @@ class JobWriter:
                 row = job_row(self._id, self._system, fact)
                 rows[row["id"]] = row, fact
         return rows
+
+    def _leave_out_older(
+        self, rows: dict[str, tuple[Row, JobFact]], stored: dict[str, Mapping[str, Any]], *, past: bool
+    ) -> None:
+        """The history and the polls ask side by side, and nobody knows whose answer is the newer one. The history
+        changes no stored job to an open one, and an end that it told while a poll or look was under way stands: what
+        is open the next poll tells."""
+        for id in [*rows] if past else rows.keys() & self._memory.ended_meanwhile:
+            row = rows[id][0]
+            if row["is_open"] and id in stored and stored[id]["fingerprint"] != row["fingerprint"]:
+                del rows[id], stored[id]
 
     def _begin(self, row: Row, examine_due: bool) -> None:
         """A job that is new."""

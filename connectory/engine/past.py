@@ -57,6 +57,8 @@ class Past:
         self._last_outage: Gap | None = None
         #: when nobody watched, oldest first
         self.gaps: deque[Gap] = deque(maxlen=OUTAGES_KEPT)
+        #: jobs that the history told to have ended since the poll or look that is under way was asked
+        self.ended_meanwhile: set[str] = set()
 
     async def recall(self, connection: AsyncConnection, system_id: str, now: datetime) -> None:
         """Read back what earlier polls saw, whichever process made them."""
@@ -82,6 +84,10 @@ class Past:
             job.resume(row, lines[-1].at)
         job.uphold(self.held.of_job(row["id"]))
         return job
+
+    def see_question(self) -> None:
+        """A poll or a look begins: what the history tells from now on may be newer than its answer."""
+        self.ended_meanwhile.clear()
 
     def see_answer(self, before: SystemState, now: datetime) -> None:
         """The list was read, and the system's state was this before."""
@@ -130,6 +136,8 @@ class Past:
     def _see_job(self, row: Row, now: datetime, *, past: bool) -> None:
         job = self._take(row["id"])
         if not row["is_open"]:
+            if past:
+                self.ended_meanwhile.add(row["id"])
             if row["connector_id"] is not None:
                 self._stir(row["connector_id"], urgent=not past)
             return

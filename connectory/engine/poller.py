@@ -150,6 +150,7 @@ class Poller:
         """One poll and its commit. Returns the seconds to wait before the next."""
         known, started = self._desk.known, self._desk.now()
         assert known is not None
+        self._desk.past.see_question()
         try:
             with self._polls.seconds.labels(self.system.name).time():
                 observation = await self._source.poll(known)
@@ -243,6 +244,7 @@ class Poller:
         known, state = self._desk.known, self._desk.state
         if known is None:
             return False
+        self._desk.past.see_question()
         try:
             async with asyncio.timeout(seconds):
                 observation = await self._source.look(known, jobs)

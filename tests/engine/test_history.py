@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from connectory.engine import Engine
-from connectory.model import EventKind, HistoryBatch, Known, Observation, SystemHealth
+from connectory.model import EventKind, HistoryBatch, JobErrorFact, JobStatus, Known, Observation, SystemHealth
 from connectory.store import Store
-from connectory.store.tables import CONNECTORS, EVENTS, JOBS, SYSTEMS
+from connectory.store.tables import CONNECTORS, EVENTS, JOB_ERRORS, JOBS, SYSTEMS
 from sources.base import SourceUnreachable
 from tests.engine.stage import rows
 from tests.facts import Scripted, at, configured, connector, job
@@ -186,3 +186,54 @@ async def test_a_history_that_keeps_breaking_off_is_not_asked_for_at_every_poll(
     finally:
         await asyncio.wait_for(running.stop(), PATIENCE)
     assert 1 <= len(source.begun) < 20
+
+
+class SideBySide(Scripted):
+    """While the second poll, or the first look, waits for its answer, the history is stored, which saw job 1 later."""
+
+    def __init__(self, waits: str) -> None:
+        super().__init__()
+        self._waits = waits
+        self._begun, self.is_stored = asyncio.Event(), asyncio.Event()
+
+    async def poll(self, known: Known) -> Observation:
+        self.polls += 1
+        if self._waits == "poll" and self.polls == 2:
+            return await self._wait()
+        runs = [job("1", status=JobStatus.RUNNING)] if self._waits == "look" else []
+        return Observation(connectors=[connector()], jobs=[job("1")] if self.is_stored.is_set() else runs)
+
+    async def look(self, known: Known, jobs: frozenset[str]) -> Observation:
+        return await self._wait()
+
+    async def history(self, known: Known, connectors: frozenset[str]) -> AsyncIterator[HistoryBatch]:
+        await self._begun.wait()
+        yield HistoryBatch(jobs=[job("1")], finished=connectors)
+        self.is_stored.set()
+
+    async def _wait(self) -> Observation:
+        self._begun.set()
+        await self.is_stored.wait()
+        seen = job("1", status=JobStatus.RUNNING, processed=2, errors=[JobErrorFact("seen before the end")])
+        return Observation(connectors=[connector()], jobs=[seen], complete=False)
+
+
+@pytest.mark.parametrize(("waits", "poll_interval"), [("poll", 0.02), ("look", 3600.0)])
+async def test_an_end_stands_that_it_told_while_others_were_asked(
+    store: Store, waits: str, poll_interval: float
+) -> None:
+    source = SideBySide(waits)
+    running = Engine(store, [configured(source, poll_interval=poll_interval)])
+    await running.start()
+    try:
+        await asyncio.wait_for(source.is_stored.wait(), PATIENCE)
+        for _ in range(2):
+            assert await asyncio.wait_for(running.refresh("scripted"), PATIENCE) is None
+    finally:
+        await asyncio.wait_for(running.stop(), PATIENCE)
+    told = [(row["kind"], JobStatus(row["status"])) for row in await rows(store, EVENTS) if row["job_id"] is not None]
+    if waits == "poll":
+        assert told == [(EventKind.JOB_CREATED, JobStatus.SUCCEEDED)]
+    else:
+        assert told == [(EventKind.JOB_CREATED, JobStatus.RUNNING), (EventKind.JOB_FINISHED, JobStatus.SUCCEEDED)]
+    assert await rows(store, JOB_ERRORS) == []

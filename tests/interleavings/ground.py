@@ -90,6 +90,7 @@ class Gateway:
 
     async def _arrived(self, call: Call) -> None:
         """Who polls has just made sure that it remembers what the store has, unless it lost the lease unawares."""
+        call.asked = self._ground.model.stored
         if call.kind == "poll":
             with self._ground.noticed():
                 self.is_sure = await self._ground.is_polled_by(self)
@@ -105,7 +106,8 @@ class Gateway:
         if desk.known is not None:
             remembered = {(*key_of(each), each.severity, each.since) for each in desk.past.held.findings.values()}
             stored = self._ground.last.conditions
-            assert remembered == {(row["subject_id"], row["code"], row["severity"], row["since"]) for row in stored}
+            held = {(row["subject_id"], row["code"], row["severity"], row["since"]) for row in stored}
+            assert remembered == held, f"conditions: remembered {remembered - held}, stored {held - remembered}"
 
 
 class Ground:

@@ -36,6 +36,8 @@ class Answer:
     kind: Kind
     revision: int
     content: Any
+    #: how many answers had been stored when it was asked for
+    asked: int = 0
     is_stored: bool = False
     #: whatever is written from now on is not this answer
     is_over: bool = False
@@ -59,9 +61,14 @@ class Call:
     jobs: frozenset[str] = frozenset()
     connectors: frozenset[str] = frozenset()
     before: datetime = _EVER
+    #: how many answers had been stored then
+    asked: int = 0
     answer: "asyncio.Future[Answer | SourceError]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+
+    def answered(self, upstream: Upstream, content: Any) -> Answer:
+        return Answer(self.kind, upstream.revision, content, self.asked)
 
 
 class HeldSource(Source):
@@ -80,7 +87,7 @@ class HeldSource(Source):
         finally:
             self.calls.remove(call)
         if isinstance(said, SourceError):
-            DELIVERED.set(Answer(kind, call.upstream.revision, None))
+            DELIVERED.set(call.answered(call.upstream, None))
             raise said
         DELIVERED.set(said)
         return said.content

@@ -35,6 +35,8 @@ class Job:
     completed_at: datetime | None
     has_vanished: bool = False
     revision: int = 0
+    #: which of the answers that were stored told its end, if that was of the history
+    ended_by: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -51,14 +53,17 @@ class Model:
     jobs: dict[str, Job] = field(default_factory=dict)
     #: connector → the newest of its jobs that retention has removed
     floors: dict[str, datetime] = field(default_factory=dict)
+    #: how many answers
+    stored: int = 0
 
     # ---- answers
 
     def store(self, answer: Answer) -> None:
         content = answer.content
+        self.stored += 1
         if isinstance(content, HistoryBatch):
             for fact in content.jobs:
-                self._tell_job(fact, answer.revision, past=True)
+                self._tell_job(fact, answer, past=True)
             for id in content.finished & self.connectors.keys():
                 self.connectors[id].history_read = True
         elif isinstance(content, Observation):
@@ -78,7 +83,7 @@ class Model:
                 self._is_newer(f"job {id} is gone", job.revision, answer.revision)
                 job.status, job.has_vanished, job.revision = JobStatus.UNKNOWN, True, answer.revision
         for fact in told.jobs:
-            self._tell_job(fact, answer.revision)
+            self._tell_job(fact, answer)
 
     def _tell_connector(self, fact: ConnectorFact, revision: int) -> None:
         before = self.connectors.get(fact.external_id)
@@ -98,7 +103,8 @@ class Model:
                 connector.missed += 1
                 connector.is_removed = connector.missed >= enough
 
-    def _tell_job(self, fact: JobFact, revision: int, *, past: bool = False) -> None:
+    def _tell_job(self, fact: JobFact, answer: Answer, *, past: bool = False) -> None:
+        revision = answer.revision
         before = self.jobs.get(fact.external_id)
         if before is None:
             floor = self.floors.get(fact.connector or "")
@@ -109,6 +115,8 @@ class Model:
             return
         elif past and fact.status.open:
             return  # the history is slow: whatever is open is for the polls to tell
+        elif fact.status.open and before.ended_by > answer.asked:
+            return  # they were under way side by side: which is the newer one nobody knows, and an end stands
         elif not (before.has_vanished and fact.ended):  # better late than never: how it ended nobody knew
             self._is_newer(
                 f"job {fact.external_id} turns from {before.status.name} to {fact.status.name}",
@@ -116,8 +124,9 @@ class Model:
                 revision,
             )
         self.jobs[fact.external_id] = Job(
-            fact.connector, fact.order_at, fact.status, fact.processed, fact.completed_at, revision=revision
-        )
+            fact.connector, fact.order_at, fact.status, fact.processed, fact.completed_at, revision=revision,
+            ended_by=self.stored if past and not fact.status.open else 0,
+        )  # fmt: skip
 
     def _is_newer(self, what: str, stored: int, told: int) -> None:
         assert told >= stored, f"{what}: an answer as of {told} was stored over one as of {stored}"

@@ -8,7 +8,7 @@ from connectory.model import ConnectorStatus, JobStatus, Known
 from connectory.store.identity import JOB, global_id
 from sources.base import SourceAuthFailed, SourceError, SourceRateLimited, SourceUnreachable
 from tests.interleavings.ground import Gateway, Ground
-from tests.interleavings.held import Answer, Call
+from tests.interleavings.held import Call
 from tests.interleavings.model import SYSTEM_NAME
 from tests.interleavings.upstream import Connector, Job, Upstream, of_an_overloaded, without_lost_jobs
 
@@ -115,7 +115,7 @@ async def answer_arrives(ground: Ground, chance: Random) -> bool:
     if call is None:
         return False
     upstream = chance.choice((call.upstream, ground.upstream))
-    ground.deliver(call, Answer(call.kind, upstream.revision, _said(upstream, call, chance)))
+    ground.deliver(call, call.answered(upstream, _said(upstream, call, chance)))
     return True
 
 
@@ -174,7 +174,7 @@ async def all_is_well(ground: Ground, chance: Random) -> bool:
         call = ground.holder.source.calls[-1]
         upstream = ground.upstream
         content = _whole(upstream, call.known, chance) if call.kind == "poll" else _said(upstream, call, chance)
-        ground.deliver(call, Answer(call.kind, upstream.revision, content))
+        ground.deliver(call, call.answered(upstream, content))
     return True
 
 
