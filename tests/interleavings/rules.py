@@ -190,6 +190,13 @@ async def connector_is_long_gone(ground: Ground, chance: Random) -> bool:
     return True
 
 
+async def connector_returns_in_time(ground: Ground, chance: Random) -> bool:
+    """Retention has found it, and has not taken it yet."""
+    if not ground.is_swept or not await RULES["connector_returns"][1](ground, chance):
+        return False
+    return await all_is_well(ground, chance)
+
+
 # ---- gateways
 
 
@@ -269,7 +276,8 @@ RULES: Mapping[str, tuple[int, Rule]] = {
     "connector_changes": (3, _to_connector(True, _retitle)),
     "connector_goes": (3, _to_connector(True, _turn)),
     "connector_returns": (6, _to_connector(False, _turn)),
-    "connector_is_long_gone": (3, connector_is_long_gone),
+    "connector_is_long_gone": (6, connector_is_long_gone),
+    "connector_returns_in_time": (12, connector_returns_in_time),
     "connector_is_marked": (1, _to_connector(True, _mark)),
     "job_begins": (8, job_begins),
     "job_moves": (8, _to_job(_is_open, _move)),

@@ -22,6 +22,12 @@ class Step:
     def __str__(self) -> str:
         return f"{self.rule}({self.seed})"
 
+    @classmethod
+    def of(cls, told: str) -> "Step":
+        """From how it is told."""
+        rule, _, seed = told.removesuffix(")").partition("(")
+        return cls(rule, int(seed))
+
 
 @dataclass
 class Found:
@@ -94,6 +100,17 @@ async def shortest(fresh: Fresh, found: Found) -> Found:
 def _place(error: Exception) -> tuple[str, int | None]:
     last = traceback.extract_tb(error.__traceback__)[-1]
     return last.filename, last.lineno
+
+
+async def first_wrong(fresh: Fresh, seed: int, steps: int, *, each: int) -> tuple[str, Exception]:
+    """What is found where ``walks`` would fail, and where that was."""
+    counted: Counter[str] = Counter()
+    for world in range(steps // each):
+        found = await walk(await fresh(), seed + world, each, counted)
+        if found is not None:
+            place = f"seed {seed + world}, after {counted.total()} steps in all"
+            return f"{place}: {type(found.error).__name__}: {found.error}", found.error
+    raise AssertionError(f"nothing is found in {steps} steps")
 
 
 async def walks(fresh: Fresh, seed: int, steps: int, *, each: int) -> str:
