@@ -21,6 +21,7 @@ async def test_the_store_holds_what_was_served_whatever_happens_in_between(
     figures(await walks(fresh_store_url, _SEED, size(300, _ALL), each=_EACH))
 
 
+@pytest.mark.timeout(1800)  # it may take all the steps
 @pytest.mark.parametrize("defect", [store_late_answers, ask_once_what_is_removed], ids=["late-answers", "asked-once"])
 async def test_a_defect_that_is_put_back_is_found(
     fresh_store_url: Fresh, defect: Defect, monkeypatch: pytest.MonkeyPatch, figures: Figures
