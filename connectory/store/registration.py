@@ -90,8 +90,9 @@ async def _store(connection: AsyncConnection, system: Registration) -> None:
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     key, told = {"id": global_id(SYSTEM, system.name), "name": system.name}, _told(system)
     new = {"health": SystemHealth.UNKNOWN, "consecutive_failures": 0}
-    row = insert(SYSTEMS).values(**key, **told, **new)
-    await connection.execute(row.on_conflict_do_update(index_elements=["id"], set_=told))
+    # another process may insert it at this moment, and the row's name is as unique as its id
+    await connection.execute(insert(SYSTEMS).values(**key, **told, **new).on_conflict_do_nothing())
+    await connection.execute(update(SYSTEMS).where(SYSTEMS.c.id == key["id"]).values(**told))
 
 
 async def _forget_health(connection: AsyncConnection, name: str, *, is_configured: bool) -> None:
