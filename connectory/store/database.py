@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import URL, make_url, text
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import NullPool
 
@@ -154,9 +154,8 @@ class Store:
             _log.warning(said, extra={"action": "store_connections_few"})
 
     async def _upgrade(self) -> None:
-        async with self.read() as connection:
-            if await self.revision(connection) == migration.head():
-                return  # nobody has to be waited for
+        if await self._is_current():
+            return  # nobody has to be waited for
         async with self.migrating() as connection:
             if not self.is_sqlite:
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key("migrations")})
@@ -164,6 +163,19 @@ class Store:
                 # whoever writes has read the revision: they end first, and others read the new one
                 await connection.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
             await connection.run_sync(migration.upgrade)
+
+    async def _is_current(self) -> bool:
+        """Whether the tables are of this version; not while somebody who upgrades them lets nobody read that. Whoever
+        migrates, too, waits for the end of it, and then finds out."""
+        try:
+            async with self.read() as connection:
+                return await self.revision(connection) == migration.head()
+        except DBAPIError as error:
+            if not postgres.is_locked(error):
+                raise
+        said = f"store {self} is being upgraded: the start waits for the end of that"
+        _log.warning(said, extra={"action": "upgrade_waits"})
+        return False
 
     async def revision(self, connection: AsyncConnection) -> str | None:
         """Which one the tables are at; None without any. Raises StoreTooNew."""

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from connectory.address import Address
@@ -37,6 +38,8 @@ _TELL = """
 SELECT set_config(name, ours.value, false) FROM pg_settings JOIN unnest($1::text[], $2::text[]) AS ours(name, value)
 USING (name) WHERE source NOT IN ('client', 'user', 'database', 'database user')
 """
+#: SQLSTATE
+_LOCK_NOT_AVAILABLE = "55P03"
 #: ``sslrootcert`` that is no file: what the operating system trusts.
 _SYSTEM = "system"
 
@@ -138,6 +141,11 @@ async def interrupt(connection: Any) -> None:
     one after which SQLAlchemy throws the connection away.
     """
     await connection._cancel(asyncio.get_running_loop().create_future())
+
+
+def is_locked(error: DBAPIError) -> bool:
+    """Whether somebody else kept a lock for longer than we wait."""
+    return getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
 def lock_key(name: str) -> int:

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
 from connectory.store.lease_rows import Found, Holder, Own, guarded_row, taking
-from connectory.store.postgres import lock_key
+from connectory.store.postgres import is_locked, lock_key
 from connectory.store.tables import LEASES
 from connectory.store.writing import reason
 
@@ -32,8 +32,6 @@ _PATIENCE = 5.0
 _WAIT = 1.0
 #: Seconds that giving back may take; after that the end of the session does it.
 _FAREWELL = 1.0
-#: SQLSTATE
-_LOCK_NOT_AVAILABLE = "55P03"
 _NOW = func.clock_timestamp()
 
 #: Take each lock that is free, and tell what the rows say.
@@ -108,7 +106,7 @@ class PostgresLeases:
         try:
             await session.execute(select(func.pg_advisory_lock(lock_key(name))))
         except DBAPIError as error:
-            if not _is_locked(error):
+            if not is_locked(error):
                 raise
             return False
         return True
@@ -142,7 +140,7 @@ class PostgresLeases:
             try:
                 return int((await session.execute(fence)).scalar_one())
             except DBAPIError as error:
-                if not _is_locked(error):
+                if not is_locked(error):
                     raise
                 await session.execute(select(func.pg_advisory_unlock(lock_key(name))))
                 return None
@@ -185,11 +183,6 @@ class PostgresLeases:
         ours = update(LEASES).where(LEASES.c.holder == self._own.id)
         async with asyncio.timeout(_FAREWELL):
             await session.execute(ours.values(holder=None, backend=None, expires_at=_NOW))
-
-
-def _is_locked(error: DBAPIError) -> bool:
-    """Whether somebody else kept a lock for longer than we wait."""
-    return getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
 def _seconds(seconds: float) -> Any:

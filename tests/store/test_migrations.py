@@ -14,11 +14,13 @@ from sqlmodel import SQLModel
 from connectory.model import ConnectorMode, CountsFact, JobFact, JobStatus, JobType
 from connectory.store import Store, StoreTooNew, migration
 from connectory.store.cursors import Place
+from connectory.store.postgres import Limits
 from connectory.store.snapshot import open_snapshot
 from connectory.store.tables import EVENTS, JOBS, LOG_HEAD, SYSTEMS
 from tests.api.world import Asker
 from tests.engine.stage import Stage, rows
 from tests.facts import at, connector, job
+from tests.wait import until
 
 
 def differences(connection: Connection) -> list[Any]:
@@ -206,6 +208,29 @@ async def test_processes_that_upgrade_at_once(bare_store_url: str) -> None:
         assert len(await rows(store, LOG_HEAD)) == 1
     finally:
         await store.close()
+
+
+async def test_who_starts_while_another_one_migrates_waits_for_its_end(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A migration takes longer than readers wait for its lock."""
+    monkeypatch.setattr("connectory.store.database.READING", Limits(idle=60, locks=0.1))
+    first, second = Store(postgres_url), Store(postgres_url)
+    try:
+        async with first.migrating() as connection:
+            await connection.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
+            waiting = asyncio.create_task(second.upgrade())
+
+            async def is_told() -> bool:
+                return waiting.done() or "upgrade_waits" in [getattr(r, "action", "") for r in caplog.records]
+
+            await until(is_told)
+            assert not waiting.done(), waiting.exception()
+        await asyncio.wait_for(waiting, 10)
+        assert await second.problems() == []
+    finally:
+        await first.close()
+        await second.close()
 
 
 async def test_a_store_that_a_newer_version_has_written(store: Store) -> None:
