@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 from graphql import OperationType
 from strawberry import Schema
 
-from connectory.limits import Crowd, DocumentLimits
+from connectory.limits import HEAVY, Crowd, DocumentLimits
 from connectory.load import Load
 from connectory.operation import Operation
-from connectory.places import Full, Places
+from connectory.places import Full, Places, Weight
 from connectory.prepared import Prepared, prepare
 from schema.documents import Document, kept
 from schema.extent import Exceeded
@@ -30,7 +30,7 @@ class Admission:
         self._schema = schema._schema
         self._limits = limits
         self._readers = Places(
-            Crowd(1, 1, 1, crowd.waiting_operations, crowd.waiting_operations_per_client),
+            Crowd(1, 1, 1, 1, crowd.waiting_operations, crowd.waiting_operations_per_client),
         )
         #: documents that are being read
         self._reading: dict[str, asyncio.Task[Document]] = {}
@@ -49,7 +49,7 @@ class Admission:
             if prepared.type is OperationType.SUBSCRIPTION:
                 yield prepared
                 return
-            async with self._places.place(client, socket):
+            async with self._places.place(client, socket, _weight(prepared)):
                 # who executes it looks there, and it may have been forgotten meanwhile
                 kept.keep(self._schema, self._limits, operation.query, document)
                 yield prepared
@@ -91,3 +91,11 @@ class Admission:
         for error in document.errors:
             if isinstance(error, Exceeded):
                 self._load.refuse(error.setting)
+
+
+def _weight(prepared: Prepared) -> Weight:
+    """A mutation takes long, and little of it is ours."""
+    if prepared.type is OperationType.MUTATION:
+        return Weight.LIGHT
+    values = prepared.read.values
+    return Weight.NEW if values is None else Weight.HEAVY if values > HEAVY else Weight.LIGHT

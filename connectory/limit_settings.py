@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field
 
-from connectory.limits import LOOK_UP, ROW, Crowd, DocumentLimits, Limits
+from connectory.limits import HEAVY, LOOK_UP, ROW, Crowd, DocumentLimits, Limits
 
 _Limits = TypeVar("_Limits", DocumentLimits, Crowd)
 
@@ -44,6 +44,12 @@ class LimitSettings(BaseModel):
     )
     operations_per_socket: int = _limit(
         Crowd, "operations_per_socket", "operations that are executed at once for one WebSocket"
+    )
+    heavy_operations_per_client: int = _limit(
+        Crowd,
+        "heavy_operations_per_client",
+        f"operations that are executed at once for one client address of those that came to more than {HEAVY:,} values "
+        "the last time",
     )
     waiting_operations: int = _limit(Crowd, "waiting_operations", "operations that may wait until they are executed")
     waiting_operations_per_client: int = _limit(

@@ -62,9 +62,13 @@ class Crowd:
     operations_at_once: int = 20
     operations_per_client: int = 10
     operations_per_socket: int = 4
+    heavy_operations_per_client: int = 2
     waiting_operations: int = 500
     waiting_operations_per_client: int = 200
 
+
+#: Values of a heavy operation: about 10 ms during which nothing else goes on.
+HEAVY = 2_000
 
 #: The settings by which operations are refused before they begin.
 REFUSING = ("body_bytes", "values_per_request", *ALLOWED, "waiting_operations", "waiting_operations_per_client")

@@ -1,5 +1,6 @@
-"""Places for operations: so many may be executed at once, of one socket, of one client and in all. Who finds none waits
-in a short line, in which clients take turns; who finds that full is told so at once, before anything is done for it.
+"""Places for operations: so many may be executed at once, of one socket, of one client and in all, and fewer of those
+that are heavy. Who finds none waits in a short line, in which clients take turns and what is light passes what is
+heavy; who finds that full is told so at once, before anything is done for it.
 """
 
 import asyncio
@@ -7,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import NamedTuple
 
 from connectory.bad_request import BadRequest
@@ -20,15 +22,32 @@ class Full(BadRequest):
     """There is no place, and none to wait for one."""
 
 
+class Weight(Enum):
+    """What the last execution of an operation's document says of it."""
+
+    LIGHT = auto()
+    HEAVY = auto()
+    #: it was not executed yet
+    NEW = auto()
+
+
+class _Seeker(NamedTuple):
+    """Who has a place, or waits for one."""
+
+    socket: Hashable | None
+    weight: Weight
+
+
 class _Waiter(NamedTuple):
     turn: "asyncio.Future[None]"
-    socket: Hashable | None
+    seeker: _Seeker
 
 
 @dataclass(slots=True)
 class _Client:
     running: int = 0
     on_sockets: Counter[Hashable] = field(default_factory=Counter)
+    of_weight: Counter[Weight] = field(default_factory=Counter)
     waiting: deque[_Waiter] = field(default_factory=deque)
 
 
@@ -39,17 +58,26 @@ class Places:
         self.running = 0
         self.waiting = 0
         self._crowd = crowd
+        #: of one client; what is new is as a rule light, and may be heavy
+        self._most = {
+            Weight.LIGHT: crowd.operations_per_client,
+            Weight.HEAVY: crowd.heavy_operations_per_client,
+            Weight.NEW: (crowd.operations_per_client + 1) // 2,
+        }
         #: those who have something here; who was let in last stands last
         self._clients: dict[str | None, _Client] = {}
 
     @asynccontextmanager
-    async def place(self, client: str | None, socket: Hashable | None = None) -> AsyncIterator[None]:
+    async def place(
+        self, client: str | None, socket: Hashable | None = None, weight: Weight = Weight.LIGHT
+    ) -> AsyncIterator[None]:
         """A place for as long as the block runs; ``client`` is an address. Raises Full."""
-        await self._enter(client, socket)
+        seeker = _Seeker(socket, weight)
+        await self._enter(client, seeker)
         try:
             yield
         finally:
-            self._leave(client, socket)
+            self._leave(client, seeker)
 
     def check(self, client: str | None) -> None:
         """Raises Full where ``client`` could not even wait."""
@@ -75,14 +103,14 @@ class Places:
                 retry_after=RETRY_AFTER,
             )
 
-    async def _enter(self, client: str | None, socket: Hashable | None) -> None:
+    async def _enter(self, client: str | None, seeker: _Seeker) -> None:
         found = self._clients.get(client) or _Client()
-        if self._is_free(found, socket):
-            self._take(client, found, socket)
+        if self._is_free(found, seeker):
+            self._take(client, found, seeker)
             return
         self.check(client)
         self._clients[client] = found
-        waiter = _Waiter(asyncio.get_running_loop().create_future(), socket)
+        waiter = _Waiter(asyncio.get_running_loop().create_future(), seeker)
         found.waiting.append(waiter)
         self.waiting += 1
         try:
@@ -93,33 +121,36 @@ class Places:
                 self.waiting -= 1
                 self._forget(client)
             else:  # the place came at the same moment
-                self._leave(client, socket)
+                self._leave(client, seeker)
             raise
 
-    def _is_free(self, client: _Client, socket: Hashable | None) -> bool:
+    def _is_free(self, client: _Client, seeker: _Seeker) -> bool:
         crowd = self._crowd
         return (
             self.running < crowd.operations_at_once
             and client.running < crowd.operations_per_client
-            and (socket is None or client.on_sockets[socket] < crowd.operations_per_socket)
+            and (seeker.socket is None or client.on_sockets[seeker.socket] < crowd.operations_per_socket)
+            and client.of_weight[seeker.weight] < self._most[seeker.weight]
         )
 
-    def _take(self, name: str | None, client: _Client, socket: Hashable | None) -> None:
+    def _take(self, name: str | None, client: _Client, seeker: _Seeker) -> None:
         self._clients.pop(name, None)
         self._clients[name] = client
         self.running += 1
         client.running += 1
-        if socket is not None:
-            client.on_sockets[socket] += 1
+        client.of_weight[seeker.weight] += 1
+        if seeker.socket is not None:
+            client.on_sockets[seeker.socket] += 1
 
-    def _leave(self, client: str | None, socket: Hashable | None) -> None:
+    def _leave(self, client: str | None, seeker: _Seeker) -> None:
         found = self._clients[client]
         self.running -= 1
         found.running -= 1
-        if socket is not None:
-            found.on_sockets[socket] -= 1
-            if not found.on_sockets[socket]:
-                del found.on_sockets[socket]
+        found.of_weight[seeker.weight] -= 1
+        if seeker.socket is not None:
+            found.on_sockets[seeker.socket] -= 1
+            if not found.on_sockets[seeker.socket]:
+                del found.on_sockets[seeker.socket]
         while self.waiting and self._let_in_next():
             pass
         self._forget(client)
@@ -128,10 +159,10 @@ class Places:
         """The first who may, of the client who has waited longest for one of its operations to be let in."""
         for name, client in self._clients.items():
             for waiter in client.waiting:
-                if not waiter.turn.done() and self._is_free(client, waiter.socket):
+                if not waiter.turn.done() and self._is_free(client, waiter.seeker):
                     client.waiting.remove(waiter)
                     self.waiting -= 1
-                    self._take(name, client, waiter.socket)
+                    self._take(name, client, waiter.seeker)
                     waiter.turn.set_result(None)
                     return True
         return False

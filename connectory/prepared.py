@@ -43,6 +43,7 @@ class Prepared:
     """An operation of a document that is valid."""
 
     operation: Operation
+    read: Document
     document: DocumentNode
     type: OperationType
     #: None where its author gave it none
@@ -61,7 +62,7 @@ def prepare(operation: Operation, document: Document) -> Prepared:
     names = frozenset(defined.variable.name.value for defined in chosen.variable_definitions or ())
     cursor = _cursor_variable(document.node, chosen) if chosen.operation is OperationType.SUBSCRIPTION else None
     name = None if chosen.name is None else chosen.name.value
-    return Prepared(operation, document.node, chosen.operation, name, cursor, names)
+    return Prepared(operation, document, document.node, chosen.operation, name, cursor, names)
 
 
 def _chosen(document: DocumentNode, name: str | None) -> OperationDefinitionNode:

@@ -19,12 +19,14 @@ _TOKEN = 600
 _MOST_DOCUMENTS = 2_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Document:
-    """What a client has sent, and what is wrong with it; no ``node`` when it was not read to its end."""
+    """What a client has sent, and what is wrong with it; no ``node`` when it was not read to its end. ``values``: what
+    its last execution came to, None before the first."""
 
     node: DocumentNode | None
     errors: Sequence[GraphQLError] = ()
+    values: int | None = None
 
 
 _Key = tuple[GraphQLSchema, DocumentLimits, str]

@@ -3,12 +3,14 @@ waits in turn.
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -53,10 +55,17 @@ class Connections:
                 await stack.enter_async_context(self.connection())
 
     async def close(self) -> None:
+        """Return once all were given back and are closed; who keeps one for longer closes it then."""
         self._is_closed = True
-        if self._moving:
-            await asyncio.wait(set(self._moving), timeout=_FAREWELL)
+        given_back = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL):
+                for _ in range(self.size):
+                    await self._turn.acquire()
+                    given_back += 1
         await self.engine.dispose()
+        for _ in range(given_back):
+            self._turn.release()
 
     async def _take(self, patience: float) -> AsyncConnection:
         try:
@@ -105,7 +114,9 @@ class Connections:
 
     async def _close(self, connection: AsyncConnection) -> None:
         if self._is_closed:  # the pool that it would go back to is no more
-            await connection.invalidate()
+            # to invalidate it would be to stop the thread of SQLite's driver twice, and to wait for ever, if this is
+            # cancelled at the wrong moment
+            cast("Connection", connection.sync_connection).detach()
         await connection.close()
 
     def _given_back(self, closing: "asyncio.Task[None]") -> None:

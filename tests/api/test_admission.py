@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from connectory import admission
 from schema import documents
 from tests.api.gateway import Client, served
 from tests.api.stand_in import PATIENT, STAND_IN, begun
@@ -18,6 +19,7 @@ SLOW = "{ slow }"
 CROWD = {
     "operations_at_once": 4,
     "operations_per_client": 3,
+    "heavy_operations_per_client": 3,
     "operations_per_socket": 2,
     "waiting_operations": 3,
     "waiting_operations_per_client": 2,
@@ -34,6 +36,7 @@ async def crowded(store_url: str, **more: int) -> AsyncIterator[Client]:
     """Every place of this address is taken, and so is every place to wait."""
     PATIENT.clear()
     async with served(store_url, STAND_IN, **CROWD | more) as client:
+        await known(client)
         tasks = [asyncio.create_task(client.ask(SLOW)) for _ in range(5)]
         await begun(3)
         await load(client, 3, 2)
@@ -44,6 +47,14 @@ async def crowded(store_url: str, **more: int) -> AsyncIterator[Client]:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await load(client, 0, 0)
+
+
+async def known(client: Client) -> None:
+    """Return once it has been executed: of what is new, fewer are executed at once."""
+    asking = asyncio.create_task(client.ask(SLOW))
+    await begun(1)
+    PATIENT.pop().may_end.set()
+    await asking
 
 
 async def load(client: Client, running: int, waiting: int) -> None:
@@ -131,6 +142,7 @@ async def test_a_socket_takes_no_more_than_its_places(sqlite_url: str) -> None:
         await SocketClient.connect(client.session, client.url) as socket,
         await SocketClient.connect(client.session, client.url) as other,
     ):
+        await known(client)
         carried = [await socket.subscribe(SLOW) for _ in range(5)]
         await load(client, 2, 3)
         assert (await (await other.subscribe("{ hello }")).next()) == {"data": {"hello": "world"}}
@@ -139,6 +151,39 @@ async def test_a_socket_takes_no_more_than_its_places(sqlite_url: str) -> None:
         await load(client, 2, 0)
         await begun(4)
     await load(client, 0, 0)
+
+
+async def test_half_of_what_is_asked_at_once_may_be_new(sqlite_url: str) -> None:
+    PATIENT.clear()
+    async with served(sqlite_url, STAND_IN, operations_per_client=6) as client:
+        await known(client)
+        tasks = [asyncio.create_task(client.ask(f"{{ new{n}: slow }}")) for n in range(5)]
+        await load(client, 3, 2)
+        tasks += [asyncio.create_task(client.ask(SLOW)) for _ in range(4)]
+        await load(client, 6, 3)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_what_is_light_passes_what_is_heavy(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    heavy = "{ one: slow two: slow }"
+    monkeypatch.setattr(admission, "HEAVY", 40)  # of one that is slow, the price is 25
+    PATIENT.clear()
+    async with served(sqlite_url, STAND_IN, heavy_operations_per_client=1) as client:
+        await known(client)
+        tasks = [asyncio.create_task(client.ask(heavy))]
+        await begun(2)
+        for patience in PATIENT:
+            patience.may_end.set()
+        await tasks[0]
+        tasks = [asyncio.create_task(client.ask(heavy)) for _ in range(3)]
+        await load(client, 1, 2)
+        tasks += [asyncio.create_task(client.ask(SLOW)) for _ in range(3)]
+        await load(client, 4, 2)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_subscriptions_need_no_place(sqlite_url: str) -> None:

@@ -8,29 +8,33 @@ from random import Random
 import pytest
 
 from connectory.limits import Crowd
-from connectory.places import Full, Places
+from connectory.places import Full, Places, Weight
 
 CROWD = Crowd(
     operations_at_once=4,
     operations_per_client=3,
     operations_per_socket=2,
+    heavy_operations_per_client=1,
     waiting_operations=6,
     waiting_operations_per_client=3,
 )
+ONE = Crowd(1, 1, 1, 1, 100, 100)
+#: Of one client.
+MOST = {Weight.LIGHT: 3, Weight.HEAVY: 1, Weight.NEW: 2}
 
 
 class Guest:
     """Somebody who has a place, or waits for one, until told to leave."""
 
-    def __init__(self, places: Places, client: str, socket: str | None = None) -> None:
-        self.client, self.socket = client, socket
+    def __init__(self, places: Places, client: str, socket: str | None = None, weight: Weight = Weight.LIGHT) -> None:
+        self.client, self.socket, self.weight = client, socket, weight
         self.is_in = False
         self._end = asyncio.Event()
         self.task = asyncio.create_task(self._stay(places))
 
     async def _stay(self, places: Places) -> None:
         with contextlib.suppress(Full):
-            async with places.place(self.client, self.socket):
+            async with places.place(self.client, self.socket, self.weight):
                 self.is_in = True
                 await self._end.wait()
         self.is_in = False
@@ -81,7 +85,7 @@ async def test_so_many_of_a_socket_of_a_client_and_in_all() -> None:
 
 
 async def test_clients_take_turns() -> None:
-    places = Places(Crowd(1, 1, 1, 100, 100))
+    places = Places(ONE)
     guests = await enter(places, *["a"] * 5, "b", "b", "c")
     order = []
     while left := [guest for guest in guests if not guest.task.done()]:
@@ -112,7 +116,7 @@ async def test_who_finds_no_place_to_wait_is_told_at_once() -> None:
 
 
 async def test_who_gives_up_leaves_no_gap() -> None:
-    places = Places(Crowd(1, 1, 1, 100, 100))
+    places = Places(ONE)
     first, second, third = await enter(places, "a", "a", "b")
     second.task.cancel()
     await settle()
@@ -124,7 +128,7 @@ async def test_who_gives_up_leaves_no_gap() -> None:
 
 
 async def test_who_gives_up_with_the_place_in_hand_gives_it_on() -> None:
-    places = Places(Crowd(1, 1, 1, 100, 100))
+    places = Places(ONE)
     first, second, third = await enter(places, "a", "a", "a")
     first._end.set()
     await asyncio.sleep(0)  # the place is given to the second, who does not know yet
@@ -141,7 +145,8 @@ async def test_any_order_of_coming_and_going() -> None:
     for _ in range(2_000):
         if chance.random() < 0.55:
             client = chance.choice("abc")
-            guests.append(Guest(places, client, chance.choice([None, f"{client}1", f"{client}2"])))
+            socket = chance.choice([None, f"{client}1", f"{client}2"])
+            guests.append(Guest(places, client, socket, chance.choice([*Weight, Weight.LIGHT])))
         elif guests:
             guest = chance.choice(guests)
             guests.remove(guest)
@@ -157,10 +162,16 @@ async def test_any_order_of_coming_and_going() -> None:
             assert places.waiting == len(guests) - len(inside)
             assert max(Counter(guest.client for guest in inside).values(), default=0) <= 3
             assert max(Counter(guest.socket for guest in inside if guest.socket).values(), default=0) <= 2
+            of_weight = Counter((guest.client, guest.weight) for guest in inside)
+            assert all(count <= MOST[weight] for (_, weight), count in of_weight.items())
             if places.waiting and len(inside) < 4:  # nobody waits who could be in
                 for waiting in (guest for guest in guests if not guest.is_in):
                     own = [guest for guest in inside if guest.client == waiting.client]
                     same = [guest for guest in own if waiting.socket and guest.socket == waiting.socket]
-                    assert len(own) == 3 or len(same) == 2
+                    assert (
+                        len(own) == 3
+                        or len(same) == 2
+                        or of_weight[waiting.client, waiting.weight] == MOST[waiting.weight]
+                    )
     await settle()
     await drain([guest for guest in guests if not guest.task.done()], places)
