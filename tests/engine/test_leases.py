@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from connectory.engine import ConfiguredSystem, Engine
 from connectory.model import EventKind, Observation, SystemHealth
@@ -55,6 +55,12 @@ class Gateway:
             await self.engine.stop()
             await self.store.close()
 
+    async def is_decided(self) -> bool:
+        """Whether each of its systems is polled by somebody."""
+        async with self.store.read() as connection:
+            held = await connection.execute(select(LEASES.c.name).where(LEASES.c.holder.is_not(None)))
+            return {f"system:{name}" for name in self.sources} <= set(held.scalars())
+
     def polled(self, times: int) -> Callable[[], Awaitable[bool]]:
         least = self.polls + times
 
@@ -66,9 +72,11 @@ class Gateway:
 
 @asynccontextmanager
 async def gateways(*all_of_them: Gateway) -> AsyncIterator[None]:
+    """Each starts when it is decided who polls the systems of the ones before."""
     try:
         for gateway in all_of_them:
             await gateway.start()
+            await until(gateway.is_decided)
         yield
     finally:
         for gateway in all_of_them:
