@@ -244,3 +244,19 @@ async def test_a_connection_that_nobody_waits_for_any_more_is_given_back(
     async with asyncio.timeout(10), lane.connection() as connection:
         await connection.execute(text("SELECT 1"))
     assert lane.in_use == 0
+
+
+async def test_the_end_waits_for_what_is_given_back(store: Store) -> None:
+    """Whatever goes on after it would be cancelled with the event loop, in the middle of closing a connection."""
+    lane = store.lanes[Lane.CLIENTS]
+    async with store.read(Lane.CLIENTS) as connection:
+        await connection.execute(text("SELECT 1"))
+        closing = asyncio.create_task(store.close())
+
+        async def has_begun() -> bool:
+            return lane._is_closed
+
+        await until(has_begun)
+        assert not closing.done()
+    await asyncio.wait_for(closing, 10)
+    assert (lane.in_use, lane._moving) == (0, set())
