@@ -19,6 +19,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from connectory.http_server import Runner
+from connectory.memory import return_what_is_freed
 from connectory.mistakes import Mistake
 from connectory.open_connections import Ended
 from connectory.telling import PROBES, TOLD
@@ -194,6 +195,7 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
 
     Further signals are ignored: stopping takes a few seconds at most. SIGHUP is logged and ignored.
     """
+    return_what_is_freed()
     asyncio.run(_until_signalled(main))
 
 

@@ -1,0 +1,41 @@
+"""Memory that a burst took goes back to the system."""
+
+import subprocess
+import sys
+
+import pytest
+
+#: As a flood of bodies: as large blocks, in threads too, beside small ones that stay and lie between them.
+_BURST = """
+import sys, threading
+from connectory.memory import return_what_is_freed
+
+def resident():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * 4096
+
+def burst():
+    blocks = []
+    for _ in range(3):
+        blocks = [bytearray(1_000_000) for _ in range(50)]
+        kept.extend(bytearray(5_000) for _ in range(20))
+
+if sys.argv[1] == "returned":
+    return_what_is_freed()
+kept = []
+before = resident()
+for thread in [threading.Thread(target=burst) for _ in range(4)]:
+    thread.start()
+    thread.join()
+burst()
+print((resident() - before) >> 20)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the setting is glibc's")
+def test_large_blocks_are_returned() -> None:
+    def left(how: str) -> int:
+        return int(subprocess.run([sys.executable, "-c", _BURST, how], capture_output=True, check=True).stdout)
+
+    assert left("returned") < 10
+    assert left("default") > 40  # what it is good for
