@@ -1,6 +1,7 @@
 """What something costs the rest of the program: processor time without a turn of the event loop, and memory."""
 
 import asyncio
+import gc
 import os
 import resource
 import sys
@@ -32,11 +33,14 @@ class Ticker:
         self.growth = 0
 
     async def __aenter__(self) -> Self:
+        gc.collect()
+        gc.freeze()  # the collector need not walk over what other tests have left
         self._start = _memory()
         self._task = asyncio.create_task(self._tick())
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        gc.unfreeze()
         self._task.cancel()
         await asyncio.wait([self._task])
 
