@@ -7,6 +7,7 @@ else goes on in between.
 import asyncio
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from graphql import OperationType
 from strawberry import Schema
@@ -49,7 +50,7 @@ class Admission:
             if prepared.type is OperationType.SUBSCRIPTION:
                 yield prepared
                 return
-            async with self._places.place(client, socket, _weight(prepared)):
+            async with self._places.place(client, socket, partial(_weight, prepared)):
                 # who executes it looks there, and it may have been forgotten meanwhile
                 kept.keep(self._schema, self._limits, operation.query, document)
                 yield prepared

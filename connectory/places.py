@@ -5,7 +5,7 @@ heavy; who finds that full is told so at once, before anything is done for it.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -31,11 +31,18 @@ class Weight(Enum):
     NEW = auto()
 
 
-class _Seeker(NamedTuple):
-    """Who has a place, or waits for one."""
+def _light() -> Weight:
+    return Weight.LIGHT
+
+
+@dataclass(slots=True)
+class _Seeker:
+    """Who has a place, or waits for one. ``weigh`` is asked again until there is a place: what was new may be known by
+    then."""
 
     socket: Hashable | None
-    weight: Weight
+    weigh: Callable[[], Weight]
+    weight: Weight = Weight.LIGHT
 
 
 class _Waiter(NamedTuple):
@@ -69,10 +76,10 @@ class Places:
 
     @asynccontextmanager
     async def place(
-        self, client: str | None, socket: Hashable | None = None, weight: Weight = Weight.LIGHT
+        self, client: str | None, socket: Hashable | None = None, weigh: Callable[[], Weight] = _light
     ) -> AsyncIterator[None]:
         """A place for as long as the block runs; ``client`` is an address. Raises Full."""
-        seeker = _Seeker(socket, weight)
+        seeker = _Seeker(socket, weigh)
         await self._enter(client, seeker)
         try:
             yield
@@ -125,7 +132,7 @@ class Places:
             raise
 
     def _is_free(self, client: _Client, seeker: _Seeker) -> bool:
-        crowd = self._crowd
+        crowd, seeker.weight = self._crowd, seeker.weigh()
         return (
             self.running < crowd.operations_at_once
             and client.running < crowd.operations_per_client

@@ -34,7 +34,7 @@ class Guest:
 
     async def _stay(self, places: Places) -> None:
         with contextlib.suppress(Full):
-            async with places.place(self.client, self.socket, self.weight):
+            async with places.place(self.client, self.socket, lambda: self.weight):
                 self.is_in = True
                 await self._end.wait()
         self.is_in = False
@@ -136,6 +136,22 @@ async def test_who_gives_up_with_the_place_in_hand_gives_it_on() -> None:
     await settle()
     assert third.is_in
     await drain([third], places)
+
+
+async def test_who_waits_is_weighed_again() -> None:
+    places = Places(CROWD)
+    guests = [Guest(places, "a", None, Weight.NEW) for _ in range(4)]
+    await settle()
+    assert [guest.is_in for guest in guests] == [True, True, False, False]
+    guests[2].weight = guests[3].weight = Weight.HEAVY
+    await guests[0].leave()
+    await settle()
+    assert [guest.is_in for guest in guests[1:]] == [True, True, False]
+    await guests[1].leave()
+    await settle()
+    assert not guests[3].is_in
+    guests[3].weight = Weight.LIGHT
+    await drain(guests[2:], places)
 
 
 async def test_any_order_of_coming_and_going() -> None:
