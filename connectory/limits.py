@@ -67,8 +67,8 @@ class Crowd:
     waiting_operations_per_client: int = 200
 
 
-#: Values of a heavy operation: about 10 ms during which nothing else goes on.
-HEAVY = 2_000
+#: Values beyond which an operation is heavy: some 20 ms during which nothing else goes on.
+HEAVY = 5_000
 
 #: The settings by which operations are refused before they begin.
 REFUSING = ("body_bytes", "values_per_request", *ALLOWED, "waiting_operations", "waiting_operations_per_client")
