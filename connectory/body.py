@@ -15,6 +15,8 @@ from connectory.limits import how_to_raise
 
 #: Seconds that a body may take to arrive.
 WITHIN = 30.0
+#: Bytes that are unpacked before everybody else has a turn.
+_AT_ONCE = 1 << 16
 #: Of zlib: the largest window, with the head of gzip or of zlib, or without any.
 _GZIP, _ZLIB, _BARE = 31, 15, -15
 
@@ -57,10 +59,14 @@ async def _receive(request: web.Request, coding: str, most: int) -> bytes:
     text, sent, unpacking = bytearray(), 0, None
     async for piece in request.content.iter_any():
         sent += len(piece)
-        if coding in CODINGS:
+        if coding not in CODINGS:
+            text += piece
+        else:
             unpacking = unpacking or zlib.decompressobj(_window(coding, piece))
-            piece = unpacking.decompress(piece, most + 1 - len(text))
-        text += piece
+            while piece and len(text) <= most:
+                text += unpacking.decompress(piece, _AT_ONCE)
+                piece = unpacking.unconsumed_tail
+                await asyncio.sleep(0)
         if max(sent, len(text)) > most:
             raise _too_large(most)
     if coding in CODINGS and (unpacking is None or not unpacking.eof or unpacking.unused_data):

@@ -49,7 +49,7 @@ class LimitSettings(BaseModel):
         Crowd,
         "heavy_operations_per_client",
         f"operations that are executed at once for one client address of those that came to more than {HEAVY:,} values "
-        "the last time",
+        "the last time, and as many that nobody has asked for before",
     )
     waiting_operations: int = _limit(Crowd, "waiting_operations", "operations that may wait until they are executed")
     waiting_operations_per_client: int = _limit(

@@ -65,11 +65,11 @@ class Places:
         self.running = 0
         self.waiting = 0
         self._crowd = crowd
-        #: of one client; what is new is as a rule light, and may be heavy
+        #: of one client; what is new may be heavy
         self._most = {
             Weight.LIGHT: crowd.operations_per_client,
             Weight.HEAVY: crowd.heavy_operations_per_client,
-            Weight.NEW: (crowd.operations_per_client + 1) // 2,
+            Weight.NEW: crowd.heavy_operations_per_client,
         }
         #: those who have something here; who was let in last stands last
         self._clients: dict[str | None, _Client] = {}

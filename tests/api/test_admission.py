@@ -154,9 +154,9 @@ async def test_a_socket_takes_no_more_than_its_places(sqlite_url: str) -> None:
     await load(client, 0, 0)
 
 
-async def test_half_of_what_is_asked_at_once_may_be_new(sqlite_url: str) -> None:
+async def test_little_of_what_is_asked_at_once_may_be_new(sqlite_url: str) -> None:
     PATIENT.clear()
-    async with served(sqlite_url, STAND_IN, operations_per_client=6) as client:
+    async with served(sqlite_url, STAND_IN, operations_per_client=6, heavy_operations_per_client=3) as client:
         await known(client)
         tasks = [asyncio.create_task(client.ask(f"{{ new{n}: slow }}")) for n in range(5)]
         await load(client, 3, 2)

@@ -106,6 +106,7 @@ async def test_sixty_queries_at_once_on_a_server_with_few_connections(postgres_u
     system = configured(source, poll_interval=3600.0, live_interval=3600.0)
     async with few_connections(postgres_url, CONNECTIONS - 3) as url, served(url, systems=[system]) as client:
         await client.engine.refresh("scripted")
+        assert (await client.ask(QUERY))[0] == 200
         with held_statements() as slow:
             asking = [asyncio.create_task(client.ask(QUERY)) for _ in range(60)]
 
