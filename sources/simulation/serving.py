@@ -19,22 +19,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from sources.faults import Edit, Faults, edited
-
-__all__ = [
-    "CLOCK",
-    "FAULTS",
-    "REQUESTS",
-    "WORLD",
-    "Clock",
-    "Edit",
-    "Faults",
-    "Running",
-    "Simulator",
-    "World",
-    "serve",
-    "simulator_app",
-]
+from sources.simulation.faults import Faults, edited
 
 
 class Clock:
