@@ -4,16 +4,15 @@ A simulator is a real aiohttp application with its upstream's real paths, over a
 Simulators are part of the product: the demo runs on them.
 """
 
+from sources.simulation.clock import Clock, World
 from sources.simulation.faults import Edit, Faults
 from sources.simulation.serving import (
     CLOCK,
     FAULTS,
     REQUESTS,
     WORLD,
-    Clock,
     Running,
     Simulator,
-    World,
     serve,
     simulator_app,
 )
