@@ -16,7 +16,7 @@ class OnyxSettings(SystemSettings):
 SOURCE = SourceKind(
     "onyx",
     settings=OnyxSettings,
-    open=deferred("sources.onyx.client:OnyxSource"),
+    open=deferred("sources.onyx.source:OnyxSource"),
     capabilities=frozenset({Capability.JOB_HISTORY, Capability.JOB_PROGRESS, Capability.DOCUMENT_ERRORS}),
     rolls_up=frozenset({"last_sync_at"}),
     examines=True,

@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 
 from sources.onyx import OnyxSettings
-from sources.onyx.client import OnyxSource
 from sources.onyx.population import load
 from sources.onyx.simulator import TOKEN, simulator
+from sources.onyx.source import OnyxSource
 from sources.onyx.world import OnyxWorld
 from sources.simulation import WORLD, Clock, serve
 from tests.paths import EXAMPLES
