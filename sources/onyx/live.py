@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from connectory.model import JobFact, Known, Observation, Problem
 from sources.base import by_connector
-from sources.onyx.wire import OnyxClient, PairUnknown, read_attempts
+from sources.onyx.client import OnyxClient, PairUnknown, read_attempts
 from sources.rounds import ask_each
 
 #: Attempts asked for beyond those that are wanted, and on the page that is asked for when one was not among them.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from connectory.model import ConnectorFact, HistoryBatch, JobFact, JobFindings, Known, Observation, Problem
 from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, by_connector
 from sources.onyx import findings, live
-from sources.onyx.wire import OnyxClient, PairUnknown, read_attempts, read_list
+from sources.onyx.client import OnyxClient, PairUnknown, read_attempts, read_list
 from sources.rounds import CONCURRENCY, ask_each
 
 if TYPE_CHECKING:
