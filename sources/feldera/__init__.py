@@ -20,7 +20,7 @@ class FelderaSettings(SystemSettings):
 SOURCE = SourceKind(
     "feldera",
     settings=FelderaSettings,
-    open=deferred("sources.feldera.client:FelderaSource"),
+    open=deferred("sources.feldera.source:FelderaSource"),
     capabilities=frozenset({Capability.JOB_PROGRESS, Capability.DOCUMENT_ERRORS}),
     rolls_up=frozenset({"last_job_status", "last_finished_job_status", "in_progress"}),
     simulator=deferred("sources.feldera.simulator:simulator"),

@@ -10,8 +10,8 @@ import aiohttp
 
 from connectory.model import ConnectorFact, JobFact, Known, Observation
 from sources.feldera import FelderaSettings
-from sources.feldera.client import FelderaSource
 from sources.feldera.simulator import TOKEN, simulator
+from sources.feldera.source import FelderaSource
 from sources.feldera.world import FelderaWorld
 from sources.simulation import REQUESTS, WORLD, Clock, serve
 from tests.paths import EXAMPLES

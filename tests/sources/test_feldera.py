@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from connectory.model import ConnectorStatus, JobFact, Known, SystemErrorCode
 from sources.base import Source, SourceAuthFailed, SourceMismatch, SourceUnreachable
 from sources.feldera import SOURCE, FelderaSettings
-from sources.feldera.client import PATIENCE, FelderaSource
 from sources.feldera.simulator import TOKEN
+from sources.feldera.source import PATIENCE, FelderaSource
 from sources.feldera.world import FelderaWorld
 from sources.reading import by_turns
 from sources.rounds import CONCURRENCY

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from connectory.model import ConnectorStatus, Known
-from sources.feldera.client import FelderaSource
 from sources.feldera.counters import input_status, stats
 from sources.feldera.deployment import Pipeline
 from sources.feldera.endpoints import KEPT_ERRORS, Endpoint, Temper
 from sources.feldera.population import populate
 from sources.feldera.simulator import READER_TOKEN, TOKEN
+from sources.feldera.source import FelderaSource
 from sources.feldera.views import pipeline
 from sources.feldera.world import FelderaWorld
 from tests.missing import missing
