@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from connectory.model import ConnectorFact, HistoryBatch, Known, Observation, Problem, SystemErrorCode
 from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited
+from sources.feldera.client import FelderaClient, PipelineUnknown
 from sources.feldera.memory import Memory
 from sources.feldera.pipelines import Pipeline, read_pipeline
 from sources.feldera.survey import Reading, survey
-from sources.feldera.wire import FelderaClient, PipelineUnknown
 from sources.reading import by_turns
 from sources.rounds import Round, ask_each
 
