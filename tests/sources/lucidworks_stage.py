@@ -11,10 +11,10 @@ import aiohttp
 
 from connectory.model import Details, Known, KnownConnector
 from sources.lucidworks import LucidworksSettings
-from sources.lucidworks.client import LucidworksSource
 from sources.lucidworks.population import populate
 from sources.lucidworks.search_views import Build
 from sources.lucidworks.simulator import PASSWORD, USERNAME, simulator
+from sources.lucidworks.source import LucidworksSource
 from sources.lucidworks.world import LucidworksWorld
 from sources.simulation import WORLD, Clock, serve
 from tests.paths import EXAMPLES
