@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch
 from sources.http import segment
 from sources.lucidworks import fusion_mapping as mapping
+from sources.lucidworks.client import LucidworksClient
 from sources.lucidworks.mapping import unread
 from sources.lucidworks.rounds import ask_each, failures_of, problems_of
 from sources.lucidworks.runs import Past
 from sources.lucidworks.survey import Sighting, State, Survey, past_of, state_of
-from sources.lucidworks.wire import LucidworksClient
 from sources.reading import LenientReader, identifier
 
 if TYPE_CHECKING:

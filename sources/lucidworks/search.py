@@ -11,12 +11,12 @@ from connectory.model import JsonObject
 from sources.base import SourceError, SourceMismatch
 from sources.http import segment
 from sources.lucidworks import mapping
+from sources.lucidworks.client import LucidworksClient
 from sources.lucidworks.mapping import place_of, source_id
 from sources.lucidworks.reading import rest
 from sources.lucidworks.rounds import ask_each, failures_of, gravest, problems_of
 from sources.lucidworks.runs import Past
 from sources.lucidworks.survey import Sighting, State, Survey, past_of, state_of
-from sources.lucidworks.wire import LucidworksClient
 from sources.reading import LenientReader, identifier
 
 if TYPE_CHECKING:

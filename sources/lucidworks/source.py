@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from connectory.model import ConnectorFact, HistoryBatch, JobFact, Known, Observation, Problem
 from sources.base import Source, SourceError, SourceMismatch, by_connector
+from sources.lucidworks.client import LucidworksClient
 from sources.lucidworks.fusion import FusionDialect
 from sources.lucidworks.rounds import ask_each, failures_of, gravest, problems_of
 from sources.lucidworks.runs import Past, Run, merged, started_of
 from sources.lucidworks.search import SearchDialect
 from sources.lucidworks.survey import Dialect, Sighting, State, Survey
-from sources.lucidworks.wire import LucidworksClient
 from sources.reading import mismatches
 
 if TYPE_CHECKING:
