@@ -10,9 +10,9 @@ import aiohttp
 from connectory.model import ConnectorFact, JobFact, Known, KnownConnector
 from sources.simulation import WORLD, Clock, serve
 from sources.zensearch import ZenSearchSettings, mapping
-from sources.zensearch.client import ZenSearchSource
 from sources.zensearch.population import load
 from sources.zensearch.simulator import TOKEN, simulator
+from sources.zensearch.source import ZenSearchSource
 from sources.zensearch.views import MANNERS, Manners
 from sources.zensearch.world import ZenSearchWorld
 from tests.paths import EXAMPLES
