@@ -16,8 +16,8 @@ from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, 
 from sources.reading import by_turns, mismatches
 from sources.rounds import ask_each
 from sources.zensearch import mapping
+from sources.zensearch.client import JobUnknown, ZenSearchClient
 from sources.zensearch.inference import Inference
-from sources.zensearch.wire import JobUnknown, ZenSearchClient
 
 if TYPE_CHECKING:
     from sources.zensearch import ZenSearchSettings

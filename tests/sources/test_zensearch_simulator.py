@@ -8,11 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 from sources.zensearch.checks import POWERLESS, SIGNATURE_AGE
+from sources.zensearch.client import signature
 from sources.zensearch.mapping import CONNECTOR_STATUS
 from sources.zensearch.population import CAST, populate
 from sources.zensearch.simulator import DATABASES, PUBLISHABLE_KEY, SECRET_KEY, SESSION, TOKEN, TYPES
 from sources.zensearch.views import connector as shown
-from sources.zensearch.wire import signature
 from sources.zensearch.world import IN_A_ROW, KEPT, Connector, Job, Temper, ZenSearchWorld
 from tests.sources.cases import cases
 from tests.sources.contract import START
