@@ -37,7 +37,7 @@ class ElasticSettings(SystemSettings):
 SOURCE = SourceKind(
     "elastic",
     settings=ElasticSettings,
-    open=deferred("sources.elastic.client:ElasticSource"),
+    open=deferred("sources.elastic.source:ElasticSource"),
     capabilities=frozenset({Capability.JOB_HISTORY, Capability.JOB_PROGRESS, Capability.JOB_HEARTBEAT}),
     rolls_up=ROLLED_UP - {"last_sync_at"},
     # one content sync at a time per connector, oldest first (elastic.md §6)
