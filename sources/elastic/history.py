@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
 from connectory.model import HistoryBatch, JobFact, Known
-from sources.elastic.api import RESULT_WINDOW, ElasticClient
+from sources.elastic.client import RESULT_WINDOW, ElasticClient
 from sources.elastic.listing import PAGE, JobList
 from sources.elastic.mapping import Unreadable
 from sources.rounds import CONCURRENCY

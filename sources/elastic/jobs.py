@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from connectory.model import JobFact, Known, Problem, SystemErrorCode
 from sources.base import SourceAuthFailed, SourceError
-from sources.elastic.api import RESULT_WINDOW, ElasticClient
+from sources.elastic.client import RESULT_WINDOW, ElasticClient
 from sources.elastic.listing import PAGE, JobList, names
 from sources.elastic.mapping import OPEN_WORDS
 from sources.elastic.places import Places

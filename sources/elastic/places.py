@@ -6,7 +6,7 @@ seem to be of the future, or among old ones. Times do not show it, but whatever 
 
 from collections.abc import Sequence
 
-from sources.elastic.api import RESULT_WINDOW, ElasticClient
+from sources.elastic.client import RESULT_WINDOW, ElasticClient
 from sources.elastic.listing import names
 
 #: Up to so many jobs may have been deleted until a place says nothing any more.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from connectory.model import ConnectorFact, HistoryBatch, Known, Observation, Problem, SystemErrorCode
 from sources.base import Source, SourceMismatch
-from sources.elastic.api import RESULT_WINDOW, ElasticClient
+from sources.elastic.client import RESULT_WINDOW, ElasticClient
 from sources.elastic.history import read_history
 from sources.elastic.jobs import JobReader
 from sources.elastic.listing import JobList

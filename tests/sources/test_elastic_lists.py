@@ -8,7 +8,7 @@ import pytest
 import sources.elastic.simulator
 from connectory.model import Known, KnownConnector, SystemErrorCode
 from sources.base import SourceMismatch, SourceUnreachable
-from sources.elastic import api, calls, history, jobs, listing, places
+from sources.elastic import calls, client, history, jobs, listing, places
 from sources.elastic import source as adapter
 from sources.elastic.documents import Document
 from sources.elastic.refusals import refusal
@@ -24,7 +24,7 @@ _PAGE, _WINDOW = 300, 900
 _SMALLER = {
     (listing, jobs, history): {"PAGE": _PAGE},
     (history,): {"_BATCH": _PAGE},
-    (api, adapter, history, jobs, listing, places): {"RESULT_WINDOW": _WINDOW},
+    (client, adapter, history, jobs, listing, places): {"RESULT_WINDOW": _WINDOW},
     (calls, sources.elastic.simulator): {"_WINDOW": _WINDOW},
 }
 

@@ -10,7 +10,7 @@ import pytest
 
 from connectory.model import ConnectorFact, ConnectorStatus, JobFact, JobStatus, Known, KnownConnector
 from sources.base import SourceAuthFailed, SourceMismatch, SourceRateLimited, SourceUnreachable
-from sources.elastic.api import ElasticClient
+from sources.elastic.client import ElasticClient
 from sources.elastic.mapping import CONNECTOR_STATUS, JOB_STATUS, connector_fact, job_fact
 from sources.elastic.source import ElasticSource
 from sources.reading import count
