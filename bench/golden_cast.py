@@ -15,9 +15,9 @@ from sources.feldera.world import FelderaWorld
 from sources.lucidworks.crawls import Temper as CrawlTemper
 from sources.lucidworks.population import Member, settle
 from sources.lucidworks.world import LucidworksWorld
-from sources.onyx.pairs import Federated, Pair
-from sources.onyx.pairs import Temper as PairTemper
-from sources.onyx.world import OnyxWorld
+from sources.onyx.simulator.pairs import Federated, Pair
+from sources.onyx.simulator.pairs import Temper as PairTemper
+from sources.onyx.simulator.world import OnyxWorld
 from sources.zensearch.world import Connector, ZenSearchWorld
 from sources.zensearch.world import Temper as SyncTemper
 

@@ -9,8 +9,8 @@ from sources.elastic.worker import Worker
 from sources.elastic.world import ElasticWorld
 from sources.lucidworks.crawls import DataSource
 from sources.lucidworks.world import LucidworksWorld
-from sources.onyx.pairs import SUCCESSFUL, Pair
-from sources.onyx.world import BATCH, OnyxWorld
+from sources.onyx.simulator.pairs import SUCCESSFUL, Pair
+from sources.onyx.simulator.world import BATCH, OnyxWorld
 
 GOOD, BAD, FAULTY = "good", "bad", "faulty"
 #: In Onyx's words.

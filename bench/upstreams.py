@@ -23,7 +23,7 @@ from sources.elastic.world import ElasticWorld
 from sources.feldera.world import FelderaWorld
 from sources.lucidworks.runs import job_id
 from sources.lucidworks.world import LucidworksWorld
-from sources.onyx.world import OnyxWorld
+from sources.onyx.simulator.world import OnyxWorld
 from sources.simulation import REQUESTS, WORLD, Clock, Running, World, serve
 from sources.zensearch.mapping import inferred
 from sources.zensearch.world import ZenSearchWorld

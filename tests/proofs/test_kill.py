@@ -19,7 +19,7 @@ from connectory.store.tables import CONNECTORS, EVENTS, JOBS, SYSTEMS
 from sources.elastic import SOURCE as ELASTIC
 from sources.elastic.world import ElasticWorld
 from sources.onyx import SOURCE as ONYX
-from sources.onyx.world import OnyxWorld
+from sources.onyx.simulator.world import OnyxWorld
 from sources.simulation import REQUESTS, WORLD, Clock, serve
 from tests.e2e.program import Program, configuration, serving, system
 from tests.engine.stage import rows

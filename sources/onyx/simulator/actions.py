@@ -5,7 +5,7 @@ from typing import Literal
 from aiohttp import web
 from pydantic import BaseModel
 
-from sources.onyx.checks import body_of, hidden, pair_of, refusal, status_response, world_of
+from sources.onyx.simulator.checks import body_of, hidden, pair_of, refusal, status_response, world_of
 
 #: Seconds that a pruning takes.
 PRUNING = 30

@@ -6,7 +6,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from sources.onyx.pairs import REJECTED, SUCCESSFUL, Attempt, Failure, Federated, Pair, judge, kept
+from sources.onyx.simulator.pairs import REJECTED, SUCCESSFUL, Attempt, Failure, Federated, Pair, judge, kept
 from sources.simulation import World
 
 #: Seconds between two scheduler passes, and between two monitor passes (onyx.md §6).

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from sources.onyx.pairs import Pair
-from sources.onyx.world import OnyxWorld
+from sources.onyx.simulator.pairs import Pair
+from sources.onyx.simulator.world import OnyxWorld
 from sources.simulation import WORLD
 
 #: The key of an administrator.

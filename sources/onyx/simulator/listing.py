@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel
 from pydantic_core import PydanticCustomError
 
-from sources.onyx.pairs import OPEN, SUCCESSFUL, Federated, Pair
-from sources.onyx.world import OnyxWorld
+from sources.onyx.simulator.pairs import OPEN, SUCCESSFUL, Federated, Pair
+from sources.onyx.simulator.world import OnyxWorld
 
 PAGE = 10
 # fmt: off

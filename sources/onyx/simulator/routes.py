@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from sources.onyx import actions, views
-from sources.onyx.checks import (
+from sources.onyx.simulator import actions, views
+from sources.onyx.simulator.checks import (
     NOT_FOUND_FOR_USER,
     TOKEN,
     UNAUTHENTICATED,
@@ -19,10 +19,10 @@ from sources.onyx.checks import (
     status_response,
     world_of,
 )
-from sources.onyx.listing import Form, federated_entry, listing, zulu
-from sources.onyx.pairs import Attempt
-from sources.onyx.population import populate
-from sources.onyx.world import OnyxWorld
+from sources.onyx.simulator.listing import Form, federated_entry, listing, zulu
+from sources.onyx.simulator.pairs import Attempt
+from sources.onyx.simulator.population import populate
+from sources.onyx.simulator.world import OnyxWorld
 from sources.simulation import Clock, simulator_app
 
 __all__ = ["TOKEN", "settings", "simulator"]

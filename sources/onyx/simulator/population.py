@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sources.onyx.pairs import OPEN, REJECTED, SUCCESSFUL, TEMPERS, Attempt, Federated, Pair, judge
-from sources.onyx.world import OnyxWorld
+from sources.onyx.simulator.pairs import OPEN, REJECTED, SUCCESSFUL, TEMPERS, Attempt, Federated, Pair, judge
+from sources.onyx.simulator.world import OnyxWorld
 
 
 @dataclass(frozen=True, slots=True)

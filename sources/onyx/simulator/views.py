@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sources.onyx.listing import zulu
-from sources.onyx.pairs import Attempt, Failure, Pair
-from sources.onyx.world import BATCH, OnyxWorld
+from sources.onyx.simulator.listing import zulu
+from sources.onyx.simulator.pairs import Attempt, Failure, Pair
+from sources.onyx.simulator.world import BATCH, OnyxWorld
 
 ADMIN_ID, ADMIN_EMAIL = "0d5a2c1e-7f3b-4c60-9a51-3b1f2e6d8c94", "admin@example.com"
 
