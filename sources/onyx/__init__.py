@@ -22,6 +22,6 @@ SOURCE = SourceKind(
     examines=True,
     # pairs with a queued or running attempt are skipped (onyx.md §6)
     one_job_at_a_time="connector",
-    simulator=deferred("sources.onyx.simulator.routes:simulator"),
-    simulator_settings=deferred("sources.onyx.simulator.routes:settings"),
+    simulator=deferred("sources.onyx.simulator.app:simulator"),
+    simulator_settings=deferred("sources.onyx.simulator.app:settings"),
 )

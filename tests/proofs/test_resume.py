@@ -21,8 +21,8 @@ from connectory.store.identity import JOB, global_id
 from connectory.store.log import EVENT_COLUMNS, event_record
 from connectory.store.tables import EVENTS, LOG_HEAD, LOG_START
 from sources.onyx import SOURCE as ONYX
+from sources.onyx.simulator.app import simulator
 from sources.onyx.simulator.pairs import Attempt, Pair
-from sources.onyx.simulator.routes import simulator
 from sources.onyx.simulator.world import OnyxWorld
 from sources.simulation import WORLD, Clock, serve
 from tests.cursors import START

@@ -9,8 +9,9 @@ from typing import Any
 import aiohttp
 
 from sources.onyx import OnyxSettings
+from sources.onyx.simulator.app import simulator
+from sources.onyx.simulator.checks import TOKEN
 from sources.onyx.simulator.population import load
-from sources.onyx.simulator.routes import TOKEN, simulator
 from sources.onyx.simulator.world import OnyxWorld
 from sources.onyx.source import OnyxSource
 from sources.simulation import WORLD, Clock, serve

@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from sources.onyx.mapping import CONNECTOR_STATUS
+from sources.onyx.simulator.checks import TOKEN
 from sources.onyx.simulator.listing import DOCUMENT_SOURCES, entry
 from sources.onyx.simulator.pairs import TEMPERS, Attempt, Pair, Temper
 from sources.onyx.simulator.population import populate
-from sources.onyx.simulator.routes import TOKEN
 from sources.onyx.simulator.views import attempts
 from sources.onyx.simulator.world import HEARTBEAT, PASS, OnyxWorld
 from tests.sources.cases import cases

@@ -1,4 +1,4 @@
-"""A simulated Onyx: the paths of onyx.md §2 over a world in motion."""
+"""The paths of the simulated Onyx, and what answers them (onyx.md §2)."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -9,10 +9,7 @@ from pydantic import BaseModel, Field
 from sources.onyx.simulator import actions, views
 from sources.onyx.simulator.checks import (
     NOT_FOUND_FOR_USER,
-    TOKEN,
-    UNAUTHENTICATED,
     body_of,
-    check,
     hidden,
     pair_of,
     refusal,
@@ -21,36 +18,10 @@ from sources.onyx.simulator.checks import (
 )
 from sources.onyx.simulator.listing import Form, federated_entry, listing, zulu
 from sources.onyx.simulator.pairs import Attempt
-from sources.onyx.simulator.population import populate
-from sources.onyx.simulator.world import OnyxWorld
-from sources.simulation import Clock, simulator_app
-
-__all__ = ["TOKEN", "settings", "simulator"]
 
 VERSION = "v4.7.0"
 
 _T = TypeVar("_T")
-
-
-def settings(url: str) -> dict[str, Any]:
-    """The configuration keys that open it where it is served at ``url``."""
-    return {"url": f"{url}/api", "token": TOKEN}
-
-
-def simulator(*, seed: int = 0, clock: Clock, size: int = 24) -> web.Application:
-    """``size`` 0 leaves the world empty, to be filled by ``population.load``."""
-    world = OnyxWorld(seed=seed, start=clock.now())
-    if size:
-        populate(world, size)
-    app = simulator_app(
-        world,
-        clock,
-        rejection=lambda _: web.json_response(UNAUTHENTICATED, status=403),
-        limited=lambda: web.json_response({"error_code": "RATE_LIMITED", "detail": "Too many requests."}, status=429),
-    )
-    app.middlewares.append(check)
-    app.add_routes(_ROUTES)
-    return app
 
 
 class _Page(BaseModel):
@@ -166,7 +137,7 @@ async def _version(_: web.Request) -> web.Response:
 
 _ADMIN = "/api/manage/admin"
 _ONE = _ADMIN + r"/cc-pair/{pair:\d+}"
-_ROUTES = (
+ROUTES = (
     web.post(f"{_ADMIN}/connector/indexing-status", _list),
     web.get(_ONE, _detail_of_pair),
     web.get(f"{_ONE}/index-attempts", _attempts),
