@@ -6,9 +6,9 @@ from datetime import timedelta
 from golden_players import ElasticPlayer, LucidworksPlayer, OnyxPlayer, Player
 from golden_stage import Stage
 
-from sources.elastic.cast import Part, enter
-from sources.elastic.worker import Worker
-from sources.elastic.world import ElasticWorld
+from sources.elastic.simulator.population import Part, enter
+from sources.elastic.simulator.worker import Worker
+from sources.elastic.simulator.world import ElasticWorld
 from sources.feldera.deployment import Pipeline
 from sources.feldera.endpoints import Endpoint, Temper
 from sources.feldera.world import FelderaWorld

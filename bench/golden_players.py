@@ -4,9 +4,9 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from datetime import datetime
 
-from sources.elastic.documents import Document
-from sources.elastic.worker import Worker
-from sources.elastic.world import ElasticWorld
+from sources.elastic.simulator.documents import Document
+from sources.elastic.simulator.worker import Worker
+from sources.elastic.simulator.world import ElasticWorld
 from sources.lucidworks.crawls import DataSource
 from sources.lucidworks.world import LucidworksWorld
 from sources.onyx.simulator.pairs import SUCCESSFUL, Pair

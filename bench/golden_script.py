@@ -26,7 +26,7 @@ from golden_troubles import (
     without_worker,
 )
 
-from sources.elastic.cast import Part as Scheduled
+from sources.elastic.simulator.population import Part as Scheduled
 from sources.feldera.deployment import Pipeline
 from sources.feldera.endpoints import Endpoint, Temper
 

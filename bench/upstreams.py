@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp import web
 
 from sources import registry
-from sources.elastic.world import ElasticWorld
+from sources.elastic.simulator.world import ElasticWorld
 from sources.feldera.world import FelderaWorld
 from sources.lucidworks.runs import job_id
 from sources.lucidworks.world import LucidworksWorld

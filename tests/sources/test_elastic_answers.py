@@ -12,10 +12,10 @@ import pytest
 from connectory.model import Known
 from sources.base import SourceMismatch
 from sources.elastic import SOURCE
-from sources.elastic.documents import default_filtering, new_connector
-from sources.elastic.simulator import API_KEY, simulator
+from sources.elastic.simulator.documents import default_filtering, new_connector
+from sources.elastic.simulator.routes import API_KEY, simulator
+from sources.elastic.simulator.world import ElasticWorld
 from sources.elastic.source import ElasticSource
-from sources.elastic.world import ElasticWorld
 from sources.http import decode
 from sources.simulation import FAULTS, WORLD, Clock, serve
 from tests.sources.cases import cases

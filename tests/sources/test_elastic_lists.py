@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-import sources.elastic.simulator
 from connectory.model import Known, KnownConnector, SystemErrorCode
 from sources.base import SourceMismatch, SourceUnreachable
-from sources.elastic import calls, client, history, jobs, listing, places
+from sources.elastic import client, history, jobs, listing, places
 from sources.elastic import source as adapter
-from sources.elastic.documents import Document
-from sources.elastic.refusals import refusal
+from sources.elastic.simulator import checks, routes
+from sources.elastic.simulator.documents import Document
+from sources.elastic.simulator.refusals import refusal
 from sources.elastic.source import ElasticSource
 from sources.simulation import FAULTS
 from tests.sources.cases import cases
@@ -25,7 +25,7 @@ _SMALLER = {
     (listing, jobs, history): {"PAGE": _PAGE},
     (history,): {"_BATCH": _PAGE},
     (client, adapter, history, jobs, listing, places): {"RESULT_WINDOW": _WINDOW},
-    (calls, sources.elastic.simulator): {"_WINDOW": _WINDOW},
+    (checks, routes): {"_WINDOW": _WINDOW},
 }
 
 

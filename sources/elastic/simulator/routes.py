@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sources.elastic.calls import (
+from sources.elastic.simulator.checks import (
     API_KEY,
     LIMITED_API_KEY,
     PASSWORD,
@@ -20,12 +20,20 @@ from sources.elastic.calls import (
     answer,
     refused,
 )
-from sources.elastic.documents import Document, api_time
-from sources.elastic.refusals import Refusal, illegal, invalid, missing, no_handler, rejected, wrong_credentials
-from sources.elastic.refusals import wrong_method as refuse_method
-from sources.elastic.updates import routes as update_routes
-from sources.elastic.worker import Worker
-from sources.elastic.world import JOB_MOVES, JOB_TYPES, ElasticWorld
+from sources.elastic.simulator.documents import Document, api_time
+from sources.elastic.simulator.refusals import (
+    Refusal,
+    illegal,
+    invalid,
+    missing,
+    no_handler,
+    rejected,
+    wrong_credentials,
+)
+from sources.elastic.simulator.refusals import wrong_method as refuse_method
+from sources.elastic.simulator.updates import routes as update_routes
+from sources.elastic.simulator.worker import Worker
+from sources.elastic.simulator.world import JOB_MOVES, JOB_TYPES, ElasticWorld
 from sources.simulation import Clock, simulator_app
 
 __all__ = ["API_KEY", "LIMITED_API_KEY", "PASSWORD", "TOKEN", "USERNAME", "settings", "simulator"]

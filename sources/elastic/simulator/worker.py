@@ -8,9 +8,19 @@ from collections.abc import Callable
 from datetime import timedelta
 from math import ceil
 
-from sources.elastic.cast import HOSTNAME, NEWCOMER, RETIRED, Part, abandoned, enter, part, past, remember
-from sources.elastic.documents import CONFIGURATIONS, FEATURES, PIPELINE, Document, worker_time
-from sources.elastic.world import ElasticWorld
+from sources.elastic.simulator.documents import CONFIGURATIONS, FEATURES, PIPELINE, Document, worker_time
+from sources.elastic.simulator.population import (
+    HOSTNAME,
+    NEWCOMER,
+    RETIRED,
+    Part,
+    abandoned,
+    enter,
+    part,
+    past,
+    remember,
+)
+from sources.elastic.simulator.world import ElasticWorld
 
 _HEARTBEAT = 300.0
 #: How connectors behave that were made by way of the API.

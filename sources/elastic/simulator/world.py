@@ -1,6 +1,6 @@
 """The simulated Elasticsearch's two indices: connectors and sync jobs, and the rules for changing them.
 
-``sources.elastic.worker`` plays the connector service that moves jobs forward, ``sources.elastic.simulator`` the API.
+``worker.py`` plays the connector service that moves jobs forward, ``routes.py`` the API.
 Lists are kept in the order in which they are served, so that a page costs its own size and not the world's.
 """
 
@@ -9,8 +9,16 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sources.elastic.documents import Document, api_time, default_filtering, new_connector, new_id, new_job, snapshot
-from sources.elastic.refusals import conflicting, missing, wrong_transition
+from sources.elastic.simulator.documents import (
+    Document,
+    api_time,
+    default_filtering,
+    new_connector,
+    new_id,
+    new_job,
+    snapshot,
+)
+from sources.elastic.simulator.refusals import conflicting, missing, wrong_transition
 from sources.simulation import World
 
 #: elastic.md §6

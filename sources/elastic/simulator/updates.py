@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from sources.elastic.calls import Call, Route
-from sources.elastic.documents import Document, api_time
-from sources.elastic.refusals import conflicting, illegal, invalid, unparsable, wrong_transition
-from sources.elastic.world import CONNECTOR_MOVES
+from sources.elastic.simulator.checks import Call, Route
+from sources.elastic.simulator.documents import Document, api_time
+from sources.elastic.simulator.refusals import conflicting, illegal, invalid, unparsable, wrong_transition
+from sources.elastic.simulator.world import CONNECTOR_MOVES
 
 Change = Callable[[Call, Document], Document]
 

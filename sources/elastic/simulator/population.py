@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sources.elastic.documents import (
+from sources.elastic.simulator.documents import (
     CONFIGURATIONS,
     DAILY,
     FEATURES,
@@ -15,7 +15,7 @@ from sources.elastic.documents import (
     snapshot,
     worker_time,
 )
-from sources.elastic.world import ElasticWorld
+from sources.elastic.simulator.world import ElasticWorld
 
 HOSTNAME = "connectors-7c9f4d7b6-x2lqp"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import BasicAuth, web
 
-from sources.elastic.refusals import (
+from sources.elastic.simulator.refusals import (
     Refusal,
     beyond_window,
     illegal,
@@ -21,7 +21,7 @@ from sources.elastic.refusals import (
     wrong_credentials,
     wrong_media_type,
 )
-from sources.elastic.world import ElasticWorld
+from sources.elastic.simulator.world import ElasticWorld
 
 #: Credentials that the simulator accepts; the limited key is valid and may do nothing.
 API_KEY = "c2ltdWxhdGVkOmtleQ=="
