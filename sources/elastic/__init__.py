@@ -43,6 +43,6 @@ SOURCE = SourceKind(
     # one content sync at a time per connector, oldest first (elastic.md §6)
     one_job_at_a_time="connector",
     tells_workers=True,
-    simulator=deferred("sources.elastic.simulator.routes:simulator"),
-    simulator_settings=deferred("sources.elastic.simulator.routes:settings"),
+    simulator=deferred("sources.elastic.simulator.app:simulator"),
+    simulator_settings=deferred("sources.elastic.simulator.app:settings"),
 )

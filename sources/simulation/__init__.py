@@ -6,16 +6,7 @@ Simulators are part of the product: the demo runs on them.
 
 from sources.simulation.clock import Clock, World
 from sources.simulation.faults import Edit, Faults
-from sources.simulation.serving import (
-    CLOCK,
-    FAULTS,
-    REQUESTS,
-    WORLD,
-    Running,
-    Simulator,
-    serve,
-    simulator_app,
-)
+from sources.simulation.serving import CLOCK, FAULTS, REQUESTS, WORLD, Running, Simulator, serve, simulator_app
 
 __all__ = [
     "CLOCK",

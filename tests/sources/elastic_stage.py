@@ -10,8 +10,9 @@ import aiohttp
 
 from connectory.model import Known, KnownConnector, Observation
 from sources.elastic import SOURCE
+from sources.elastic.simulator.app import simulator
+from sources.elastic.simulator.checks import API_KEY
 from sources.elastic.simulator.documents import Document, api_time, new_connector, new_job, snapshot
-from sources.elastic.simulator.routes import API_KEY, simulator
 from sources.elastic.simulator.world import ElasticWorld
 from sources.elastic.source import ElasticSource
 from sources.simulation import FAULTS, REQUESTS, WORLD, Clock, Faults, Running, serve

@@ -14,7 +14,8 @@ from schema.job_details import ElasticJobDetails
 from sources.base import SourceAuthFailed, SourceMismatch
 from sources.elastic import SOURCE
 from sources.elastic.mapping import CONNECTOR_DETAILS, JOB_DETAILS, SNAPSHOT_DETAILS
-from sources.elastic.simulator.routes import API_KEY, LIMITED_API_KEY, PASSWORD, TOKEN, USERNAME, simulator
+from sources.elastic.simulator.app import simulator
+from sources.elastic.simulator.checks import API_KEY, LIMITED_API_KEY, PASSWORD, TOKEN, USERNAME
 from sources.elastic.simulator.world import ElasticWorld
 from sources.elastic.source import ElasticSource
 from sources.simulation import FAULTS, Clock, serve

@@ -15,8 +15,9 @@ from elasticsearch import (
     NotFoundError,
 )
 
+from sources.elastic.simulator.app import simulator
+from sources.elastic.simulator.checks import API_KEY, LIMITED_API_KEY, PASSWORD, TOKEN, USERNAME
 from sources.elastic.simulator.documents import Document
-from sources.elastic.simulator.routes import API_KEY, LIMITED_API_KEY, PASSWORD, TOKEN, USERNAME, simulator
 from sources.elastic.simulator.world import ElasticWorld
 from sources.reading import instant
 from sources.simulation import WORLD, Clock, Running, serve

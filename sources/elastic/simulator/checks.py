@@ -1,4 +1,4 @@
-"""One request to the simulated Elasticsearch: its reading, and the dressing of its answer (elastic.md §1, §3, §9)."""
+"""What the simulated Elasticsearch checks of a request, and what it reads of it (elastic.md §1, §3, §9)."""
 
 import json
 import re
@@ -9,13 +9,10 @@ from typing import Any
 from aiohttp import BasicAuth, web
 
 from sources.elastic.simulator.refusals import (
-    Refusal,
     beyond_window,
     illegal,
     invalid,
     no_credentials,
-    no_privilege,
-    unknown_parameters,
     unparsable,
     wrong_content_type,
     wrong_credentials,
@@ -30,8 +27,7 @@ USERNAME, PASSWORD = "elastic", "simulated"
 TOKEN = "simulated-token"
 
 _WINDOW = 10_000
-_COMMON_PARAMETERS = frozenset({"pretty", "human", "error_trace", "filter_path"})
-_PRODUCT = {"X-Elastic-Product": "Elasticsearch"}
+COMMON_PARAMETERS = frozenset({"pretty", "human", "error_trace", "filter_path"})
 _VENDOR = "application/vnd.elasticsearch+json"
 _VERSION = re.compile(r"compatible-with\s*=\s*(\d+)")
 _SPOKEN = ("8", "9")
@@ -107,20 +103,6 @@ class Route:
     fields: frozenset[str] = field(default=frozenset())
 
 
-async def answer(route: Route, world: ElasticWorld, request: web.Request) -> web.Response:
-    """Check the request as Elasticsearch does, and answer it. Raises a Refusal."""
-    reading = request.method in ("GET", "HEAD")
-    media_type(request)
-    if authenticate(request) == "limited" and route.action is not None:
-        raise no_privilege(route.action, reading=reading)
-    unknown = sorted(set(request.query) - route.parameters - _COMMON_PARAMETERS)
-    if unknown:
-        raise unknown_parameters(request.path, unknown)
-    body = await _body(route, request)
-    status, said = route.handler(Call(world, request.path, request.match_info, request.query, body))
-    return dressed(request, status, said)
-
-
 def authenticate(request: web.Request) -> str:
     """``full`` or ``limited``. An API key is not accepted as Bearer (elastic.md §1)."""
     given = request.headers.get("Authorization")
@@ -161,7 +143,7 @@ def media_type(request: web.Request) -> str:
     return spoken
 
 
-async def _body(route: Route, request: web.Request) -> dict[str, Any]:
+async def body_of(route: Route, request: web.Request) -> dict[str, Any]:
     raw = await request.read()
     if not raw:
         return {}
@@ -180,39 +162,3 @@ async def _body(route: Route, request: web.Request) -> dict[str, Any]:
         if value is not None and not isinstance(value, _FIELD_TYPES.get(name, object)):
             raise unparsable(f"[1:2] [{route.action}] failed to parse field [{name}]")
     return sent
-
-
-def dressed(request: web.Request, status: int, body: Any) -> web.Response:
-    """The answer with Elasticsearch's headers; ``filter_path`` and ``pretty`` are heeded."""
-    paths = [path.split(".") for path in request.query.get("filter_path", "").split(",") if path]
-    if paths:
-        body = _only(body, paths)
-    pretty = request.query.get("pretty", "false") != "false"
-    text = json.dumps(body, indent=2) if pretty else json.dumps(body, separators=(",", ":"))
-    response = web.Response(status=status, body=text.encode(), headers=dict(_PRODUCT))
-    response.headers["Content-Type"] = media_type(request)
-    if "X-Opaque-Id" in request.headers:
-        response.headers["X-Opaque-Id"] = request.headers["X-Opaque-Id"]
-    return response
-
-
-def refused(request: web.Request, refusal: Refusal) -> web.Response:
-    response = web.json_response(refusal.body, status=refusal.status, headers={**_PRODUCT, **refusal.headers})
-    if "X-Opaque-Id" in request.headers:
-        response.headers["X-Opaque-Id"] = request.headers["X-Opaque-Id"]
-    return response
-
-
-def _only(value: Any, paths: list[list[str]]) -> Any:
-    if any(not path for path in paths):
-        return value
-    if isinstance(value, list):
-        return [kept for item in value if (kept := _only(item, paths)) not in ({}, [])]
-    if not isinstance(value, dict):
-        return {}
-    kept = {key: _only(item, deeper) for key, item in value.items() if (deeper := _below(key, paths))}
-    return {key: item for key, item in kept.items() if item not in ({}, [])}
-
-
-def _below(key: str, paths: list[list[str]]) -> list[list[str]]:
-    return [path[1:] for path in paths if path[0] in (key, "*")]

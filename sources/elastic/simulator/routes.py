@@ -1,120 +1,26 @@
-"""A simulated Elasticsearch with its connector and sync job API, over a world that moves by itself (elastic.md §2, §3).
+"""The paths of the simulated Elasticsearch, and what answers them (elastic.md §2, §3)."""
 
-``API_KEY`` opens it as an API key, ``USERNAME`` with ``PASSWORD`` as Basic, ``TOKEN`` as Bearer; ``LIMITED_API_KEY`` is
-known and lacks every privilege. The documents stand in ``app[WORLD].connectors`` and ``.jobs``.
-"""
-
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import web
-
-from sources.elastic.simulator.checks import (
-    API_KEY,
-    LIMITED_API_KEY,
-    PASSWORD,
-    TOKEN,
-    USERNAME,
-    Call,
-    Route,
-    answer,
-    refused,
-)
+from sources.elastic.simulator import views
+from sources.elastic.simulator.checks import Call, Route
 from sources.elastic.simulator.documents import Document, api_time
-from sources.elastic.simulator.refusals import (
-    Refusal,
-    illegal,
-    invalid,
-    missing,
-    no_handler,
-    rejected,
-    wrong_credentials,
-)
-from sources.elastic.simulator.refusals import wrong_method as refuse_method
+from sources.elastic.simulator.refusals import illegal, invalid, missing
 from sources.elastic.simulator.updates import routes as update_routes
-from sources.elastic.simulator.worker import Worker
-from sources.elastic.simulator.world import JOB_MOVES, JOB_TYPES, ElasticWorld
-from sources.simulation import Clock, simulator_app
-
-__all__ = ["API_KEY", "LIMITED_API_KEY", "PASSWORD", "TOKEN", "USERNAME", "settings", "simulator"]
+from sources.elastic.simulator.world import JOB_MOVES, JOB_TYPES
 
 _WINDOW = 10_000
-#: Worlds with more connectors than this stand still but for some of them.
-_SMALL = 200
-_BUSY_OF_MANY = 50
 _CONNECTORS = "/_connector"
 _CONNECTOR = "/_connector/{connector:(?!_sync_job$|_secret$)[^/]+}"
 _JOBS = "/_connector/_sync_job"
 _JOB = "/_connector/_sync_job/{job}"
 
 
-def settings(url: str) -> dict[str, Any]:
-    """The configuration keys that open it where it is served at ``url``."""
-    return {"url": url, "api_key": API_KEY}
-
-
-def simulator(
-    *, seed: int = 0, clock: Clock, connectors: int = 24, jobs_per_connector: int = 6, busy: int | None = None
-) -> web.Application:
-    """``busy`` is how many connectors run jobs; by default all of a small world and fifty of a large one."""
-    world = ElasticWorld(seed=seed, start=clock.start)
-    if busy is None:
-        busy = connectors if connectors <= _SMALL else _BUSY_OF_MANY
-    Worker(world).populate(connectors, jobs_per_connector, busy)
-    app = simulator_app(
-        world,
-        clock,
-        rejection=lambda request: refused(request, wrong_credentials()),
-        limited=lambda: web.json_response(rejected().body, status=429, headers={"X-Elastic-Product": "Elasticsearch"}),
-    )
-    app.middlewares.append(_refusing)
-    for route in ROUTES:
-        app.router.add_route(route.method, route.path, _serving(route, world))
-    return app
-
-
-def _serving(route: Route, world: ElasticWorld) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def handler(request: web.Request) -> web.Response:
-        return await answer(route, world, request)
-
-    return handler
-
-
-@web.middleware
-async def _refusing(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except Refusal as refusal:
-        return refused(request, refusal)
-    except web.HTTPNotFound:
-        return refused(request, no_handler(request.path_qs, request.method))
-    except web.HTTPMethodNotAllowed as error:
-        return refused(request, refuse_method(request.path_qs, request.method, sorted(error.allowed_methods)))
-
-
 # ---- the cluster
 
 
 def _root(call: Call) -> tuple[int, Any]:
-    return 200, {
-        "name": "node-1",
-        "cluster_name": "demo",
-        "cluster_uuid": "6vYxQ3m1T5aK2u8b0cD4eF",
-        "version": {
-            "number": "9.1.2",
-            "build_flavor": "default",
-            "build_type": "docker",
-            "build_hash": "0" * 40,
-            "build_date": "2026-07-01T00:00:00.000000000Z",
-            "build_snapshot": False,
-            "lucene_version": "10.2.2",
-            "minimum_wire_compatibility_version": "8.19.0",
-            "minimum_index_compatibility_version": "8.0.0",
-        },
-        "tagline": "You Know, for Search",
-    }
+    return 200, views.CLUSTER
 
 
 # ---- connectors
