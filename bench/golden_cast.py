@@ -9,9 +9,9 @@ from golden_stage import Stage
 from sources.elastic.simulator.population import Part, enter
 from sources.elastic.simulator.worker import Worker
 from sources.elastic.simulator.world import ElasticWorld
-from sources.feldera.deployment import Pipeline
-from sources.feldera.endpoints import Endpoint, Temper
-from sources.feldera.world import FelderaWorld
+from sources.feldera.simulator.deployment import Pipeline
+from sources.feldera.simulator.endpoints import Endpoint, Temper
+from sources.feldera.simulator.world import FelderaWorld
 from sources.lucidworks.crawls import Temper as CrawlTemper
 from sources.lucidworks.population import Member, settle
 from sources.lucidworks.world import LucidworksWorld

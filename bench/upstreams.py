@@ -20,7 +20,7 @@ from aiohttp import web
 
 from sources import registry
 from sources.elastic.simulator.world import ElasticWorld
-from sources.feldera.world import FelderaWorld
+from sources.feldera.simulator.world import FelderaWorld
 from sources.lucidworks.runs import job_id
 from sources.lucidworks.world import LucidworksWorld
 from sources.onyx.simulator.world import OnyxWorld

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sources.feldera.deployment import Pipeline
-from sources.feldera.endpoints import Endpoint, ErrorText
-from sources.feldera.views import zulu
-from sources.feldera.world import FelderaWorld
+from sources.feldera.simulator.deployment import Pipeline
+from sources.feldera.simulator.endpoints import Endpoint, ErrorText
+from sources.feldera.simulator.views import zulu
+from sources.feldera.simulator.world import FelderaWorld
 
 
 def stats(world: FelderaWorld, of: Pipeline, *, texts: bool) -> dict[str, Any]:

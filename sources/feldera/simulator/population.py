@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sources.feldera.deployment import Pipeline, panic
-from sources.feldera.endpoints import Endpoint, Temper
-from sources.feldera.world import FelderaWorld
+from sources.feldera.simulator.deployment import Pipeline, panic
+from sources.feldera.simulator.endpoints import Endpoint, Temper
+from sources.feldera.simulator.world import FelderaWorld
 
 PANIC = "The pipeline panicked: worker 3 ran out of memory"
 

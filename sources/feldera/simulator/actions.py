@@ -4,10 +4,10 @@ import re
 
 from aiohttp import web
 
-from sources.feldera import views
-from sources.feldera.checks import Refusal, pipeline_of, world_of
-from sources.feldera.deployment import Pipeline
-from sources.feldera.world import FelderaWorld
+from sources.feldera.simulator import views
+from sources.feldera.simulator.checks import Refusal, pipeline_of, world_of
+from sources.feldera.simulator.deployment import Pipeline
+from sources.feldera.simulator.world import FelderaWorld
 
 _FAILED = frozenset({"SqlError", "RustError", "SystemError"})
 

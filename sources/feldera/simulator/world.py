@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sources.feldera.deployment import Pipeline, panic
-from sources.feldera.endpoints import Endpoint, Temper
+from sources.feldera.simulator.deployment import Pipeline, panic
+from sources.feldera.simulator.endpoints import Endpoint, Temper
 from sources.simulation import World
 
 VERSION = "0.337.0"

@@ -6,8 +6,8 @@ from typing import Any
 
 from aiohttp import web
 
-from sources.feldera.deployment import SERVING, Pipeline
-from sources.feldera.world import FelderaWorld
+from sources.feldera.simulator.deployment import SERVING, Pipeline
+from sources.feldera.simulator.world import FelderaWorld
 from sources.simulation import WORLD
 
 #: The keys of an administrator and of somebody who may only read.

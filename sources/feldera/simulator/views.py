@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from sources.feldera.deployment import SERVING, Pipeline
-from sources.feldera.endpoints import Endpoint
-from sources.feldera.world import VERSION, FelderaWorld
+from sources.feldera.simulator.deployment import SERVING, Pipeline
+from sources.feldera.simulator.endpoints import Endpoint
+from sources.feldera.simulator.world import VERSION, FelderaWorld
 
 SELECTORS = ("all", "status", "status_with_connectors")
 #: Until its SQL is compiled a program has no configured connectors.

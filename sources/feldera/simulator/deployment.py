@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sources.feldera.endpoints import Endpoint
+from sources.feldera.simulator.endpoints import Endpoint
 
 #: Runtime words under which the process tells its counters; while bootstrapping nothing is received.
 SERVING = frozenset({"Running", "Paused", "Bootstrapping", "Replaying"})

@@ -8,8 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
-from sources.feldera import actions, counters, views
-from sources.feldera.checks import (
+from sources.feldera.simulator import actions, counters, views
+from sources.feldera.simulator.checks import (
     AUTHENTICATED,
     READER_TOKEN,
     TOKEN,
@@ -21,10 +21,10 @@ from sources.feldera.checks import (
     serving,
     world_of,
 )
-from sources.feldera.deployment import Pipeline
-from sources.feldera.endpoints import Endpoint
-from sources.feldera.population import populate
-from sources.feldera.world import FelderaWorld
+from sources.feldera.simulator.deployment import Pipeline
+from sources.feldera.simulator.endpoints import Endpoint
+from sources.feldera.simulator.population import populate
+from sources.feldera.simulator.world import FelderaWorld
 from sources.simulation import Clock, simulator_app
 
 __all__ = ["READER_TOKEN", "TOKEN", "settings", "simulator"]
