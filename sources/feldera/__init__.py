@@ -23,6 +23,6 @@ SOURCE = SourceKind(
     open=deferred("sources.feldera.source:FelderaSource"),
     capabilities=frozenset({Capability.JOB_PROGRESS, Capability.DOCUMENT_ERRORS}),
     rolls_up=frozenset({"last_job_status", "last_finished_job_status", "in_progress"}),
-    simulator=deferred("sources.feldera.simulator.routes:simulator"),
-    simulator_settings=deferred("sources.feldera.simulator.routes:settings"),
+    simulator=deferred("sources.feldera.simulator.app:simulator"),
+    simulator_settings=deferred("sources.feldera.simulator.app:settings"),
 )

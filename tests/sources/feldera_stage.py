@@ -10,7 +10,8 @@ import aiohttp
 
 from connectory.model import ConnectorFact, JobFact, Known, Observation
 from sources.feldera import FelderaSettings
-from sources.feldera.simulator.routes import TOKEN, simulator
+from sources.feldera.simulator.app import simulator
+from sources.feldera.simulator.checks import TOKEN
 from sources.feldera.simulator.world import FelderaWorld
 from sources.feldera.source import FelderaSource
 from sources.simulation import REQUESTS, WORLD, Clock, serve

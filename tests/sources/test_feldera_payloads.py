@@ -9,8 +9,7 @@ import pytest
 
 from sources.base import ActionNotSupported, SourceAuthFailed, SourceMismatch, SourceUnreachable
 from sources.feldera.client import EndpointUnknown, FelderaClient, NotServed, PipelineUnknown
-from sources.feldera.simulator.checks import READER_TOKEN
-from sources.feldera.simulator.routes import TOKEN
+from sources.feldera.simulator.checks import READER_TOKEN, TOKEN
 from sources.feldera.source import FelderaSource
 from tests.sources.canned import Reply, canned
 from tests.sources.cases import cases

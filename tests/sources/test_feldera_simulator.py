@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from connectory.model import ConnectorStatus, Known
+from sources.feldera.simulator.checks import READER_TOKEN, TOKEN
 from sources.feldera.simulator.counters import input_status, stats
 from sources.feldera.simulator.deployment import Pipeline
 from sources.feldera.simulator.endpoints import KEPT_ERRORS, Endpoint, Temper
 from sources.feldera.simulator.population import populate
-from sources.feldera.simulator.routes import READER_TOKEN, TOKEN
 from sources.feldera.simulator.views import pipeline
 from sources.feldera.simulator.world import FelderaWorld
 from sources.feldera.source import FelderaSource

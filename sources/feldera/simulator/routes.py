@@ -1,4 +1,4 @@
-"""A simulated Feldera: the paths of feldera.md §2 over a world in motion."""
+"""The paths of the simulated Feldera, and what answers them (feldera.md §2)."""
 
 import base64
 import binascii
@@ -9,52 +9,14 @@ from typing import Any
 from aiohttp import web
 
 from sources.feldera.simulator import actions, counters, views
-from sources.feldera.simulator.checks import (
-    AUTHENTICATED,
-    READER_TOKEN,
-    TOKEN,
-    Refusal,
-    check,
-    limited,
-    pipeline_of,
-    rejection,
-    serving,
-    world_of,
-)
+from sources.feldera.simulator.checks import AUTHENTICATED, Refusal, pipeline_of, serving, world_of
 from sources.feldera.simulator.deployment import Pipeline
 from sources.feldera.simulator.endpoints import Endpoint
-from sources.feldera.simulator.population import populate
-from sources.feldera.simulator.world import FelderaWorld
-from sources.simulation import Clock, simulator_app
 
-__all__ = ["READER_TOKEN", "TOKEN", "settings", "simulator"]
-
+#: Whether counters come with the texts of errors.
+ERROR_TEXTS = web.AppKey("ERROR_TEXTS", bool)
 #: Answers of the manager's own that no cache may keep (feldera.md §1).
 _FRESH = {"Cache-Control": "no-cache"}
-
-
-def settings(url: str) -> dict[str, Any]:
-    """The configuration keys that open it where it is served at ``url``."""
-    return {"url": url, "token": TOKEN}
-
-
-def simulator(
-    *, seed: int = 0, clock: Clock, authenticated: bool = True, error_texts: bool = True, populated: bool = True
-) -> web.Application:
-    """``authenticated`` False is a Feldera of one's own, which asks nobody who they are; ``error_texts`` False one
-    from before 2026-04-29, whose counters never come with texts."""
-    world = FelderaWorld(seed=seed, start=clock.now())
-    if populated:
-        populate(world)
-    app = simulator_app(world, clock, rejection=rejection, limited=limited)
-    app[AUTHENTICATED] = authenticated
-    app[_ERROR_TEXTS] = error_texts
-    app.middlewares.append(check)
-    app.add_routes(_ROUTES)
-    return app
-
-
-_ERROR_TEXTS = web.AppKey("ERROR_TEXTS", bool)
 
 
 def _selector(request: web.Request) -> str:
@@ -76,7 +38,7 @@ async def _one(request: web.Request) -> web.Response:
 
 
 async def _stats(request: web.Request) -> web.Response:
-    texts = request.query.get("include_connector_errors") == "true" and request.app[_ERROR_TEXTS]
+    texts = request.query.get("include_connector_errors") == "true" and request.app[ERROR_TEXTS]
     pipeline = serving(request)
     return web.json_response(counters.stats(world_of(request), pipeline, texts=texts))
 
@@ -160,7 +122,7 @@ async def _healthz(_: web.Request) -> web.Response:
 _ONE = "/v0/pipelines/{pipeline}"
 _INPUT = _ONE + "/tables/{relation}/connectors/{connector}"
 _OUTPUT = _ONE + "/views/{relation}/connectors/{connector}"
-_ROUTES = (
+ROUTES = (
     web.get("/healthz", _healthz),
     web.get("/config/authentication", _authentication),
     web.get("/v0/config", _configuration),
