@@ -12,9 +12,9 @@ from sources.elastic.simulator.world import ElasticWorld
 from sources.feldera.simulator.deployment import Pipeline
 from sources.feldera.simulator.endpoints import Endpoint, Temper
 from sources.feldera.simulator.world import FelderaWorld
-from sources.lucidworks.crawls import Temper as CrawlTemper
-from sources.lucidworks.population import Member, settle
-from sources.lucidworks.world import LucidworksWorld
+from sources.lucidworks.simulator.crawls import Temper as CrawlTemper
+from sources.lucidworks.simulator.population import Member, settle
+from sources.lucidworks.simulator.world import LucidworksWorld
 from sources.onyx.simulator.pairs import Federated, Pair
 from sources.onyx.simulator.pairs import Temper as PairTemper
 from sources.onyx.simulator.world import OnyxWorld

@@ -7,8 +7,8 @@ from datetime import datetime
 from sources.elastic.simulator.documents import Document
 from sources.elastic.simulator.worker import Worker
 from sources.elastic.simulator.world import ElasticWorld
-from sources.lucidworks.crawls import DataSource
-from sources.lucidworks.world import LucidworksWorld
+from sources.lucidworks.simulator.crawls import DataSource
+from sources.lucidworks.simulator.world import LucidworksWorld
 from sources.onyx.simulator.pairs import SUCCESSFUL, Pair
 from sources.onyx.simulator.world import BATCH, OnyxWorld
 

@@ -22,7 +22,7 @@ from sources import registry
 from sources.elastic.simulator.world import ElasticWorld
 from sources.feldera.simulator.world import FelderaWorld
 from sources.lucidworks.runs import job_id
-from sources.lucidworks.world import LucidworksWorld
+from sources.lucidworks.simulator.world import LucidworksWorld
 from sources.onyx.simulator.world import OnyxWorld
 from sources.simulation import REQUESTS, WORLD, Clock, Running, World, serve
 from sources.zensearch.mapping import inferred

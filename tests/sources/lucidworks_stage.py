@@ -11,11 +11,11 @@ import aiohttp
 
 from connectory.model import Details, Known, KnownConnector
 from sources.lucidworks import LucidworksSettings
-from sources.lucidworks.population import populate
-from sources.lucidworks.search_views import Build
-from sources.lucidworks.simulator import PASSWORD, USERNAME, simulator
+from sources.lucidworks.simulator.population import populate
+from sources.lucidworks.simulator.routes import PASSWORD, USERNAME, simulator
+from sources.lucidworks.simulator.views import Build
+from sources.lucidworks.simulator.world import LucidworksWorld
 from sources.lucidworks.source import LucidworksSource
-from sources.lucidworks.world import LucidworksWorld
 from sources.simulation import WORLD, Clock, serve
 from tests.paths import EXAMPLES
 from tests.sources.canned import Canned, Reply, canned

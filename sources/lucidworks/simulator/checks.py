@@ -9,9 +9,9 @@ from typing import Any
 
 from aiohttp import web
 
-from sources.lucidworks.crawls import DataSource
-from sources.lucidworks.search_views import Build
-from sources.lucidworks.world import LucidworksWorld
+from sources.lucidworks.simulator.crawls import DataSource
+from sources.lucidworks.simulator.views import Build
+from sources.lucidworks.simulator.world import LucidworksWorld
 from sources.simulation import WORLD
 
 #: The account that is let in.

@@ -5,8 +5,8 @@ from typing import Any
 
 from aiohttp import web
 
-from sources.lucidworks import fusion_routes, search_views
-from sources.lucidworks.checks import (
+from sources.lucidworks.simulator import fusion_routes, views
+from sources.lucidworks.simulator.checks import (
     BUILD,
     PASSWORD,
     USERNAME,
@@ -19,10 +19,10 @@ from sources.lucidworks.checks import (
     source_of,
     world_of,
 )
-from sources.lucidworks.crawls import DataSource
-from sources.lucidworks.population import KINDS, populate
-from sources.lucidworks.search_views import Build
-from sources.lucidworks.world import LucidworksWorld
+from sources.lucidworks.simulator.crawls import DataSource
+from sources.lucidworks.simulator.population import KINDS, populate
+from sources.lucidworks.simulator.views import Build
+from sources.lucidworks.simulator.world import LucidworksWorld
 from sources.simulation import Clock, simulator_app
 
 __all__ = ["PASSWORD", "USERNAME", "settings", "simulator"]
@@ -70,16 +70,16 @@ async def _body(request: web.Request) -> dict[str, Any]:
 
 
 async def _collections(request: web.Request) -> web.Response:
-    return web.json_response([search_views.collection(name) for name in world_of(request).collections])
+    return web.json_response([views.collection(name) for name in world_of(request).collections])
 
 
 async def _sources(request: web.Request) -> web.Response:
     members = world_of(request).members(collection_of(request))
-    return web.json_response([search_views.data_source(source, build_of(request)) for source in members])
+    return web.json_response([views.data_source(source, build_of(request)) for source in members])
 
 
 async def _source(request: web.Request) -> web.Response:
-    return web.json_response(search_views.data_source(source_of(request), build_of(request)))
+    return web.json_response(views.data_source(source_of(request), build_of(request)))
 
 
 async def _create(request: web.Request) -> web.Response:
@@ -110,7 +110,7 @@ async def _create(request: web.Request) -> web.Response:
         )
     )
     location = f"{request.path}/{build.id(source)}"
-    return web.json_response(search_views.data_source(source, build), status=201, headers={"Location": location})
+    return web.json_response(views.data_source(source, build), status=201, headers={"Location": location})
 
 
 def _wrong(body: dict[str, Any]) -> list[tuple[str, str]]:
@@ -142,14 +142,14 @@ async def _status(request: web.Request) -> web.Response:
         if build.never_run == "missing":
             raise Refused(refusal(build, 404, ("", "URI not found")))
         return web.json_response(text="null" if build.never_run == "null" else "")
-    return web.json_response(search_views.status(source, source.crawl, build))
+    return web.json_response(views.status(source, source.crawl, build))
 
 
 async def _all_status(request: web.Request) -> web.Response:
     build = build_of(request)
     return web.json_response(
         [
-            search_views.status(source, source.crawl, build)
+            views.status(source, source.crawl, build)
             for source in world_of(request).members(collection_of(request))
             if source.crawl is not None or build.never_run == "idle"
         ]
@@ -157,13 +157,13 @@ async def _all_status(request: web.Request) -> web.Response:
 
 
 async def _history(request: web.Request) -> web.Response:
-    return web.json_response(search_views.history(source_of(request), build_of(request)))
+    return web.json_response(views.history(source_of(request), build_of(request)))
 
 
 async def _all_history(request: web.Request) -> web.Response:
     build = build_of(request)
     members = world_of(request).members(collection_of(request))
-    return web.json_response([{"id": str(build.id(s)), "history": search_views.history(s, build)} for s in members])
+    return web.json_response([{"id": str(build.id(s)), "history": views.history(s, build)} for s in members])
 
 
 # ---- starting and stopping
@@ -202,17 +202,17 @@ async def _stop_all(request: web.Request) -> web.Response:
 
 
 async def _schedule(request: web.Request) -> web.Response:
-    return web.json_response(search_views.schedule(source_of(request)))
+    return web.json_response(views.schedule(source_of(request)))
 
 
 async def _set_schedule(request: web.Request) -> web.Response:
     source, body, world = source_of(request), await _body(request), world_of(request)
     start = body.get("start_time")
     if start == "now":
-        start = search_views.date(world.now)
-    elif isinstance(start, str) and start < str(search_views.date(world.now)):
+        start = views.date(world.now)
+    elif isinstance(start, str) and start < str(views.date(world.now)):
         raise Refused(refusal(build_of(request), 422, ("start_time", "start_time must not be in the past")))
-    source.schedule = {**search_views.schedule(source), **body, "start_time": start}
+    source.schedule = {**views.schedule(source), **body, "start_time": start}
     return web.Response(status=204)
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sources.lucidworks.crawls import COUNTERS, TEMPERS, Crawl, DataSource
-from sources.lucidworks.world import FAILURES, LucidworksWorld
+from sources.lucidworks.simulator.crawls import COUNTERS, TEMPERS, Crawl, DataSource
+from sources.lucidworks.simulator.world import FAILURES, LucidworksWorld
 
 COLLECTIONS = ("collection1", "intranet", "LucidWorksLogs")
 #: What no answer of ours may ever show.

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sources.lucidworks.crawls import Crawl, DataSource
-from sources.lucidworks.search_views import date
+from sources.lucidworks.simulator.crawls import Crawl, DataSource
+from sources.lucidworks.simulator.views import date
 
 OWNER = "09f00000-0000-4000-8000-000000000001"
 STATUS = {

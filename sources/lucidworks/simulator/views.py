@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sources.lucidworks.crawls import COUNTERS, Crawl, DataSource
+from sources.lucidworks.simulator.crawls import COUNTERS, Crawl, DataSource
 
 #: What an older server leaves out of its history.
 _YOUNGER = ("num_access_denied", "num_filter_denied", "num_robots_denied", "batch_job", "job_id")

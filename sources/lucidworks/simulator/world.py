@@ -1,12 +1,12 @@
 """A simulated Lucidworks in motion: what its crawlers do with data sources, as lucidworks.md §9 tells it.
 
-``population.py`` says who lives in it; ``search_views.py`` and ``fusion_views.py`` say how it is shown.
+``population.py`` says who lives in it; ``views.py`` and ``fusion_views.py`` say how it is shown.
 """
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from sources.lucidworks.crawls import Crawl, DataSource, whole_seconds
+from sources.lucidworks.simulator.crawls import Crawl, DataSource, whole_seconds
 from sources.simulation import World
 
 #: Seconds that a stalled crawl stands still before somebody aborts it.

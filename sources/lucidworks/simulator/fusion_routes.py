@@ -5,10 +5,10 @@ from typing import Any
 
 from aiohttp import web
 
-from sources.lucidworks import fusion_views
-from sources.lucidworks.checks import Refused, world_of
-from sources.lucidworks.crawls import DataSource
-from sources.lucidworks.search_views import Build
+from sources.lucidworks.simulator import fusion_views
+from sources.lucidworks.simulator.checks import Refused, world_of
+from sources.lucidworks.simulator.crawls import DataSource
+from sources.lucidworks.simulator.views import Build
 
 
 def refusal(status: int, message: str) -> web.Response:
