@@ -35,6 +35,6 @@ SOURCE = SourceKind(
     capabilities=frozenset({Capability.JOB_HISTORY, Capability.JOB_PROGRESS}),
     # a data source tells nothing but its settings: all of this stands in its crawls
     rolls_up=ROLLED_UP,
-    simulator=deferred("sources.lucidworks.simulator.routes:simulator"),
-    simulator_settings=deferred("sources.lucidworks.simulator.routes:settings"),
+    simulator=deferred("sources.lucidworks.simulator.app:simulator"),
+    simulator_settings=deferred("sources.lucidworks.simulator.app:settings"),
 )

@@ -11,8 +11,9 @@ import aiohttp
 
 from connectory.model import Details, Known, KnownConnector
 from sources.lucidworks import LucidworksSettings
+from sources.lucidworks.simulator.app import simulator
+from sources.lucidworks.simulator.checks import PASSWORD, USERNAME
 from sources.lucidworks.simulator.population import populate
-from sources.lucidworks.simulator.routes import PASSWORD, USERNAME, simulator
 from sources.lucidworks.simulator.views import Build
 from sources.lucidworks.simulator.world import LucidworksWorld
 from sources.lucidworks.source import LucidworksSource

@@ -10,8 +10,8 @@ from sources.base import SourceAuthFailed, SourceError, SourceMismatch, SourceRa
 from sources.lucidworks import SOURCE
 from sources.lucidworks.reading import discreet
 from sources.lucidworks.runs import job_id
+from sources.lucidworks.simulator.app import simulator
 from sources.lucidworks.simulator.population import SECRETS
-from sources.lucidworks.simulator.routes import simulator
 from sources.lucidworks.simulator.views import Build
 from sources.lucidworks.simulator.world import LucidworksWorld
 from sources.lucidworks.source import LucidworksSource

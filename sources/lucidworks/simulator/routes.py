@@ -1,58 +1,15 @@
-"""A simulated Lucidworks: the paths of lucidworks.md §2, and those of Fusion (§11), over one world in motion."""
+"""The paths of the simulated LucidWorks Search, and what answers them (lucidworks.md §2)."""
 
 import json
 from typing import Any
 
 from aiohttp import web
 
-from sources.lucidworks.simulator import fusion_routes, views
-from sources.lucidworks.simulator.checks import (
-    BUILD,
-    PASSWORD,
-    USERNAME,
-    Refused,
-    build_of,
-    check,
-    collection_of,
-    refusal,
-    rejection,
-    source_of,
-    world_of,
-)
+from sources.lucidworks.simulator import views
+from sources.lucidworks.simulator.checks import Refused, build_of, collection_of, refusal, source_of, world_of
 from sources.lucidworks.simulator.crawls import DataSource
-from sources.lucidworks.simulator.population import KINDS, populate
+from sources.lucidworks.simulator.population import KINDS
 from sources.lucidworks.simulator.views import Build
-from sources.lucidworks.simulator.world import LucidworksWorld
-from sources.simulation import Clock, simulator_app
-
-__all__ = ["PASSWORD", "USERNAME", "settings", "simulator"]
-
-
-#: It answers for all data sources at once, as far as it was seen; errors, ids and dates are those of the pages.
-DOCUMENTED = Build()
-
-
-def settings(url: str) -> dict[str, Any]:
-    """The configuration keys that open it where it is served at ``url``."""
-    return {"url": url, "username": USERNAME, "password": PASSWORD}
-
-
-def simulator(*, seed: int = 0, clock: Clock, build: Build = DOCUMENTED, populated: bool = True) -> web.Application:
-    """``build`` says which of the servers in the wild it is; without ``populated`` the world is empty."""
-    world = LucidworksWorld(seed=seed, start=clock.now())
-    if populated:
-        populate(world)
-    app = simulator_app(
-        world,
-        clock,
-        rejection=rejection,
-        limited=lambda: web.Response(status=429, text="<html>429</html>", content_type="text/html"),
-    )
-    app[BUILD] = build
-    app.middlewares.append(check)
-    app.add_routes(_routes(build))
-    app.add_routes(fusion_routes.routes(build))
-    return app
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
@@ -225,7 +182,7 @@ _ALL = "/api/collections/{collection}/datasources"
 _ONE = f"{_ALL}/{{source}}"
 
 
-def _routes(build: Build) -> list[web.RouteDef]:
+def routes(build: Build) -> list[web.RouteDef]:
     together = [
         web.get(f"{_ALL}/all/status", _all_status),
         web.get(f"{_ALL}/all/history", _all_history),
