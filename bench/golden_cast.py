@@ -18,8 +18,8 @@ from sources.lucidworks.simulator.world import LucidworksWorld
 from sources.onyx.simulator.pairs import Federated, Pair
 from sources.onyx.simulator.pairs import Temper as PairTemper
 from sources.onyx.simulator.world import OnyxWorld
-from sources.zensearch.world import Connector, ZenSearchWorld
-from sources.zensearch.world import Temper as SyncTemper
+from sources.zensearch.simulator.world import Connector, ZenSearchWorld
+from sources.zensearch.simulator.world import Temper as SyncTemper
 
 
 class Cast:

@@ -26,7 +26,7 @@ from sources.lucidworks.simulator.world import LucidworksWorld
 from sources.onyx.simulator.world import OnyxWorld
 from sources.simulation import REQUESTS, WORLD, Clock, Running, World, serve
 from sources.zensearch.mapping import inferred
-from sources.zensearch.world import ZenSearchWorld
+from sources.zensearch.simulator.world import ZenSearchWorld
 
 #: external id, that of its connector, the upstream's word for its state, and its counter of documents; None where
 #: nothing is told

@@ -12,9 +12,9 @@ from connectory.model import ConnectorFact, ConnectorStatus, JobFact, JobStatus,
 from sources.base import SourceAuthFailed, SourceMismatch, SourceRateLimited, SourceUnreachable
 from sources.zensearch import mapping
 from sources.zensearch.client import JobUnknown, ZenSearchClient, unwrapped
-from sources.zensearch.simulator import TOKEN
+from sources.zensearch.simulator.routes import TOKEN
+from sources.zensearch.simulator.world import Connector, Job
 from sources.zensearch.source import ZenSearchSource
-from sources.zensearch.world import Connector, Job
 from tests.sources.canned import Reply, canned
 from tests.sources.cases import cases
 from tests.sources.contract import START

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sources.zensearch.world import Connector, Job
+from sources.zensearch.simulator.world import Connector, Job
 
 
 @dataclass

@@ -6,8 +6,8 @@ from typing import Any
 from aiohttp import web
 
 from sources.simulation import Clock, simulator_app
-from sources.zensearch import views
-from sources.zensearch.checks import (
+from sources.zensearch.simulator import views
+from sources.zensearch.simulator.checks import (
     PUBLISHABLE_KEY,
     SECRET_KEY,
     SESSION,
@@ -21,9 +21,9 @@ from sources.zensearch.checks import (
     unauthorized,
     world_of,
 )
-from sources.zensearch.population import CAST, populate
-from sources.zensearch.views import MANNERS, Manners
-from sources.zensearch.world import TEMPERS, Connector, ZenSearchWorld
+from sources.zensearch.simulator.population import CAST, populate
+from sources.zensearch.simulator.views import MANNERS, Manners
+from sources.zensearch.simulator.world import TEMPERS, Connector, ZenSearchWorld
 
 __all__ = ["PUBLISHABLE_KEY", "SECRET_KEY", "SESSION", "TOKEN", "settings", "simulator"]
 

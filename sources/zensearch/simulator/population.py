@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sources.zensearch.world import FAILURES, TEMPERS, Connector, Job, ZenSearchWorld
+from sources.zensearch.simulator.world import FAILURES, TEMPERS, Connector, Job, ZenSearchWorld
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from typing import Any
 from aiohttp import web
 
 from sources.simulation import REQUESTS, WORLD
-from sources.zensearch.views import MANNERS, zulu
-from sources.zensearch.world import ZenSearchWorld
+from sources.zensearch.simulator.views import MANNERS, zulu
+from sources.zensearch.simulator.world import ZenSearchWorld
 
 #: API key, sent as a bearer.
 TOKEN = "zen_simulated"
