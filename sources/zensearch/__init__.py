@@ -40,6 +40,6 @@ SOURCE = SourceKind(
     open=deferred("sources.zensearch.source:ZenSearchSource"),
     capabilities=frozenset({Capability.JOB_PROGRESS}),
     rolls_up=ROLLED_UP - {"docs_indexed", "last_sync_at"},
-    simulator=deferred("sources.zensearch.simulator.routes:simulator"),
-    simulator_settings=deferred("sources.zensearch.simulator.routes:settings"),
+    simulator=deferred("sources.zensearch.simulator.app:simulator"),
+    simulator_settings=deferred("sources.zensearch.simulator.app:settings"),
 )

@@ -12,7 +12,7 @@ from connectory.model import JobFact, JobStatus, Known, KnownConnector, Observat
 from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable
 from sources.zensearch import SOURCE, mapping
 from sources.zensearch.client import Budget, ZenSearchClient, seconds_to_reset, signature
-from sources.zensearch.simulator.routes import PUBLISHABLE_KEY, SECRET_KEY, SESSION, TOKEN
+from sources.zensearch.simulator.checks import PUBLISHABLE_KEY, SECRET_KEY, SESSION, TOKEN
 from sources.zensearch.simulator.views import MANNERS
 from sources.zensearch.simulator.world import ZenSearchWorld
 from sources.zensearch.source import UNDECIDED, ZenSearchSource

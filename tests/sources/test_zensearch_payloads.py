@@ -12,7 +12,7 @@ from connectory.model import ConnectorFact, ConnectorStatus, JobFact, JobStatus,
 from sources.base import SourceAuthFailed, SourceMismatch, SourceRateLimited, SourceUnreachable
 from sources.zensearch import mapping
 from sources.zensearch.client import JobUnknown, ZenSearchClient, unwrapped
-from sources.zensearch.simulator.routes import TOKEN
+from sources.zensearch.simulator.checks import TOKEN
 from sources.zensearch.simulator.world import Connector, Job
 from sources.zensearch.source import ZenSearchSource
 from tests.sources.canned import Reply, canned

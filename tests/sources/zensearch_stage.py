@@ -10,8 +10,9 @@ import aiohttp
 from connectory.model import ConnectorFact, JobFact, Known, KnownConnector
 from sources.simulation import WORLD, Clock, serve
 from sources.zensearch import ZenSearchSettings, mapping
+from sources.zensearch.simulator.app import simulator
+from sources.zensearch.simulator.checks import TOKEN
 from sources.zensearch.simulator.population import load
-from sources.zensearch.simulator.routes import TOKEN, simulator
 from sources.zensearch.simulator.views import MANNERS, Manners
 from sources.zensearch.simulator.world import ZenSearchWorld
 from sources.zensearch.source import ZenSearchSource

@@ -1,31 +1,15 @@
-"""A simulated ZenSearch: the paths of zensearch.md §2 below /v1 and /api/v1, over one world in motion."""
+"""The paths of the simulated ZenSearch, below /v1/connectors and /api/v1/connectors, and what answers them
+(zensearch.md §2)."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
-from sources.simulation import Clock, simulator_app
 from sources.zensearch.simulator import views
-from sources.zensearch.simulator.checks import (
-    PUBLISHABLE_KEY,
-    SECRET_KEY,
-    SESSION,
-    TOKEN,
-    WINDOWS,
-    Refused,
-    answer,
-    body_of,
-    check,
-    limited,
-    unauthorized,
-    world_of,
-)
-from sources.zensearch.simulator.population import CAST, populate
-from sources.zensearch.simulator.views import MANNERS, Manners
-from sources.zensearch.simulator.world import TEMPERS, Connector, ZenSearchWorld
-
-__all__ = ["PUBLISHABLE_KEY", "SECRET_KEY", "SESSION", "TOKEN", "settings", "simulator"]
+from sources.zensearch.simulator.checks import Refused, answer, body_of, world_of
+from sources.zensearch.simulator.views import MANNERS
+from sources.zensearch.simulator.world import TEMPERS, Connector
 
 #: The documented strings, and our guesses at the other nine (zensearch.md §3.1).
 # fmt: off
@@ -36,26 +20,6 @@ TYPES = frozenset({
 # fmt: on
 DATABASES = frozenset({"postgresql", "mysql", "clickhouse", "mssql"})
 MODES = frozenset({"auto", "full", "incremental"})
-
-
-def settings(url: str) -> dict[str, Any]:
-    """The configuration keys that open it where it is served at ``url``."""
-    return {"url": url, "token": TOKEN}
-
-
-def simulator(*, seed: int = 0, clock: Clock, size: int = len(CAST)) -> web.Application:
-    """``size`` 0 leaves the world empty, to be filled by ``population.load``. ``app[MANNERS]`` settles what the pages
-    leave open."""
-    world = ZenSearchWorld(seed=seed, start=clock.now())
-    if size:
-        populate(world, size)
-    app = simulator_app(world, clock, rejection=lambda _: unauthorized(), limited=limited)
-    app[MANNERS] = Manners()
-    app[WINDOWS] = {}
-    app.middlewares.append(check)
-    for prefix in ("/v1", "/api/v1"):
-        app.add_routes(web.route(method, f"{prefix}/connectors{path}", handler) for method, path, handler in _ROUTES)
-    return app
 
 
 def _connector(request: web.Request) -> Connector:
@@ -134,7 +98,7 @@ async def _authorize(request: web.Request) -> web.Response:
     return answer(request, {"authUrl": url})
 
 
-_ROUTES: tuple[tuple[str, str, Callable[[web.Request], Awaitable[Any]]], ...] = (
+ROUTES: tuple[tuple[str, str, Callable[[web.Request], Awaitable[Any]]], ...] = (
     ("GET", "", _list),
     ("POST", "", _create),
     ("GET", "/oauth/{type}/authorize", _authorize),
