@@ -48,8 +48,7 @@ class FelderaSource(Source):
             return await survey(self.http, pipelines[name], self._memory)
 
         round_, unknown = await self._go_round(pipelines, read)
-        if refusal := round_.first(SourceAuthFailed):
-            raise refusal
+        round_.raise_first(SourceAuthFailed)
         readings = [round_.told[name] for name in pipelines if name in round_.told]
         open_jobs = {job: name for job in known.open_jobs if self._is_chosen(name := _pipeline_of(job))}
         # one answer without a pipeline is not believed, as with connectors
@@ -77,8 +76,9 @@ class FelderaSource(Source):
 
         round_, unknown = await self._go_round(sorted(set(asked.values())), read)
         readings = list(round_.told.values())
-        if (failure := round_.first(SourceAuthFailed) or round_.first()) and not readings and not unknown:
-            raise failure
+        if round_.in_vain:
+            round_.raise_first(SourceAuthFailed)
+            round_.raise_first(SourceError)
         return Observation(
             connectors=tuple(c for reading in readings if reading.complete for c in reading.connectors.values()),
             jobs=tuple(job for reading in readings for job in reading.jobs.values()),
@@ -139,7 +139,7 @@ def _is_silent(outcome: Reading | SourceError) -> bool:
 
 
 def _is_complete(round_: Round[str, Reading]) -> bool:
-    return not round_.failures and not round_.unasked and all(reading.complete for reading in round_.told.values())
+    return not round_.unread and all(reading.complete for reading in round_.told.values())
 
 
 def _problems(round_: Round[str, Reading]) -> list[Problem]:

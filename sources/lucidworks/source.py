@@ -10,11 +10,11 @@ from connectory.model import ConnectorFact, HistoryBatch, JobFact, Known, Observ
 from sources.base import Source, SourceError, SourceMismatch, by_connector
 from sources.lucidworks.client import LucidworksClient
 from sources.lucidworks.fusion import FusionDialect
-from sources.lucidworks.rounds import ask_each, failures_of, gravest, problems_of
 from sources.lucidworks.runs import Past, Run, merged, started_of
 from sources.lucidworks.search import SearchDialect
-from sources.lucidworks.survey import Dialect, Sighting, State, Survey
+from sources.lucidworks.survey import Dialect, Sighting, State, Survey, ask_for
 from sources.reading import mismatches
+from sources.rounds import failures_of, gravest, problems_of
 
 if TYPE_CHECKING:
     from sources.lucidworks import LucidworksSettings
@@ -147,7 +147,7 @@ class LucidworksSource(Source):
             told.problems += mismatches(f"data source {name}", (*state.complaints, *past.complaints))
             return told
 
-        return await ask_each(sorted(wanted), ask)
+        return await ask_for(sorted(wanted), ask)
 
     async def history(self, known: Known, connectors: frozenset[str]) -> AsyncGenerator[HistoryBatch, None]:
         """Every crawl that is still served of these, the running one too, newest first of each.

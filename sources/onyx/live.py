@@ -4,7 +4,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from connectory.model import JobFact, Known, Observation, Problem
-from sources.base import by_connector
+from sources.base import SourceError, by_connector
 from sources.onyx.client import OnyxClient, PairUnknown, read_attempts
 from sources.rounds import ask_each
 
@@ -27,10 +27,10 @@ async def look(http: OnyxClient, known: Known, jobs: AbstractSet[str]) -> Observ
     wanted = by_connector(known, sorted(job for job in jobs if job.isdecimal()))
     seen = _Look()
     round_ = await ask_each(filter(str.isdecimal, wanted), lambda pair: _read_pair(http, seen, pair, wanted[pair]))
-    unknown = round_.take_out(PairUnknown)
-    if (failure := round_.first()) and not round_.told and not unknown:
-        raise failure
-    seen.problems += [error.problem(f"open attempts of cc-pair {pair}") for pair, error in round_.failures.items()]
+    round_.take_out(PairUnknown)
+    if round_.in_vain:
+        round_.raise_first(SourceError)
+    seen.problems += round_.problems("open attempts of cc-pair")
     return Observation(
         connectors=[], jobs=seen.jobs, complete=False, gone_jobs=frozenset(seen.gone), problems=seen.problems
     )

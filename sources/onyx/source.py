@@ -83,10 +83,9 @@ class OnyxSource(Source):
         round_ = await ask_each(self._to_read(poll), lambda pair: self._read_pair(poll, pair))
         for pair in round_.take_out(PairUnknown) - connectors.keys():
             poll.gone |= poll.open_jobs.get(pair, set())
-        if refusal := round_.first(SourceAuthFailed):
-            raise refusal
-        poll.owed.update(round_.failures, round_.unasked)
-        poll.problems += [error.problem(f"index attempts of cc-pair {pair}") for pair, error in round_.failures.items()]
+        round_.raise_first(SourceAuthFailed)
+        poll.owed |= round_.unread
+        poll.problems += round_.problems("index attempts of cc-pair")
         return Observation(
             connectors=tuple(connectors.values()),
             jobs=tuple(poll.jobs),

@@ -144,8 +144,8 @@ class ZenSearchSource(Source):
         reading.gone = round_.take_out(JobUnknown)
         for job in reading.gone:
             self._undecided.pop(job, None)
-        reading.unread.update(wanted[job] for job in (*round_.failures, *round_.unasked))
-        reading.problems += [error.problem(f"sync job {job}") for job, error in round_.failures.items()]
+        reading.unread.update(wanted[job] for job in round_.unread)
+        reading.problems += round_.problems("sync job")
         reading.failures += round_.failures.values()
         return reading
 
