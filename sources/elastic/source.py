@@ -35,14 +35,8 @@ class ElasticSource(Source):
         """
         connectors = await self._connectors(known)
         jobs = await self._reader.read(known, connectors.changed)
-        return Observation(
-            connectors=list(connectors.facts.values()),
-            jobs=list(jobs.jobs.values()),
-            complete=not connectors.problems,
-            owed=frozenset(jobs.owed),
-            gone_jobs=frozenset(jobs.gone),
-            problems=[*connectors.problems, *jobs.problems],
-        )
+        jobs.problems[:0] = connectors.problems
+        return jobs.as_poll(connectors.facts.values(), complete=not connectors.problems)
 
     async def history(self, known: Known, connectors: frozenset[str]) -> AsyncGenerator[HistoryBatch, None]:
         """Every job that is still served of these connectors, newest first of each."""
@@ -52,14 +46,7 @@ class ElasticSource(Source):
 
     async def look(self, known: Known, jobs: frozenset[str]) -> Observation:
         """These open jobs as they are now, and others that the same requests tell of."""
-        read = await self._reader.look(known, jobs)
-        return Observation(
-            connectors=[],
-            jobs=list(read.jobs.values()),
-            complete=False,
-            gone_jobs=frozenset(read.gone),
-            problems=read.problems,
-        )
+        return (await self._reader.look(known, jobs)).as_look()
 
     async def close(self) -> None:
         await self.client.close()

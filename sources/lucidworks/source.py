@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from connectory.model import ConnectorFact, HistoryBatch, JobFact, Known, Observation, Problem
+from connectory.model import ConnectorFact, HistoryBatch, JobFact, Known, Observation
 from sources.base import Source, SourceError, SourceMismatch, by_connector
+from sources.gathering import Gathered
 from sources.lucidworks.client import LucidworksClient
 from sources.lucidworks.fusion import FusionDialect
 from sources.lucidworks.runs import Past, Run, merged, started_of
@@ -43,7 +44,7 @@ class LucidworksSource(Source):
         Raises when nothing could be read; a collection or a data source that could not be read is a problem.
         """
         survey = await self._dialect.survey()
-        poll = _Poll(known, survey)
+        poll = _Poll(known=known, survey=survey)
         self._since = {name: since for name, since in self._since.items() if not survey.lacks(name)}
         wanted = {name: self._since_of(poll, name) for name in survey.sightings if self._needs_past(poll, name)}
         pasts = await self._dialect.pasts(list(wanted))
@@ -52,19 +53,14 @@ class LucidworksSource(Source):
             if name in wanted:
                 self._take_past(poll, name, pasts[name], wanted[name])
             elif sighting.run is not None and poll.is_news(sighting):
-                poll.jobs.append(sighting.run.job(name))
+                poll.add([sighting.run.job(name)])
         # one whose state was never readable is shown without it; any other keeps what was known of it
         poll.connectors += [fact for name, fact in survey.unread.items() if name not in known.connectors]
         survey.problems += problems_of(failures_of(pasts), "history of data source")
         await self._ask_for_the_vanished(poll)
-        return Observation(
-            connectors=poll.connectors,
-            jobs=poll.jobs,
-            complete=survey.complete,
-            owed=frozenset(failures_of(pasts)),
-            gone_jobs=frozenset(poll.gone),
-            problems=survey.problems,
-        )
+        poll.owed.update(failures_of(pasts))
+        poll.problems += survey.problems
+        return poll.as_poll(poll.connectors, complete=survey.complete)
 
     def _needs_past(self, poll: "_Poll", name: str) -> bool:
         """Whether something may have ended that the latest state does not tell. Of a new one ``history`` tells."""
@@ -93,13 +89,11 @@ class LucidworksSource(Source):
         run = poll.survey.sightings[name].run
         if isinstance(past, SourceError):
             self._since.setdefault(name, since)
-            poll.jobs += [run.job(name)] if run else []
+            poll.add([run.job(name)] if run else [])
             return
         self._since.pop(name, None)
         poll.survey.note(f"data source {name}", past.complaints)
-        told = _Told.of(name, run, past, poll.open_jobs.get(name, set()), since)
-        poll.jobs += told.jobs
-        poll.gone |= told.gone
+        poll.merge(_told(name, run, past, poll.open_jobs.get(name, set()), since))
 
     async def _ask_for_the_vanished(self, poll: "_Poll") -> None:
         """Open crawls of data sources that are not listed any more: gone when they are not served either."""
@@ -107,7 +101,7 @@ class LucidworksSource(Source):
         found = await self._look_at(vanished)
         for outcome in found.values():
             if not isinstance(outcome, SourceError):
-                poll.jobs += outcome.jobs
+                poll.add(outcome.jobs.values())
                 poll.gone |= outcome.gone
 
     async def look(self, known: Known, jobs: frozenset[str]) -> Observation:
@@ -119,31 +113,27 @@ class LucidworksSource(Source):
         failures = failures_of(found)
         if failures and len(failures) == len(found):
             raise gravest(failures.values())
-        told = [outcome for outcome in found.values() if not isinstance(outcome, SourceError)]
-        return Observation(
-            connectors=[],
-            jobs=[job for outcome in told for job in outcome.jobs],
-            complete=False,
-            gone_jobs=frozenset(job for outcome in told for job in outcome.gone),
-            problems=[
-                *problems_of(failures, "status of data source"),
-                *(problem for outcome in told for problem in outcome.problems),
-            ],
-        )
+        seen = Gathered(problems=problems_of(failures, "status of data source"))
+        for outcome in found.values():
+            if not isinstance(outcome, SourceError):
+                seen.merge(outcome)
+        return seen.as_look()
 
-    async def _look_at(self, wanted: dict[str, set[str]]) -> dict[str, "_Told | SourceError"]:
-        async def ask(name: str) -> _Told:
+    async def _look_at(self, wanted: dict[str, set[str]]) -> dict[str, Gathered | SourceError]:
+        async def ask(name: str) -> Gathered:
             open_jobs = wanted[name]
             state = await self._dialect.state(name)
             job = state.run.job(name) if state.run else None
             hidden = open_jobs - ({job.external_id} if job else set())
             if not hidden and not (job and job.ended and self._dialect.history_says_more):
-                return _Told([job] if job else [], set(), mismatches(f"data source {name}", state.complaints))
+                seen = Gathered(problems=mismatches(f"data source {name}", state.complaints))
+                seen.add([job] if job else [])
+                return seen
             past = (await self._dialect.pasts([name]))[name]
             if isinstance(past, SourceError):
                 raise past
             since = min(filter(None, map(started_of, open_jobs)), default=None)
-            told = _Told.of(name, state.run, past, open_jobs, since)
+            told = _told(name, state.run, past, open_jobs, since)
             told.problems += mismatches(f"data source {name}", (*state.complaints, *past.complaints))
             return told
 
@@ -170,15 +160,13 @@ class LucidworksSource(Source):
                 raise gravest(grave)
 
 
-@dataclass
-class _Poll:
-    """One poll's harvest while it grows."""
+@dataclass(kw_only=True)
+class _Poll(Gathered):
+    """What one poll has gathered."""
 
     known: Known
     survey: Survey
     connectors: list[ConnectorFact] = field(default_factory=list)
-    jobs: list[JobFact] = field(default_factory=list)
-    gone: set[str] = field(default_factory=set)
     #: open jobs known, by data source
     open_jobs: dict[str, set[str]] = field(init=False)
 
@@ -195,29 +183,21 @@ class _Poll:
         return not (settled and sighting.run.ended and self.known.unchanged(sighting.connector))
 
 
-@dataclass
-class _Told:
-    """What the latest state and the past of a data source told of its crawls."""
-
-    jobs: list[JobFact]
-    #: open jobs known that neither tells of
-    gone: set[str]
-    problems: list[Problem] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, name: str, run: Run | None, past: Past, open_jobs: Collection[str], since: datetime | None) -> "_Told":
-        """Crawls that began after ``since`` (None: all), the latest one, and those in ``open_jobs``."""
-        facts = {job.external_id: job for job in _jobs(name, run, past)}
-        latest = run.started if run else None
-        jobs = [
-            job
-            for job in facts.values()
-            if since is None
-            or job.order_at.replace(microsecond=0) > since
-            or job.order_at == latest
-            or job.external_id in open_jobs
-        ]
-        return cls(jobs, set(open_jobs) - facts.keys())
+def _told(name: str, run: Run | None, past: Past, open_jobs: Collection[str], since: datetime | None) -> Gathered:
+    """What the latest state and the past of a data source tell of its crawls: those that began after ``since`` (None:
+    all), the latest one, and those in ``open_jobs``, of which is gone what neither tells of."""
+    facts = {job.external_id: job for job in _jobs(name, run, past)}
+    latest = run.started if run else None
+    told = Gathered(gone=set(open_jobs) - facts.keys())
+    told.add(
+        job
+        for job in facts.values()
+        if since is None
+        or job.order_at.replace(microsecond=0) > since
+        or job.order_at == latest
+        or job.external_id in open_jobs
+    )
+    return told
 
 
 def _jobs(name: str, run: Run | None, past: Past) -> Iterable[JobFact]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from connectory.model import ConnectorFact, HistoryBatch, JobFact, JobFindings, Known, Observation, Problem
 from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, by_connector
+from sources.gathering import Gathered
 from sources.onyx import findings, live
 from sources.onyx.client import OnyxClient, PairUnknown, read_attempts, read_list
 from sources.rounds import CONCURRENCY, ask_each
@@ -43,16 +44,12 @@ class _Attempts:
         return max((job.sequence or 0 for job in self.jobs.values()), default=0)
 
 
-@dataclass
-class _Poll:
-    """One poll's harvest while it grows."""
+@dataclass(kw_only=True)
+class _Poll(Gathered):
+    """What one poll has gathered."""
 
     known: Known
     connectors: dict[str, ConnectorFact]
-    problems: list[Problem]
-    jobs: list[JobFact] = field(default_factory=list)
-    owed: set[str] = field(default_factory=set)
-    gone: set[str] = field(default_factory=set)
     #: open jobs known, by pair
     open_jobs: dict[str, set[str]] = field(init=False)
 
@@ -79,7 +76,7 @@ class OnyxSource(Source):
         groups = await self.http.connectors(secondary_index=self._secondary)
         connectors, problems = await read_list(groups)
         complete = not problems
-        poll = _Poll(known, connectors, problems)
+        poll = _Poll(known=known, connectors=connectors, problems=problems)
         round_ = await ask_each(self._to_read(poll), lambda pair: self._read_pair(poll, pair))
         for pair in round_.take_out(PairUnknown) - connectors.keys():
             poll.gone |= poll.open_jobs.get(pair, set())
@@ -88,7 +85,7 @@ class OnyxSource(Source):
         poll.problems += round_.problems("index attempts of cc-pair")
         return Observation(
             connectors=tuple(connectors.values()),
-            jobs=tuple(poll.jobs),
+            jobs=tuple(poll.jobs.values()),
             complete=complete,
             owed=frozenset(poll.owed),
             gone_jobs=frozenset(poll.gone),
@@ -112,7 +109,7 @@ class OnyxSource(Source):
         read = await self._read_attempts(pair, known, first_page_only)
         if read.settled and not (first_page_only or read.ended or open_jobs <= read.jobs.keys()):
             await self._look_further(pair, read)
-        poll.jobs.extend(read.jobs.values())
+        poll.jobs |= read.jobs
         poll.problems.extend(read.problems)
         if read.problems:
             poll.owed.add(pair)

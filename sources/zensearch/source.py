@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from connectory.model import ConnectorFact, HistoryBatch, JobFact, JobStatus, Known, Observation, Problem
 from connectory.model import SystemErrorCode as Code
 from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited
+from sources.gathering import Gathered
 from sources.reading import by_turns, mismatches
 from sources.rounds import ask_each
 from sources.zensearch import mapping
@@ -30,15 +31,10 @@ ROUND_SIZES = frozenset({10, 20, 25, 50, 100})
 _log = logging.getLogger(__name__)
 
 
-@dataclass
-class _Reading:
+@dataclass(kw_only=True)
+class _Reading(Gathered):
     """What the reading of jobs gave."""
 
-    jobs: dict[str, JobFact] = field(default_factory=dict)
-    gone: set[str] = field(default_factory=set)
-    #: connectors of which a job could not be read
-    unread: set[str] = field(default_factory=set)
-    problems: list[Problem] = field(default_factory=list)
     failures: list[SourceError] = field(default_factory=list)
 
 
@@ -89,12 +85,12 @@ class ZenSearchSource(Source):
                 raise failure
         for fact in moved:
             self._infer(known, fact, reading)
-        self._inference.remember(fact for fact in connectors.values() if fact.external_id not in reading.unread)
+        self._inference.remember(fact for fact in connectors.values() if fact.external_id not in reading.owed)
         return Observation(
             connectors=tuple(connectors.values()),
             jobs=tuple(reading.jobs.values()),
             complete=complete,
-            owed=frozenset(reading.unread & {fact.external_id for fact in moved}),
+            owed=frozenset(reading.owed & {fact.external_id for fact in moved}),
             gone_jobs=frozenset(gone | (reading.gone & known.open_jobs.keys())),
             problems=(*problems, *reading.problems, *self._spent(reading)),
         )
@@ -144,7 +140,7 @@ class ZenSearchSource(Source):
         reading.gone = round_.take_out(JobUnknown)
         for job in reading.gone:
             self._undecided.pop(job, None)
-        reading.unread.update(wanted[job] for job in round_.unread)
+        reading.owed.update(wanted[job] for job in round_.unread)
         reading.problems += round_.problems("sync job")
         reading.failures += round_.failures.values()
         return reading
@@ -166,7 +162,7 @@ class ZenSearchSource(Source):
             self._undecided[fact.external_id] = _Undecided(connector, fact.fingerprint, same)
 
     def _infer(self, known: Known, fact: ConnectorFact, reading: _Reading) -> None:
-        if fact.external_id in reading.unread:
+        if fact.external_id in reading.owed:
             return  # perhaps that job explains it
         told = [job for job in reading.jobs.values() if job.connector == fact.external_id]
         job = self._inference.job(fact, told, is_new=fact.external_id not in known.connectors)
