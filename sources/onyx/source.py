@@ -4,18 +4,19 @@ The list is expensive for the server (onyx.md §8.13), so it is asked once a pol
 that the server does not know makes the whole request a 422 (§8.4).
 """
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING
 
 from connectory.model import ConnectorFact, HistoryBatch, JobFact, JobFindings, Known, Observation, Problem
-from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, by_connector
+from sources.base import Source, SourceAuthFailed, SourceMismatch, by_connector
 from sources.gathering import Gathered
 from sources.onyx import findings, live
 from sources.onyx.client import OnyxClient, PairUnknown, read_attempts, read_list
-from sources.rounds import CONCURRENCY, ask_each
+from sources.paging import PastPage, all_new_met, past_of_each
+from sources.rounds import ask_each
 
 if TYPE_CHECKING:
     from sources.onyx import OnyxSettings
@@ -145,14 +146,11 @@ class OnyxSource(Source):
             page += 1
 
     def _all_new_found(self, pair: str, newest_known: int, read: _Attempts, last_page: list[JobFact]) -> bool:
-        """By their number where it is known how many came; else a page without any new one is the end."""
+        """How many came is known where the newest attempt known is the one that the last reading met."""
         new = sum((job.sequence or 0) > newest_known for job in read.jobs.values())
         newest_met, total_met = self._met.get(pair, (None, 0))
         came = read.total - total_met if newest_met == newest_known and read.total is not None else None
-        if came == new:
-            return True
-        # fewer came than were found: old ones were removed meanwhile, and their number hides others
-        return (came is None or came < new) and all((job.sequence or 0) <= newest_known for job in last_page)
+        return all_new_met(new, came, ends_known=all((job.sequence or 0) <= newest_known for job in last_page))
 
     async def _look_further(self, pair: str, read: _Attempts) -> None:
         """An open attempt is not where its number would have it: it is gone, or its start was told by a wrong clock."""
@@ -168,54 +166,28 @@ class OnyxSource(Source):
         return await findings.examine(self.http, connector, jobs)
 
     async def history(self, known: Known, connectors: frozenset[str]) -> AsyncIterator[HistoryBatch]:
-        """A page of each of a few pairs at a time. A pair whose attempts cannot be read is left out; an upstream that
-        cannot be reached, refuses us or asks us to wait ends the reading with that error."""
-        pairs = deque(sorted((pair for pair in connectors if pair.isdecimal()), key=int, reverse=True))
+        """A few pairs at a time. A pair whose attempts cannot be read is left out; an upstream that cannot be reached,
+        refuses us or asks us to wait ends the reading with that error."""
+        pairs = sorted((pair for pair in connectors if pair.isdecimal()), key=int, reverse=True)
         if rest := connectors.difference(pairs):
             yield HistoryBatch(jobs=(), finished=rest)  # federated ones have no attempts
-        reading: dict[str, _Past] = {}
-        while pairs or reading:
-            while pairs and len(reading) < CONCURRENCY:
-                pair = pairs.popleft()
-                reading[pair] = _Past(pair)
-            outcomes = await asyncio.gather(*(self._turn_page(past) for past in reading.values()))
-            jobs = [job for past in reading.values() for job in past.page]
-            finished = frozenset(past.pair for past in reading.values() if past.ended)
-            if jobs or finished:
-                yield HistoryBatch(jobs=jobs, finished=finished)
-            for error in outcomes:
-                if error is not None:
-                    raise error
-            reading = {pair: past for pair, past in reading.items() if not past.ended and not past.failed}
+        past = past_of_each(pairs, self._past, batch=HISTORY_PAGE, left_out=(SourceMismatch,))
+        async with aclosing(past) as batches:
+            async for batch in batches:
+                yield batch
 
-    async def _turn_page(self, past: "_Past") -> SourceError | None:
-        """Read the next page; the error that concerns every pair, if there was one."""
-        past.page = []
-        try:
-            items, _ = await self.http.attempts(past.pair, past.number, HISTORY_PAGE)
-        except PairUnknown:
-            past.ended = True
-        except SourceMismatch:
-            past.failed = True
-        except SourceError as error:
-            past.failed = True
-            return error
-        else:
-            jobs, _ = read_attempts(items, past.pair)
-            past.page = [job for job in jobs if job.external_id not in past.seen]
-            past.seen.update(job.external_id for job in past.page)
-            past.number += 1
-            past.ended = len(items) < HISTORY_PAGE or not past.page
-        return None
-
-
-@dataclass
-class _Past:
-    """How far the history of one pair has been read."""
-
-    pair: str
-    number: int = 0
-    page: list[JobFact] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
-    ended: bool = False
-    failed: bool = False
+    async def _past(self, pair: str) -> AsyncGenerator[PastPage, None]:
+        """Pages up to the last one, or one that tells nothing new. A pair that is not there has none."""
+        seen: set[str] = set()
+        for page in count():
+            try:
+                items, _ = await self.http.attempts(pair, page, HISTORY_PAGE)
+            except PairUnknown:
+                return
+            jobs, _ = read_attempts(items, pair)
+            fresh = [job for job in jobs if job.external_id not in seen]
+            seen.update(job.external_id for job in fresh)
+            is_last = len(items) < HISTORY_PAGE or not fresh
+            yield PastPage(fresh, is_last)
+            if is_last:
+                return
