@@ -6,20 +6,20 @@ from datetime import timedelta
 from golden_players import ElasticPlayer, LucidworksPlayer, OnyxPlayer, Player
 from golden_stage import Stage
 
-from sources.elastic.cast import Part, enter
-from sources.elastic.worker import Worker
-from sources.elastic.world import ElasticWorld
-from sources.feldera.deployment import Pipeline
-from sources.feldera.endpoints import Endpoint, Temper
-from sources.feldera.world import FelderaWorld
-from sources.lucidworks.crawls import Temper as CrawlTemper
-from sources.lucidworks.population import Member, settle
-from sources.lucidworks.world import LucidworksWorld
-from sources.onyx.pairs import Federated, Pair
-from sources.onyx.pairs import Temper as PairTemper
-from sources.onyx.world import OnyxWorld
-from sources.zensearch.world import Connector, ZenSearchWorld
-from sources.zensearch.world import Temper as SyncTemper
+from sources.elastic.simulator.population import Part, enter
+from sources.elastic.simulator.worker import Worker
+from sources.elastic.simulator.world import ElasticWorld
+from sources.feldera.simulator.deployment import Pipeline
+from sources.feldera.simulator.endpoints import Endpoint, Temper
+from sources.feldera.simulator.world import FelderaWorld
+from sources.lucidworks.simulator.crawls import Temper as CrawlTemper
+from sources.lucidworks.simulator.population import Member, settle
+from sources.lucidworks.simulator.world import LucidworksWorld
+from sources.onyx.simulator.pairs import Federated, Pair
+from sources.onyx.simulator.pairs import Temper as PairTemper
+from sources.onyx.simulator.world import OnyxWorld
+from sources.zensearch.simulator.world import Connector, ZenSearchWorld
+from sources.zensearch.simulator.world import Temper as SyncTemper
 
 
 class Cast:

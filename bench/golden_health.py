@@ -7,8 +7,8 @@ from golden_players import ElasticPlayer, OnyxPlayer, Player
 from golden_stage import KINDS, Script, Stage
 from golden_troubles import HOUR, MINUTE, until
 
-from sources.feldera.deployment import Pipeline
-from sources.feldera.endpoints import Endpoint
+from sources.feldera.simulator.deployment import Pipeline
+from sources.feldera.simulator.endpoints import Endpoint
 from sources.simulation import FAULTS
 
 

@@ -4,13 +4,13 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from datetime import datetime
 
-from sources.elastic.documents import Document
-from sources.elastic.worker import Worker
-from sources.elastic.world import ElasticWorld
-from sources.lucidworks.crawls import DataSource
-from sources.lucidworks.world import LucidworksWorld
-from sources.onyx.pairs import SUCCESSFUL, Pair
-from sources.onyx.world import BATCH, OnyxWorld
+from sources.elastic.simulator.documents import Document
+from sources.elastic.simulator.worker import Worker
+from sources.elastic.simulator.world import ElasticWorld
+from sources.lucidworks.simulator.crawls import DataSource
+from sources.lucidworks.simulator.world import LucidworksWorld
+from sources.onyx.simulator.pairs import SUCCESSFUL, Pair
+from sources.onyx.simulator.world import BATCH, OnyxWorld
 
 GOOD, BAD, FAULTY = "good", "bad", "faulty"
 #: In Onyx's words.

@@ -26,9 +26,9 @@ from golden_troubles import (
     without_worker,
 )
 
-from sources.elastic.cast import Part as Scheduled
-from sources.feldera.deployment import Pipeline
-from sources.feldera.endpoints import Endpoint, Temper
+from sources.elastic.simulator.population import Part as Scheduled
+from sources.feldera.simulator.deployment import Pipeline
+from sources.feldera.simulator.endpoints import Endpoint, Temper
 
 
 def direct(stage: Stage, *, hurry: bool = False) -> str:

@@ -6,8 +6,8 @@ from datetime import timedelta
 from golden_stage import Script, Stage
 from golden_troubles import LIMITS, MINUTE
 
-from sources.feldera.deployment import Pipeline
-from sources.feldera.endpoints import Endpoint
+from sources.feldera.simulator.deployment import Pipeline
+from sources.feldera.simulator.endpoints import Endpoint
 from sources.simulation import FAULTS
 
 #: Trouble → the condition, seconds until it holds, and seconds for which it goes on holding.

@@ -19,14 +19,14 @@ import aiohttp
 from aiohttp import web
 
 from sources import registry
-from sources.elastic.world import ElasticWorld
-from sources.feldera.world import FelderaWorld
+from sources.elastic.simulator.world import ElasticWorld
+from sources.feldera.simulator.world import FelderaWorld
 from sources.lucidworks.runs import job_id
-from sources.lucidworks.world import LucidworksWorld
-from sources.onyx.world import OnyxWorld
+from sources.lucidworks.simulator.world import LucidworksWorld
+from sources.onyx.simulator.world import OnyxWorld
 from sources.simulation import REQUESTS, WORLD, Clock, Running, World, serve
 from sources.zensearch.mapping import inferred
-from sources.zensearch.world import ZenSearchWorld
+from sources.zensearch.simulator.world import ZenSearchWorld
 
 #: external id, that of its connector, the upstream's word for its state, and its counter of documents; None where
 #: nothing is told

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from connectory.model import Problem
 from sources.base import SourceAuthFailed, SourceError, SourceRateLimited, SourceUnreachable
 
 #: Requests at once.
@@ -28,6 +29,18 @@ class Round(Generic[_Name, _Told]):
     unasked: list[_Name] = field(default_factory=list)
     #: the error after which they were not asked, where it was one
     ended_by: SourceError | None = None
+    #: those whose error was an answer
+    taken_out: set[_Name] = field(default_factory=set)
+
+    @property
+    def unread(self) -> set[_Name]:
+        """Those that told nothing, asked in vain or not at all."""
+        return {*self.failures, *self.unasked}
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether there was trouble and nobody told anything."""
+        return bool(self.failures) and not self.told and not self.taken_out
 
     def first(self, kind: type[SourceError] = SourceError) -> SourceError | None:
         """The first error of this kind."""
@@ -37,6 +50,23 @@ class Round(Generic[_Name, _Told]):
         """Those whose error is an answer, such as that there is no such thing any more; they have not failed."""
         found = {name for name, error in self.failures.items() if isinstance(error, kind)}
         self.failures = {name: error for name, error in self.failures.items() if name not in found}
+        self.taken_out |= found
+        return found
+
+    def raise_first(self, kind: type[SourceError]) -> None:
+        """Raises the first error of this kind, where there was one."""
+        if error := self.first(kind):
+            raise error
+
+    def problems(self, what: str) -> list[Problem]:
+        """One for each that was asked in vain; ``what`` stands before its name."""
+        return [error.problem(f"{what} {name}") for name, error in self.failures.items()]
+
+    def outcomes(self) -> dict[_Name, _Told | SourceError]:
+        """What each told or failed with. Whoever was not asked any more has the error that ended the round."""
+        found: dict[_Name, _Told | SourceError] = {**self.told, **self.failures}
+        if self.ended_by is not None:
+            found |= dict.fromkeys(self.unasked, self.ended_by)
         return found
 
 
@@ -93,3 +123,29 @@ async def ask_all(names: Iterable[_Name], ask: Callable[[_Name], Awaitable[_Told
     if failure := round_.first():
         raise failure
     return round_.told
+
+
+# ---- outcomes: what was told, or the error in its place
+
+
+def failures_of(found: Mapping[str, object]) -> dict[str, SourceError]:
+    return {name: outcome for name, outcome in found.items() if isinstance(outcome, SourceError)}
+
+
+def problems_of(failures: Mapping[str, SourceError], what: str) -> list[Problem]:
+    """One problem for each error; it names one of those concerned, and how many others share it."""
+    sharing: dict[int, list[str]] = {}
+    for name, error in failures.items():
+        sharing.setdefault(id(error), []).append(name)
+    problems = []
+    for names in sharing.values():
+        error = failures[names[0]]
+        others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        problems.append(error.problem(f"{what} {names[0]}{others}"))
+    return problems
+
+
+def gravest(failures: Iterable[SourceError]) -> SourceError:
+    """The one to raise when there was nothing else: refused credentials, a limit, silence, anything."""
+    order = (SourceAuthFailed, SourceRateLimited, SourceUnreachable, SourceError)
+    return min(failures, key=lambda error: next(place for place, kind in enumerate(order) if isinstance(error, kind)))

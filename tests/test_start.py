@@ -78,8 +78,8 @@ def test_a_command_imports_what_it_needs(command: str, imported: Callable[[str],
 def test_no_command_but_the_simulators_loads_a_simulator(imported: Callable[[str], set[str]]) -> None:
     for command in ("check", "db upgrade"):
         assert [name for name in imported(command) if name.startswith("sources.") and "simulat" in name] == []
-        adapters = {name for name in imported(command) if name.startswith("sources.") and name.endswith(".client")}
-        assert adapters <= {"sources.onyx.client"}, "the other kinds are declared, not loaded"
+        adapters = {name for name in imported(command) if name.startswith("sources.") and name.endswith(".source")}
+        assert adapters <= {"sources.onyx.source"}, "the other kinds are declared, not loaded"
 
 
 def test_what_is_heavy_is_imported_by_somebody() -> None:

@@ -1,167 +1,128 @@
-"""The adapter that the engine polls: connectors first, then the jobs that are new or open (elastic.md §3)."""
+"""How Elasticsearch is asked: credentials, lists, errors (elastic.md §1, §3, §9)."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from connectory.model import ConnectorFact, HistoryBatch, Known, Observation, Problem, SystemErrorCode
-from sources.base import Source, SourceMismatch
-from sources.elastic.api import RESULT_WINDOW, ElasticClient
-from sources.elastic.history import read_history
-from sources.elastic.jobs import JobReader
-from sources.elastic.listing import JobList
-from sources.elastic.mapping import connector_fact, named
+from connectory.model import JobFact
+from sources.base import SourceMismatch
+from sources.elastic.mapping import Unreadable, read_job
+from sources.http import Answer, HttpClient, basic, bearer, segment
+from sources.reading import text
 
 if TYPE_CHECKING:
     from sources.elastic import ElasticSettings
 
-_PAGE = 2_000
+#: ``from`` + ``size`` may not exceed it, and ``count`` never tells more (elastic.md §3).
+RESULT_WINDOW = 10_000
+
+_NOT_ELASTICSEARCH = "the answer does not come from Elasticsearch (no X-Elastic-Product header); check the url"
+_PRODUCT_HEADER = "X-Elastic-Product"
+
+_Entry = TypeVar("_Entry")
 
 
-class ElasticSource(Source):
-    """One Elasticsearch, in the engine's words. Raises only SourceError."""
+@dataclass(frozen=True, slots=True)
+class Page(Generic[_Entry]):
+    """A stretch of a list; ``count`` is the number of all matches, 10,000 at most."""
+
+    count: int
+    results: list[_Entry]
+
+
+class ElasticClient(HttpClient):
+    """Requests to one Elasticsearch, in plain JSON. Raises what HttpClient raises."""
 
     def __init__(self, settings: "ElasticSettings") -> None:
-        self.client = ElasticClient(settings)
-        self._jobs = JobList(self.client)
-        self._reader = JobReader(self.client, self._jobs)
+        super().__init__(settings, headers={"Authorization": authorization(settings)})
 
-    async def poll(self, known: Known) -> Observation:
-        """All connectors, and the jobs that are new, open or owed since ``known``.
+    async def page(
+        self, path: str, offset: int, size: int, read: Callable[[Any], _Entry], **filters: str
+    ) -> Page[_Entry]:
+        """``size`` entries of a list from ``offset`` on, clipped to the result window, each as ``read`` makes it."""
+        size = max(0, min(size, RESULT_WINDOW - offset))
+        params = {"from": str(offset), "size": str(size), **filters}
+        answer = await self.request("GET", path, params=params, each=read)
+        if answer.status != 200:
+            raise self.refusal(answer, f"GET {path}")
+        body = answer.body
+        if isinstance(body, Mapping):
+            total, results = body.get("count"), body.get("results")
+            if isinstance(total, int) and not isinstance(total, bool) and total >= 0 and isinstance(results, list):
+                return Page(total, results)
+        message = f"GET {path}: expected {{count, results}}, got {_shape(body)}"
+        if _PRODUCT_HEADER not in answer.headers:
+            message += f"; {_NOT_ELASTICSEARCH}"
+        raise SourceMismatch(message, status=answer.status)
 
-        A first poll reads the newest thousand jobs and all open ones; the rest is history. Without the list of
-        connectors there is no observation; without jobs there is one, with a problem.
-        """
-        connectors = await self._connectors(known)
-        jobs = await self._reader.read(known, connectors.changed)
-        return Observation(
-            connectors=list(connectors.facts.values()),
-            jobs=list(jobs.jobs.values()),
-            complete=not connectors.problems,
-            owed=frozenset(jobs.owed),
-            gone_jobs=frozenset(jobs.gone),
-            problems=[*connectors.problems, *jobs.problems],
-        )
+    async def connectors(self, offset: int, size: int, take: Callable[[Any], None], **filters: str) -> Page[None]:
+        """A stretch of the list of connectors, whose entries go to ``take``."""
+        return await self.page("/_connector", offset, size, take, **filters)
 
-    async def history(self, known: Known, connectors: frozenset[str]) -> AsyncGenerator[HistoryBatch, None]:
-        """Every job that is still served of these connectors, newest first of each."""
-        async with aclosing(read_history(self.client, self._jobs, known, connectors)) as batches:
-            async for batch in batches:
-                yield batch
+    async def jobs(self, offset: int, size: int, **filters: str) -> Page[JobFact | Unreadable]:
+        return await self.page("/_connector/_sync_job", offset, size, read_job, **filters)
 
-    async def look(self, known: Known, jobs: frozenset[str]) -> Observation:
-        """These open jobs as they are now, and others that the same requests tell of."""
-        read = await self._reader.look(known, jobs)
-        return Observation(
-            connectors=[],
-            jobs=list(read.jobs.values()),
-            complete=False,
-            gone_jobs=frozenset(read.gone),
-            problems=read.problems,
-        )
+    async def job(self, identity: str) -> JobFact | Unreadable | None:
+        """One job; None when Elasticsearch itself says that there is none (elastic.md §9)."""
+        path = f"/_connector/_sync_job/{segment(identity)}"
+        answer = await self.request("GET", path)
+        if answer.status == 200:
+            return read_job(answer.body)
+        if answer.status == 404 and error_type(answer.body) == "resource_not_found_exception":
+            return None
+        raise self.refusal(answer, f"GET {path}")
 
-    async def close(self) -> None:
-        await self.client.close()
+    def said(self, body: Any) -> str:
+        """The sentence of an error body: its innermost reason, for an ``error`` that is an object or a string."""
+        error = body.get("error", body.get("message")) if isinstance(body, Mapping) else body
+        if isinstance(error, str):
+            return (text(error) or "")[:300]
+        if not isinstance(error, Mapping):
+            return ""
+        causes = error.get("root_cause")
+        cause = causes[0] if isinstance(causes, list) and causes and isinstance(causes[0], Mapping) else error
+        kind, reason = cause.get("type"), cause.get("reason")
+        return ": ".join(text(word) or "" for word in (kind, reason) if isinstance(word, str))[:300]
 
-    async def _connectors(self, known: Known) -> "_Connectors":
-        """The whole list. Ties in its order can swap between pages, so a list that came short is read once more."""
-        read = await self._pass(known)
-        if read.short:
-            again = await self._pass(known)
-            if again.short:
-                again.add(read)
-            read = again
-        if read.short:
-            read.mismatch(f"connectors: {len(read.facts)} of {read.count} were served, twice; the list is not complete")
-        elif read.count >= RESULT_WINDOW and await self._more_than(read):
-            read.mismatch(
-                f"connectors: there are more than {RESULT_WINDOW:,}, and Elasticsearch lists no more than that"
-            )
-        return read
-
-    async def _pass(self, known: Known) -> "_Connectors":
-        read = _Connectors(known)
-        offset = 0
-        while True:
-            before = read.total
-            page = await self.client.connectors(offset, _PAGE, read.take)
-            read.count = page.count
-            offset += len(page.results)
-            # a page without anything new would come again and again
-            if read.total == before or offset >= min(page.count, RESULT_WINDOW):
-                return read
-
-    async def _more_than(self, read: "_Connectors") -> bool:
-        """Whether connectors lie beyond the result window, where ``count`` only says 10,000.
-
-        The connectors read are parted in two by their service type, so that each part's count stays within the window
-        and can be compared. Not to be seen are others whose type no connector that was read has.
-        """
-        if read.count > RESULT_WINDOW:
-            return True
-        sizes: dict[str, int] = {}
-        for service_type in read.service_types.values():
-            sizes[service_type] = sizes.get(service_type, 0) + 1
-        parts: tuple[list[str], list[str]] = ([], [])
-        seen = [0, 0]
-        for service_type, size in sorted(sizes.items(), key=lambda item: -item[1]):
-            smaller = seen.index(min(seen))
-            parts[smaller].append(service_type)
-            seen[smaller] += size
-        for part, number in zip(parts, seen, strict=True):
-            if number >= RESULT_WINDOW:
-                return True
-            if part and (await self.client.connectors(0, 0, read.take, service_type=",".join(part))).count > number:
-                return True
-        return False
+    def refusal(self, answer: Answer, what: str) -> Exception:
+        error = super().refusal(answer, what)
+        hint = _hint(answer)
+        if hint and isinstance(error, SourceMismatch):
+            return SourceMismatch(f"{error}; {hint}", status=error.status)
+        return error
 
 
-@dataclass
-class _Connectors:
-    """One pass over the list."""
+def authorization(settings: "ElasticSettings") -> str:
+    """The Authorization header's value; the word for an API key is ApiKey, not Bearer (elastic.md §1)."""
+    if settings.api_key is not None:
+        return f"ApiKey {settings.api_key.get_secret_value()}"
+    if settings.token is not None:
+        return bearer(settings.token)
+    assert settings.username is not None
+    assert settings.password is not None
+    return basic(settings.username, settings.password)
 
-    known: Known
-    count: int = 0
-    facts: dict[str, ConnectorFact] = field(default_factory=dict)
-    unreadable: set[str] = field(default_factory=set)
-    nameless: int = 0
-    problems: list[Problem] = field(default_factory=list)
-    service_types: dict[str, str] = field(default_factory=dict)
-    #: ids of those whose facts are not what was stored
-    changed: set[str] = field(default_factory=set)
 
-    @property
-    def total(self) -> int:
-        return len(self.facts) + len(self.unreadable) + self.nameless
+def error_type(body: Any) -> str | None:
+    """The ``error.type`` of an error body; None where it has none."""
+    error = body.get("error") if isinstance(body, Mapping) else None
+    kind = error.get("type") if isinstance(error, Mapping) else None
+    return kind if isinstance(kind, str) else None
 
-    @property
-    def short(self) -> bool:
-        return self.total < min(self.count, RESULT_WINDOW)
 
-    def take(self, sent: object) -> None:
-        try:
-            fact = connector_fact(sent)
-        except SourceMismatch as mismatch:
-            name = named(sent)
-            if name is None:
-                self.nameless += 1
-            else:
-                self.unreadable.add(name)
-            self.mismatch(f"connector {name or 'without id'}: {mismatch}")
-            return
-        self.facts[fact.external_id] = fact
-        # asked here, between the turns of the event loop: a fingerprint costs a tenth of the mapping
-        if not self.known.unchanged(fact):
-            self.changed.add(fact.external_id)
-        if isinstance(sent, dict) and isinstance(service_type := sent.get("service_type"), str):
-            self.service_types[fact.external_id] = service_type
+def _hint(answer: Answer) -> str:
+    """What may lie behind a refusal that the upstream's own words do not explain."""
+    error = answer.body.get("error") if isinstance(answer.body, Mapping) else None
+    if isinstance(error, str) and error.startswith("no handler found"):
+        return "this Elasticsearch has no connector API there; it needs 8.12 or newer, and a url without a path"
+    if error_type(answer.body) == "media_type_header_exception":
+        return "this Elasticsearch does not speak the media type or API version that was asked for"
+    if _PRODUCT_HEADER not in answer.headers:
+        return _NOT_ELASTICSEARCH
+    return ""
 
-    def add(self, earlier: "_Connectors") -> None:
-        """Take over what only an earlier pass has seen."""
-        self.facts = {**earlier.facts, **self.facts}
-        self.changed |= earlier.changed
-        self.service_types = {**earlier.service_types, **self.service_types}
 
-    def mismatch(self, message: str) -> None:
-        self.problems.append(Problem(SystemErrorCode.MISMATCH, message))
+def _shape(body: Any) -> str:
+    if isinstance(body, Mapping):
+        return f"an object with {', '.join(sorted(map(str, body))[:8]) or 'no keys'}"[:200]
+    return type(body).__name__

@@ -4,23 +4,19 @@ The global list tells 10,000 jobs at most. Where there are more, each connector'
 more than 10,000 jobs keeps its newest ones.
 """
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
 from connectory.model import HistoryBatch, JobFact, Known
-from sources.elastic.api import RESULT_WINDOW, ElasticClient
+from sources.elastic.client import RESULT_WINDOW, ElasticClient
 from sources.elastic.listing import PAGE, JobList
 from sources.elastic.mapping import Unreadable
-from sources.rounds import CONCURRENCY
+from sources.paging import PastPage, past_of_each
 
 _BATCH = 1_000
 
 _logger = logging.getLogger(__name__)
-
-#: What one page of one connector's list gave; ``finished`` is the connector when it was the last one.
-_Stretch = tuple[list[JobFact], str | None]
 
 
 async def read_history(
@@ -40,52 +36,15 @@ async def read_history(
         if total < RESULT_WINDOW:
             yield HistoryBatch(jobs=(), finished=connectors)
             return
-    async with aclosing(_one_by_one(jobs, sorted(connectors))) as batches:
+
+    async def pages(connector: str) -> AsyncGenerator[PastPage, None]:
+        async with aclosing(jobs.pages(connector_id=connector)) as told:
+            async for page in told:
+                yield PastPage(_readable(page.results))
+
+    async with aclosing(past_of_each(sorted(connectors), pages, batch=_BATCH)) as batches:
         async for batch in batches:
             yield batch
-
-
-async def _one_by_one(jobs: JobList, connectors: list[str]) -> AsyncGenerator[HistoryBatch, None]:
-    """The lists of single connectors, a few at a time, gathered into batches of about a thousand jobs."""
-    stretches: asyncio.Queue[_Stretch | Exception | None] = asyncio.Queue(maxsize=2 * CONCURRENCY)
-    names = iter(connectors)
-    workers = [asyncio.ensure_future(_read(jobs, names, stretches)) for _ in range(CONCURRENCY)]
-    at_work = len(workers)
-    gathered: list[JobFact] = []
-    finished: set[str] = set()
-    failure: Exception | None = None
-    try:
-        while at_work and failure is None:
-            match await stretches.get():
-                case None:
-                    at_work -= 1
-                case Exception() as error:
-                    failure = error
-                case (facts, name):
-                    gathered.extend(facts)
-                    finished.update(() if name is None else (name,))
-            if len(gathered) >= _BATCH:
-                yield HistoryBatch(jobs=gathered, finished=frozenset(finished))
-                gathered, finished = [], set()
-        if gathered or finished:
-            yield HistoryBatch(jobs=gathered, finished=frozenset(finished))
-        if failure is not None:
-            raise failure
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-
-
-async def _read(jobs: JobList, names: Iterable[str], stretches: "asyncio.Queue[_Stretch | Exception | None]") -> None:
-    try:
-        for name in names:
-            async for page in jobs.pages(connector_id=name):
-                await stretches.put((_readable(page.results), None))
-            await stretches.put(([], name))
-    except Exception as error:
-        await stretches.put(error)
-    await stretches.put(None)
 
 
 def _readable(entries: Iterable[JobFact | Unreadable]) -> list[JobFact]:

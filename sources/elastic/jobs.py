@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from connectory.model import JobFact, Known, Problem, SystemErrorCode
 from sources.base import SourceAuthFailed, SourceError
-from sources.elastic.api import RESULT_WINDOW, ElasticClient
+from sources.elastic.client import RESULT_WINDOW, ElasticClient
 from sources.elastic.listing import PAGE, JobList, names
 from sources.elastic.mapping import OPEN_WORDS
 from sources.elastic.places import Places
@@ -149,9 +149,8 @@ class JobReader:
     async def _each(self, connectors: list[str], read: Callable[[str], Awaitable[None]], reading: Reading) -> None:
         """Read each connector's jobs; those that fail are owed, and one problem tells the first reason."""
         round_ = await ask_each(connectors, read, patience=_PATIENCE)
-        reading.owed.update(round_.failures, round_.unasked)
-        if refusal := round_.first(SourceAuthFailed):
-            raise refusal
+        reading.owed |= round_.unread
+        round_.raise_first(SourceAuthFailed)
         if failure := round_.first():
             reading.failed(failure, "jobs of some connectors were not read")
 

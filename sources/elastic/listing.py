@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from connectory.model import JobFact
 from sources.base import SourceMismatch
-from sources.elastic.api import RESULT_WINDOW, ElasticClient, Page
+from sources.elastic.client import RESULT_WINDOW, ElasticClient, Page
 from sources.elastic.mapping import Unreadable
 
 #: Jobs in one answer, where all are wanted.

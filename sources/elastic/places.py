@@ -6,8 +6,9 @@ seem to be of the future, or among old ones. Times do not show it, but whatever 
 
 from collections.abc import Sequence
 
-from sources.elastic.api import RESULT_WINDOW, ElasticClient
+from sources.elastic.client import RESULT_WINDOW, ElasticClient
 from sources.elastic.listing import names
+from sources.paging import all_new_met
 
 #: Up to so many jobs may have been deleted until a place says nothing any more.
 _MARGIN = 100
@@ -45,8 +46,7 @@ class Places:
             return True
         new = self._new(read)
         came = count - self._count if moved is None else moved
-        # fewer came than were found: jobs were deleted meanwhile, and their number hides others
-        return came == len(new) or (came < len(new) and new.isdisjoint(last_page))
+        return all_new_met(len(new), came, ends_known=new.isdisjoint(last_page))
 
     def _new(self, read: Sequence[str]) -> set[str]:
         """Those that were not met before; but what stands below all that was met is only further back."""

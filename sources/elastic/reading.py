@@ -6,16 +6,13 @@ from dataclasses import dataclass, field
 from connectory.model import JobFact, Problem, SystemErrorCode
 from sources.base import SourceError
 from sources.elastic.mapping import Unreadable
+from sources.gathering import Gathered
 
 
-@dataclass
-class Reading:
+@dataclass(kw_only=True)
+class Reading(Gathered):
     """What was read of jobs so far, and what went wrong."""
 
-    jobs: dict[str, JobFact] = field(default_factory=dict)
-    owed: set[str] = field(default_factory=set)
-    gone: set[str] = field(default_factory=set)
-    problems: list[Problem] = field(default_factory=list)
     #: ids of jobs that were served but not understood
     unreadable: set[str] = field(default_factory=set)
     #: new jobs may lie where the lists do not reach

@@ -20,9 +20,9 @@ class FelderaSettings(SystemSettings):
 SOURCE = SourceKind(
     "feldera",
     settings=FelderaSettings,
-    open=deferred("sources.feldera.client:FelderaSource"),
+    open=deferred("sources.feldera.source:FelderaSource"),
     capabilities=frozenset({Capability.JOB_PROGRESS, Capability.DOCUMENT_ERRORS}),
     rolls_up=frozenset({"last_job_status", "last_finished_job_status", "in_progress"}),
-    simulator=deferred("sources.feldera.simulator:simulator"),
-    simulator_settings=deferred("sources.feldera.simulator:settings"),
+    simulator=deferred("sources.feldera.simulator.app:simulator"),
+    simulator_settings=deferred("sources.feldera.simulator.app:settings"),
 )

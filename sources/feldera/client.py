@@ -1,178 +1,110 @@
-"""Feldera over HTTP: one list of pipelines, then one answer for all endpoints of each pipeline that runs.
+"""What goes over the wire to a Feldera: paths, the bearer token, and error bodies, read by their ``error_code``."""
 
-Whatever the pipeline's state explains is no error: a stopped one shows its configured connectors, without counters.
-"""
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
-from connectory.model import ConnectorFact, HistoryBatch, Known, Observation, Problem, SystemErrorCode
-from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited
-from sources.feldera.memory import Memory
-from sources.feldera.pipelines import Pipeline, read_pipeline
-from sources.feldera.survey import Reading, survey
-from sources.feldera.wire import FelderaClient, PipelineUnknown
-from sources.reading import by_turns
-from sources.rounds import Round, ask_each
+from connectory.model import SystemErrorCode
+from sources.base import ActionNotSupported, SourceAuthFailed, SourceMismatch, SourceUnreachable
+from sources.feldera.discretion import discreet
+from sources.http import Answer, HttpClient, bearer, segment
 
 if TYPE_CHECKING:
     from sources.feldera import FelderaSettings
 
-#: After so many pipelines stayed silent, the rest of them wait for the next poll.
-PATIENCE = 8
+#: error_code of an answer that the pipeline's state explains → that state; None where the answer names it itself
+NOT_SERVED: Mapping[str, str | None] = {
+    "PipelineInteractionNotDeployed": None,
+    "Initializing": "Initializing",
+    "AwaitingApproval": "AwaitingApproval",
+    "Suspended": "Suspended",
+    "Terminating": "Stopping",
+    "PipelineUnavailable": "Unavailable",
+}
+_NO_SUCH_ACTION = frozenset({"EnterpriseFeature", "UnsupportedPipelineAction", "InvalidConnectorAction"})
 
 
-class FelderaSource(Source):
-    """One Feldera. An endpoint is a connector; its run within one incarnation of its pipeline is a job."""
+class PipelineUnknown(SourceMismatch):
+    """There is no pipeline of this name (any more)."""
+
+
+class EndpointUnknown(SourceMismatch):
+    """The pipeline runs and has no such connector (any more)."""
+
+
+class NotServed(SourceUnreachable):
+    """The pipeline has no process that could tell: the normal answer of one that does not run (feldera.md §12.6)."""
+
+    def __init__(self, message: str, *, status: int, word: str | None) -> None:
+        super().__init__(message, code=SystemErrorCode.UPSTREAM_ERROR, status=status)
+        #: the pipeline's status as far as the answer tells it
+        self.word = word
+
+
+class FelderaClient(HttpClient):
+    """Requests below ``/v0``, with the token when there is one."""
 
     def __init__(self, settings: "FelderaSettings") -> None:
-        self.http = FelderaClient(settings)
-        self._chosen = frozenset(settings.pipelines) if settings.pipelines is not None else None
-        self._memory = Memory()
+        super().__init__(settings, headers={"Authorization": bearer(settings.token)} if settings.token else None)
+        self._base = f"{self._base.removesuffix('/v0')}/v0"
 
-    async def close(self) -> None:
-        await self.http.close()
+    async def pipelines(self) -> list[Any]:
+        """All pipelines, without their programs (feldera.md §12.7). Raises SourceMismatch when it is no list."""
+        entries = await self.get("/pipelines", {"selector": "status"})
+        if not isinstance(entries, list):
+            raise SourceMismatch(f"GET /pipelines: expected a list, got {type(entries).__name__}")
+        return entries
 
-    async def poll(self, known: Known) -> Observation:
-        """Raises when the list cannot be read or the credentials are refused; trouble with single pipelines and
-        endpoints is reported in ``problems``."""
-        problems: list[Problem] = []
-        entries = await self.http.pipelines()
-        pipelines = await self._listed(entries, problems)
-        complete = not problems
-        problems += self._missing(pipelines)
-        self._memory.keep_only(set(pipelines))
+    async def pipeline(self, name: str, selector: str = "status") -> Mapping[str, Any]:
+        """One pipeline; with the selector ``all`` also its program and configured connectors."""
+        return await self._object(_path(name), {"selector": selector})
 
-        async def read(name: str) -> Reading:
-            return await survey(self.http, pipelines[name], self._memory)
+    async def stats(self, name: str) -> Mapping[str, Any]:
+        """Counters of all endpoints; servers since 2026-04-29 add the error texts, older ones ignore the wish."""
+        return await self._object(f"{_path(name)}/stats", {"include_connector_errors": "true"})
 
-        round_, unknown = await self._go_round(pipelines, read)
-        if refusal := round_.first(SourceAuthFailed):
-            raise refusal
-        readings = [round_.told[name] for name in pipelines if name in round_.told]
-        open_jobs = {job: name for job in known.open_jobs if self._is_chosen(name := _pipeline_of(job))}
-        # one answer without a pipeline is not believed, as with connectors
-        served = {_pipeline_of(name) for name, row in known.connectors.items() if not row.missed_polls}
-        # an entry of the list that could not be read may be the pipeline of any job
-        absent = set(open_jobs.values()) - pipelines.keys() - served if entries and complete else set()
-        return Observation(
-            connectors=tuple(fact for reading in readings for fact in _facts(reading, known)),
-            jobs=tuple(job for reading in readings for job in reading.jobs.values()),
-            complete=complete and _is_complete(round_),
-            canceled_jobs=_ended(open_jobs, round_.told, absent | unknown),
-            problems=(*problems, *_problems(round_)),
-        )
+    async def endpoint(self, name: str, relation: str, connector: str, *, is_input: bool) -> Mapping[str, Any]:
+        """One endpoint with its error texts. The relation is quoted, so that SQL takes it exactly (feldera.md §2)."""
+        kind = "tables" if is_input else "views"
+        relation = segment(f'"{relation}"')
+        return await self._object(f"{_path(name)}/{kind}/{relation}/connectors/{segment(connector)}/stats")
 
-    async def look(self, known: Known, jobs: frozenset[str]) -> Observation:
-        """Two requests for each pipeline that one of the jobs runs in. Raises when none of them could be read."""
-        asked = {job: _pipeline_of(job) for job in jobs}
+    async def _object(self, path: str, params: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+        body = await self.get(path, params)
+        if not isinstance(body, Mapping):
+            raise SourceMismatch(f"GET {path}: expected an object, got {type(body).__name__}")
+        return body
 
-        async def read(name: str) -> Reading:
-            problems: list[Problem] = []
-            pipeline = read_pipeline(await self.http.pipeline(name), problems)
-            reading = await survey(self.http, pipeline, self._memory)
-            reading.problems[:0] = problems
-            return reading
+    def refusal(self, answer: Answer, what: str) -> Exception:
+        code = answer.body.get("error_code") if isinstance(answer.body, Mapping) else None
+        said = self.said(answer.body)
+        message = f"{what}: {answer.status}" + (f": {said}" if said else "")
+        if answer.status == 401 and not said and (challenge := answer.headers.get("WWW-Authenticate")):
+            return SourceAuthFailed(f"{message}: {discreet(challenge[:200])}", status=401)
+        if code == "UnknownPipelineName":
+            return PipelineUnknown(message, status=answer.status)
+        if code in ("UnknownInputEndpoint", "UnknownOutputEndpoint"):
+            return EndpointUnknown(message, status=answer.status)
+        if isinstance(code, str) and code in NOT_SERVED and answer.status in (410, 503):
+            return NotServed(message, status=answer.status, word=NOT_SERVED[code] or _told_status(answer.body))
+        if code in _NO_SUCH_ACTION:
+            return ActionNotSupported(message, status=answer.status)
+        if answer.status == 408:
+            return SourceUnreachable(message, code=SystemErrorCode.TIMEOUT, status=408)
+        return super().refusal(answer, what)
 
-        round_, unknown = await self._go_round(sorted(set(asked.values())), read)
-        readings = list(round_.told.values())
-        if (failure := round_.first(SourceAuthFailed) or round_.first()) and not readings and not unknown:
-            raise failure
-        return Observation(
-            connectors=tuple(c for reading in readings if reading.complete for c in reading.connectors.values()),
-            jobs=tuple(job for reading in readings for job in reading.jobs.values()),
-            complete=False,
-            canceled_jobs=_ended(asked, round_.told, unknown),
-            problems=_problems(round_),
-        )
-
-    async def history(self, known: Known, connectors: frozenset[str]) -> AsyncIterator[HistoryBatch]:
-        """Earlier incarnations leave nothing behind, and the present one comes with every poll."""
-        if connectors:
-            yield HistoryBatch(jobs=(), finished=connectors)
-
-    def _is_chosen(self, name: str) -> bool:
-        return self._chosen is None or name in self._chosen
-
-    async def _listed(self, entries: Iterable[object], problems: list[Problem]) -> dict[str, Pipeline]:
-        """The chosen pipelines by name, in the order of the list, each once."""
-        found: dict[str, Pipeline] = {}
-        async for entry in by_turns(entries):
-            name = entry.get("name") if isinstance(entry, Mapping) else None
-            if isinstance(name, str) and (name in found or not self._is_chosen(name)):
-                continue
-            noticed: list[Problem] = []
-            try:
-                pipeline = read_pipeline(entry, noticed)
-            except SourceMismatch as error:
-                problems.append(error.problem("an entry of the list of pipelines"))
-                continue
-            if self._is_chosen(pipeline.name):
-                found.setdefault(pipeline.name, pipeline)
-                problems += noticed
-        return found
-
-    def _missing(self, pipelines: Mapping[str, Pipeline]) -> list[Problem]:
-        names = sorted((self._chosen or frozenset()) - pipelines.keys())
-        return [
-            Problem(SystemErrorCode.UPSTREAM_ERROR, f"pipeline {name}: configured here, unknown there")
-            for name in names
-        ]
-
-    async def _go_round(
-        self, names: Iterable[str], read: Callable[[str], Awaitable[Reading]]
-    ) -> tuple[Round[str, Reading], set[str]]:
-        """Read these pipelines, those that were silent last time after the others. Tells, too, which are not there any
-        more."""
-        in_turn = sorted(names, key=self._memory.silent.__contains__)
-        round_ = await ask_each(in_turn, read, is_silent=_is_silent, patience=PATIENCE)
-        unknown = round_.take_out(PipelineUnknown)
-        outcomes: dict[str, Reading | SourceError] = {**round_.told, **round_.failures}
-        for name, outcome in outcomes.items():
-            (self._memory.silent.add if _is_silent(outcome) else self._memory.silent.discard)(name)
-        return round_, unknown
+    def said(self, body: Any) -> str:
+        if not isinstance(body, Mapping):
+            return (discreet(super().said(body)) or "")[:300]
+        words = [body[key] for key in ("error_code", "message") if isinstance(body.get(key), str)]
+        return (discreet(": ".join(words)) or "")[:300]
 
 
-def _is_silent(outcome: Reading | SourceError) -> bool:
-    return outcome.silent if isinstance(outcome, Reading) else outcome.code is SystemErrorCode.TIMEOUT
+def _told_status(body: Mapping[str, Any]) -> str | None:
+    """``details.status`` of a NotDeployed answer."""
+    told = body.get("details")
+    status = told.get("status") if isinstance(told, Mapping) else None
+    return status if isinstance(status, str) else None
 
 
-def _is_complete(round_: Round[str, Reading]) -> bool:
-    return not round_.failures and not round_.unasked and all(reading.complete for reading in round_.told.values())
-
-
-def _problems(round_: Round[str, Reading]) -> list[Problem]:
-    unasked = "not asked, after what others answered"
-    return [
-        *(_problem(name, error) for name, error in round_.failures.items()),
-        *(Problem(SystemErrorCode.UPSTREAM_ERROR, f"pipeline {name}: {unasked}") for name in round_.unasked),
-        *(problem for name in sorted(round_.told) for problem in round_.told[name].problems),
-    ]
-
-
-def _problem(name: str, error: SourceError) -> Problem:
-    """An error that leaves a pipeline unread. A wait that it asks for is this pipeline's, unless it is a rate limit."""
-    problem = error.problem(f"pipeline {name}")
-    return problem if isinstance(error, SourceRateLimited) else replace(problem, retry_after=None)
-
-
-def _pipeline_of(job: str) -> str:
-    """The pipeline's name in the external id of a job or a connector; it has no slash in it (feldera.md §2)."""
-    return job.split("/", 1)[0]
-
-
-def _facts(reading: Reading, known: Known) -> list[ConnectorFact]:
-    """Its connectors; while counters that should be there cannot be read, only those of which nothing is known yet:
-    of the others the last known values are worth more than what the list alone tells."""
-    return [
-        fact for fact in reading.connectors.values() if not (reading.unread and fact.external_id in known.connectors)
-    ]
-
-
-def _ended(open_jobs: Mapping[str, str], readings: Mapping[str, Reading], gone: set[str]) -> frozenset[str]:
-    """Open jobs (→ pipeline) whose run is over: their pipeline is gone, has no process, or runs another incarnation,
-    or their endpoint has left it."""
-    return frozenset(
-        job for job, name in open_jobs.items() if name in gone or (name in readings and readings[name].has_ended(job))
-    )
+def _path(name: str) -> str:
+    return f"/pipelines/{segment(name)}"

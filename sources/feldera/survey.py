@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from connectory.model import ConnectorFact, JobFact, Problem, SystemErrorCode
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited
 from sources.feldera import mapping
+from sources.feldera.client import FelderaClient, NotServed, PipelineUnknown
 from sources.feldera.memory import LISTS, Memory, Texts, counted_errors, lacks_texts
 from sources.feldera.pipelines import Pipeline, Program, Run, read_program, read_run, split_name
 from sources.feldera.reports import Endpoint, read_endpoint
 from sources.feldera.statuses import ENDED, SILENT
-from sources.feldera.wire import FelderaClient, NotServed, PipelineUnknown
 from sources.reading import by_turns
 
 #: Errors that concern every pipeline.

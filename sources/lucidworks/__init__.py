@@ -31,10 +31,10 @@ class LucidworksSettings(SystemSettings):
 SOURCE = SourceKind(
     "lucidworks",
     settings=LucidworksSettings,
-    open=deferred("sources.lucidworks.client:LucidworksSource"),
+    open=deferred("sources.lucidworks.source:LucidworksSource"),
     capabilities=frozenset({Capability.JOB_HISTORY, Capability.JOB_PROGRESS}),
     # a data source tells nothing but its settings: all of this stands in its crawls
     rolls_up=ROLLED_UP,
-    simulator=deferred("sources.lucidworks.simulator:simulator"),
-    simulator_settings=deferred("sources.lucidworks.simulator:settings"),
+    simulator=deferred("sources.lucidworks.simulator.app:simulator"),
+    simulator_settings=deferred("sources.lucidworks.simulator.app:settings"),
 )

@@ -1,230 +1,102 @@
-"""The adapter that the engine polls: data sources with their latest crawl, and the crawls that ended in between."""
+"""What goes over the wire to a LucidWorks or Fusion deployment: the base path, Basic credentials, error bodies."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from connectory.model import ConnectorFact, HistoryBatch, JobFact, Known, Observation, Problem
-from sources.base import Source, SourceError, SourceMismatch, by_connector
-from sources.lucidworks.fusion import FusionDialect
-from sources.lucidworks.rounds import ask_each, failures_of, gravest, problems_of
-from sources.lucidworks.runs import Past, Run, merged, started_of
-from sources.lucidworks.search import SearchDialect
-from sources.lucidworks.survey import Dialect, Sighting, State, Survey
-from sources.lucidworks.wire import LucidworksClient
-from sources.reading import mismatches
+from sources.base import SourceAuthFailed, SourceError, SourceMismatch
+from sources.http import Answer, HttpClient, NoBody, basic
+from sources.lucidworks.reading import discreet
+from sources.rounds import CONCURRENCY
 
 if TYPE_CHECKING:
     from sources.lucidworks import LucidworksSettings
 
-#: Data sources whose past makes one batch of history.
-BATCH = 20
 
-
-class LucidworksSource(Source):
-    """One LucidWorks Search or Fusion, in the engine's words. Raises only SourceError."""
+class LucidworksClient(HttpClient):
+    """Requests below ``/api``, which is added where the configured URL lacks it (lucidworks.md §1)."""
 
     def __init__(self, settings: "LucidworksSettings") -> None:
-        self.http = LucidworksClient(settings)
-        self._dialect: Dialect = (
-            FusionDialect(self.http, settings) if settings.dialect == "fusion" else SearchDialect(self.http, settings)
-        )
-        #: data source whose history could not be read → the start of the newest crawl known before, None for unknown
-        self._since: dict[str, datetime | None] = {}
+        headers = {}
+        if settings.username is not None and settings.password is not None:
+            headers["Authorization"] = basic(settings.username, settings.password)
+        super().__init__(settings, headers=headers)
+        if "api" not in urlsplit(self._base).path.split("/"):
+            self._base += "/api"
+        self._has_credentials = bool(headers)
+        self._gate = asyncio.Semaphore(CONCURRENCY)
 
-    async def close(self) -> None:
-        await self.http.close()
+    async def _fetch(self, path: str, params: Mapping[str, Any] | None, *, missing_ok: bool = False) -> Any:
+        # the time limit of a request includes its wait for a connection, so nobody waits for one
+        async with self._gate:
+            return await self.get(path, params, missing_ok=missing_ok)
 
-    async def poll(self, known: Known) -> Observation:
-        """Every data source with its latest crawl; and from history what ended behind a newer crawl.
+    async def find(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        """The decoded body; None for a 404, ``null`` and an empty body."""
+        try:
+            return await self._fetch(path, params, missing_ok=True)
+        except NoBody:
+            return None
 
-        Raises when nothing could be read; a collection or a data source that could not be read is a problem.
+    async def find_of(self, path: str) -> Any:
+        """What is told of one data source; None for ``null``, an empty body, and a 404 in the API's own words.
+
+        A 404 of somebody in between says nothing of the data source: taken for an answer, it would hide crawls.
         """
-        survey = await self._dialect.survey()
-        poll = _Poll(known, survey)
-        self._since = {name: since for name, since in self._since.items() if not survey.lacks(name)}
-        wanted = {name: self._since_of(poll, name) for name in survey.sightings if self._needs_past(poll, name)}
-        pasts = await self._dialect.pasts(list(wanted))
-        for name, sighting in survey.sightings.items():
-            poll.connectors.append(sighting.connector)
-            if name in wanted:
-                self._take_past(poll, name, pasts[name], wanted[name])
-            elif sighting.run is not None and poll.is_news(sighting):
-                poll.jobs.append(sighting.run.job(name))
-        # one whose state was never readable is shown without it; any other keeps what was known of it
-        poll.connectors += [fact for name, fact in survey.unread.items() if name not in known.connectors]
-        survey.problems += problems_of(failures_of(pasts), "history of data source")
-        await self._ask_for_the_vanished(poll)
-        return Observation(
-            connectors=poll.connectors,
-            jobs=poll.jobs,
-            complete=survey.complete,
-            owed=frozenset(failures_of(pasts)),
-            gone_jobs=frozenset(poll.gone),
-            problems=survey.problems,
-        )
+        async with self._gate:
+            try:
+                answer = await self.request("GET", path)
+            except NoBody:
+                return None
+        if answer.status == 404 and isinstance(answer.body, Mapping | list):
+            return None
+        if answer.status == 404:
+            raise self.refusal(answer, f"GET {path}")
+        return answer.body
 
-    def _needs_past(self, poll: "_Poll", name: str) -> bool:
-        """Whether something may have ended that the latest state does not tell. Of a new one ``history`` tells."""
-        row, run = poll.known.connectors.get(name), poll.survey.sightings[name].run
-        if row is None:
-            return False
-        job = run.job(name).external_id if run else None
-        open_jobs = poll.open_jobs.get(name, set())
-        if open_jobs - {job} or row.fingerprint is None:
-            return True
-        if run is None:
-            return False
-        if run.ended and job in open_jobs and self._dialect.history_says_more:
-            return True
-        latest = started_of(row.latest_job)
-        return job != row.latest_job and (latest is None or run.started > latest)
+    async def find_list(self, path: str, params: Mapping[str, Any] | None = None) -> list[Any] | None:
+        """The list that a route answers; None when the server does not have the route. Raises SourceMismatch when the
+        answer is no list."""
+        try:
+            body = await self.find(path, params)
+        except SourceError as error:
+            if error.status == 405:
+                return None
+            raise
+        return None if body is None else _list(path, body)
 
-    def _since_of(self, poll: "_Poll", name: str) -> datetime | None:
-        if name in self._since:
-            return self._since[name]
-        row = poll.known.connectors[name]
-        # with nothing read since the last failure of an earlier process, nobody knows where the gap begins
-        return None if row.fingerprint is None else started_of(row.latest_job)
+    async def list_at(self, path: str, params: Mapping[str, Any] | None = None) -> list[Any]:
+        """The list that a route answers. Raises SourceMismatch when the answer is none."""
+        return _list(path, await self._fetch(path, params))
 
-    def _take_past(self, poll: "_Poll", name: str, past: Past | SourceError, since: datetime | None) -> None:
-        run = poll.survey.sightings[name].run
-        if isinstance(past, SourceError):
-            self._since.setdefault(name, since)
-            poll.jobs += [run.job(name)] if run else []
-            return
-        self._since.pop(name, None)
-        poll.survey.note(f"data source {name}", past.complaints)
-        told = _Told.of(name, run, past, poll.open_jobs.get(name, set()), since)
-        poll.jobs += told.jobs
-        poll.gone |= told.gone
+    def refusal(self, answer: Answer, what: str) -> Exception:
+        error = super().refusal(answer, what)
+        if isinstance(error, SourceAuthFailed) and not self._has_credentials:
+            return SourceAuthFailed(
+                f"{error}. The server asks for credentials: set username and password", status=error.status
+            )
+        return error
 
-    async def _ask_for_the_vanished(self, poll: "_Poll") -> None:
-        """Open crawls of data sources that are not listed any more: gone when they are not served either."""
-        vanished = {name: jobs for name, jobs in poll.open_jobs.items() if poll.survey.lacks(name)}
-        found = await self._look_at(vanished)
-        for outcome in found.values():
-            if not isinstance(outcome, SourceError):
-                poll.jobs += outcome.jobs
-                poll.gone |= outcome.gone
-
-    async def look(self, known: Known, jobs: frozenset[str]) -> Observation:
-        """The present state of these open crawls: one status each, and the history of those that a newer one hides.
-
-        A status says too little of its data source to make a connector's fact.
-        """
-        found = await self._look_at(by_connector(known, jobs))
-        failures = failures_of(found)
-        if failures and len(failures) == len(found):
-            raise gravest(failures.values())
-        told = [outcome for outcome in found.values() if not isinstance(outcome, SourceError)]
-        return Observation(
-            connectors=[],
-            jobs=[job for outcome in told for job in outcome.jobs],
-            complete=False,
-            gone_jobs=frozenset(job for outcome in told for job in outcome.gone),
-            problems=[
-                *problems_of(failures, "status of data source"),
-                *(problem for outcome in told for problem in outcome.problems),
-            ],
-        )
-
-    async def _look_at(self, wanted: dict[str, set[str]]) -> dict[str, "_Told | SourceError"]:
-        async def ask(name: str) -> _Told:
-            open_jobs = wanted[name]
-            state = await self._dialect.state(name)
-            job = state.run.job(name) if state.run else None
-            hidden = open_jobs - ({job.external_id} if job else set())
-            if not hidden and not (job and job.ended and self._dialect.history_says_more):
-                return _Told([job] if job else [], set(), mismatches(f"data source {name}", state.complaints))
-            past = (await self._dialect.pasts([name]))[name]
-            if isinstance(past, SourceError):
-                raise past
-            since = min(filter(None, map(started_of, open_jobs)), default=None)
-            told = _Told.of(name, state.run, past, open_jobs, since)
-            told.problems += mismatches(f"data source {name}", (*state.complaints, *past.complaints))
-            return told
-
-        return await ask_each(sorted(wanted), ask)
-
-    async def history(self, known: Known, connectors: frozenset[str]) -> AsyncGenerator[HistoryBatch, None]:
-        """Every crawl that is still served of these, the running one too, newest first of each.
-
-        A data source whose past cannot be read is left out; an upstream that cannot be reached, refuses us or asks us
-        to wait ends the reading with that error.
-        """
-        for group in self._dialect.groups(connectors):
-            states = await self._dialect.states(group)
-            pasts = await self._dialect.pasts(group)
-            failures = {**failures_of(states), **failures_of(pasts)}
-            readable = [name for name in group if name not in failures]
-            for at in range(0, len(readable), BATCH):
-                some = readable[at : at + BATCH]
-                jobs = [job for name in some for job in _story(name, states[name], pasts[name])]
-                yield HistoryBatch(jobs=jobs, finished=frozenset(some))
-                await asyncio.sleep(0)
-            grave = [error for error in failures.values() if not isinstance(error, SourceMismatch)]
-            if grave:
-                raise gravest(grave)
+    def said(self, body: Any) -> str:
+        """Both forms of errors, the envelope and the bare array (§10), and Fusion's object with a message."""
+        listed = body.get("errors") if isinstance(body, Mapping) else body
+        if isinstance(listed, list):
+            return "; ".join(filter(None, map(_sentence, listed)))[:300]
+        if isinstance(body, Mapping):
+            return _sentence(body)[:300]
+        return discreet(super().said(body)) or ""
 
 
-@dataclass
-class _Poll:
-    """One poll's harvest while it grows."""
-
-    known: Known
-    survey: Survey
-    connectors: list[ConnectorFact] = field(default_factory=list)
-    jobs: list[JobFact] = field(default_factory=list)
-    gone: set[str] = field(default_factory=set)
-    #: open jobs known, by data source
-    open_jobs: dict[str, set[str]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.open_jobs = by_connector(self.known, self.known.open_jobs)
-
-    def is_news(self, sighting: Sighting) -> bool:
-        """Whether the latest run is not one that is long known to have ended."""
-        assert sighting.run is not None
-        name = sighting.connector.external_id
-        job = sighting.run.job(name).external_id
-        row = self.known.connectors.get(name)
-        settled = row is not None and row.latest_job == job and job not in self.open_jobs.get(name, ())
-        return not (settled and sighting.run.ended and self.known.unchanged(sighting.connector))
+def _list(path: str, body: Any) -> list[Any]:
+    if not isinstance(body, list):
+        raise SourceMismatch(f"GET {path}: expected a list, got {type(body).__name__}")
+    return body
 
 
-@dataclass
-class _Told:
-    """What the latest state and the past of a data source told of its crawls."""
-
-    jobs: list[JobFact]
-    #: open jobs known that neither tells of
-    gone: set[str]
-    problems: list[Problem] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, name: str, run: Run | None, past: Past, open_jobs: Collection[str], since: datetime | None) -> "_Told":
-        """Crawls that began after ``since`` (None: all), the latest one, and those in ``open_jobs``."""
-        facts = {job.external_id: job for job in _jobs(name, run, past)}
-        latest = run.started if run else None
-        jobs = [
-            job
-            for job in facts.values()
-            if since is None
-            or job.order_at.replace(microsecond=0) > since
-            or job.order_at == latest
-            or job.external_id in open_jobs
-        ]
-        return cls(jobs, set(open_jobs) - facts.keys())
-
-
-def _jobs(name: str, run: Run | None, past: Past) -> Iterable[JobFact]:
-    return (each.job(name) for each in merged(run, past.runs))
-
-
-def _story(name: str, state: State | SourceError, past: Past | SourceError) -> Iterable[JobFact]:
-    assert isinstance(state, State)
-    assert isinstance(past, Past)
-    return _jobs(name, state.run, past)
+def _sentence(error: object) -> str:
+    if not isinstance(error, Mapping):
+        return ""
+    message, key = error.get("message"), error.get("key")
+    said = (discreet(message) or "") if isinstance(message, str) else ""
+    return f"{key}: {said}" if key and isinstance(key, str) and said else said

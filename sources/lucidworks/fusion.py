@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch
 from sources.http import segment
 from sources.lucidworks import fusion_mapping as mapping
+from sources.lucidworks.client import LucidworksClient
 from sources.lucidworks.mapping import unread
-from sources.lucidworks.rounds import ask_each, failures_of, problems_of
 from sources.lucidworks.runs import Past
-from sources.lucidworks.survey import Sighting, State, Survey, past_of, state_of
-from sources.lucidworks.wire import LucidworksClient
+from sources.lucidworks.survey import Sighting, State, Survey, ask_for, past_of, state_of
 from sources.reading import LenientReader, identifier
+from sources.rounds import failures_of, problems_of
 
 if TYPE_CHECKING:
     from sources.lucidworks import LucidworksSettings
@@ -88,7 +88,7 @@ class FusionDialect:
                     'GET /jobs: no such route, nor data sources. For LucidWorks Search, set dialect = "search"'
                 )
             self._has_jobs = False
-            return dict(await ask_each(sources, lambda name: self._http.find_of(_connector_job(name))))
+            return dict(await ask_for(sources, lambda name: self._http.find_of(_connector_job(name))))
         jobs: dict[str, Any] = {}
         for place, sent in enumerate(entries):
             try:
@@ -141,7 +141,7 @@ class FusionDialect:
         except SourceError as error:
             return dict.fromkeys(sources, error)
         if entries is None:
-            return await ask_each(sources, self.state)
+            return await ask_for(sources, self.state)
         found: dict[str, State | SourceError] = dict.fromkeys(sources, State())
         for sent in entries:
             try:
@@ -162,7 +162,7 @@ class FusionDialect:
         return [members[at : at + SLICE] for at in range(0, len(members), SLICE)]
 
     async def pasts(self, sources: Collection[str]) -> dict[str, Past | SourceError]:
-        return await ask_each(sources, self._past)
+        return await ask_for(sources, self._past)
 
     async def _past(self, source: str) -> Past:
         path = (

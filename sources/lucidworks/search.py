@@ -11,13 +11,13 @@ from connectory.model import JsonObject
 from sources.base import SourceError, SourceMismatch
 from sources.http import segment
 from sources.lucidworks import mapping
+from sources.lucidworks.client import LucidworksClient
 from sources.lucidworks.mapping import place_of, source_id
 from sources.lucidworks.reading import rest
-from sources.lucidworks.rounds import ask_each, failures_of, gravest, problems_of
 from sources.lucidworks.runs import Past
-from sources.lucidworks.survey import Sighting, State, Survey, past_of, state_of
-from sources.lucidworks.wire import LucidworksClient
+from sources.lucidworks.survey import Sighting, State, Survey, ask_for, past_of, state_of
 from sources.reading import LenientReader, identifier
+from sources.rounds import failures_of, gravest, problems_of
 
 if TYPE_CHECKING:
     from sources.lucidworks import LucidworksSettings
@@ -48,7 +48,7 @@ class SearchDialect:
         listed = dict.fromkeys(self._wanted) or await self._collections(survey)
         names = list(listed)
         self._all_works = {key: works for key, works in self._all_works.items() if key[0] in names}
-        found = await ask_each(names, lambda name: self._collection(name, listed[name]))
+        found = await ask_for(names, lambda name: self._collection(name, listed[name]))
         failures = failures_of(found)
         if failures and len(failures) == len(names):
             raise gravest(failures.values())
@@ -132,7 +132,7 @@ class SearchDialect:
             return {}
         sent = await self._all(name, "status")
         if sent is None:
-            found = await ask_each(numbers, lambda number: self._http.find_of(_path(name, number, "status")))
+            found = await ask_for(numbers, lambda number: self._http.find_of(_path(name, number, "status")))
             if len(failures_of(found)) < len(found):
                 self._all_works[name, "status"] = False
             return dict(found)
@@ -145,7 +145,7 @@ class SearchDialect:
                 statuses[number] = status
         if strangers:  # one of them may be the status of a data source that otherwise has none
             left = [number for number, status in statuses.items() if status is None]
-            statuses |= await ask_each(left, lambda number: self._http.find_of(_path(name, number, "status")))
+            statuses |= await ask_for(left, lambda number: self._http.find_of(_path(name, number, "status")))
         return {number: statuses[number] for number in numbers}
 
     async def _all(self, name: str, what: str) -> list[Any] | None:
@@ -195,7 +195,7 @@ class SearchDialect:
         for name, members in by_collection.items():
             together = await self._all_histories(name, members) if len(members) >= ENOUGH else None
             if together is None:
-                together = await ask_each(members, self._past)
+                together = await ask_for(members, self._past)
                 if len(members) >= ENOUGH and len(failures_of(together)) < len(together):
                     self._all_works[name, "history"] = False
             found |= together

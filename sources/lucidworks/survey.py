@@ -1,13 +1,16 @@
 """What a dialect tells the source of its data sources, and what it can be asked."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from connectory.model import ConnectorFact, Problem, SystemErrorCode
-from sources.base import SourceError, SourceMismatch
+from sources.base import SourceError, SourceMismatch, SourceRateLimited
 from sources.lucidworks.runs import Past, Run, job_id
 from sources.reading import LenientReader, mismatches
+from sources.rounds import ask_each
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,12 @@ def past_of(sent: object, read: Reader) -> Past:
         complaints += [f"run of {run.started:%Y-%m-%dT%H:%M:%SZ}: {said}" for said in entry.complaints]
         runs[job_id("", run.started)] = run
     return Past(tuple(runs.values()), tuple(complaints))
+
+
+async def ask_for(names: Iterable[str], ask: Callable[[str], Awaitable[_T]]) -> dict[str, _T | SourceError]:
+    """What ``ask`` gave or raised for each name. Refused credentials may be about one collection alone."""
+    round_ = await ask_each(names, ask, concerns_all=lambda error: isinstance(error, SourceRateLimited))
+    return round_.outcomes()
 
 
 class Dialect(Protocol):

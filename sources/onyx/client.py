@@ -1,225 +1,159 @@
-"""Onyx over HTTP: one list of everything, then the index attempts of the cc-pairs that moved.
+"""What goes over the wire to an Onyx deployment: paths, the bearer token, error bodies, and entries read one by one."""
 
-The list is expensive for the server (onyx.md §8.13), so it is asked once a poll. No request ever names a source: one
-that the server does not know makes the whole request a 422 (§8.4).
-"""
+import json
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-from connectory.model import ConnectorFact, HistoryBatch, JobFact, JobFindings, Known, Observation, Problem
-from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, by_connector
-from sources.onyx import findings, live
-from sources.onyx.wire import OnyxClient, PairUnknown, read_attempts, read_list
-from sources.rounds import CONCURRENCY, ask_each
+from connectory.model import ConnectorFact, JobFact, Problem, SystemErrorCode
+from sources.base import SourceAuthFailed, SourceMismatch, SourceUnreachable
+from sources.http import Answer, HttpClient, bearer, retry_after
+from sources.onyx import mapping
+from sources.reading import by_turns
 
 if TYPE_CHECKING:
     from sources.onyx import OnyxSettings
 
-#: Attempts on one page of a poll, and of history; the server allows 1,000.
-POLL_PAGE, HISTORY_PAGE = 20, 100
-#: … and where an open attempt that is not where it should be is looked for.
-_LARGEST_PAGE = 1_000
+LIST = "/manage/admin/connector/indexing-status"
+#: Errors on a page; the server allows no more.
+ERRORS_PAGE = 100
+
+_ABOUT_CREDENTIALS = re.compile(r"not authenticated|session|token", re.IGNORECASE)
 
 
-@dataclass
-class _Attempts:
-    """What one reading of a pair's attempts gave."""
-
-    jobs: dict[str, JobFact] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-    #: reading went as far as it was meant to, over a list that held still
-    settled: bool = True
-    #: the list was read to its end
-    ended: bool = False
-    #: how many there are in all, as the first page said
-    total: int | None = None
-
-    @property
-    def newest(self) -> int:
-        return max((job.sequence or 0 for job in self.jobs.values()), default=0)
+class PairUnknown(SourceMismatch):
+    """The cc-pair is not there for us: deleted between the list and its attempts, or hidden (onyx.md §7)."""
 
 
-@dataclass
-class _Poll:
-    """One poll's harvest while it grows."""
-
-    known: Known
-    connectors: dict[str, ConnectorFact]
-    problems: list[Problem]
-    jobs: list[JobFact] = field(default_factory=list)
-    owed: set[str] = field(default_factory=set)
-    gone: set[str] = field(default_factory=set)
-    #: open jobs known, by pair
-    open_jobs: dict[str, set[str]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.open_jobs = by_connector(self.known, self.known.open_jobs)
-
-
-class OnyxSource(Source):
-    """One Onyx deployment. With ``secondary_index`` the list tells of the index being built, while attempts are still
-    those of the present one: the upstream serves no others (onyx.md §5)."""
+class OnyxClient(HttpClient):
+    """Requests with a bearer token; reads all four shapes of error bodies (onyx.md §7)."""
 
     def __init__(self, settings: "OnyxSettings") -> None:
-        self.http = OnyxClient(settings)
-        self._secondary = settings.secondary_index
-        #: of each pair the newest attempt met, and how many there were then
-        self._met: dict[str, tuple[int, int]] = {}
+        super().__init__(settings, headers={"Authorization": bearer(settings.token)})
+        self._without_api = "/api" not in (urlsplit(settings.base_url).path or "")
+        #: whether the server tells the stages of an attempt, as far as we know
+        self._tells_stages = True
 
-    async def close(self) -> None:
-        await self.http.close()
-
-    async def poll(self, known: Known) -> Observation:
-        """Raises when the list itself cannot be read or the credentials are refused; trouble with single entries and
-        with the attempts of single pairs is reported in ``problems``."""
-        groups = await self.http.connectors(secondary_index=self._secondary)
-        connectors, problems = await read_list(groups)
-        complete = not problems
-        poll = _Poll(known, connectors, problems)
-        round_ = await ask_each(self._to_read(poll), lambda pair: self._read_pair(poll, pair))
-        for pair in round_.take_out(PairUnknown) - connectors.keys():
-            poll.gone |= poll.open_jobs.get(pair, set())
-        if refusal := round_.first(SourceAuthFailed):
-            raise refusal
-        poll.owed.update(round_.failures, round_.unasked)
-        poll.problems += [error.problem(f"index attempts of cc-pair {pair}") for pair, error in round_.failures.items()]
-        return Observation(
-            connectors=tuple(connectors.values()),
-            jobs=tuple(poll.jobs),
-            complete=complete,
-            owed=frozenset(poll.owed),
-            gone_jobs=frozenset(poll.gone),
-            problems=tuple(poll.problems),
-        )
-
-    def _to_read(self, poll: _Poll) -> list[str]:
-        """Pairs that changed, and pairs with an open job, listed or not: a stalled run changes no list entry, and a
-        pair that vanished takes its open jobs along."""
-        changed = {fact.external_id for fact in poll.connectors.values() if not poll.known.unchanged(fact)}
-        return sorted((pair for pair in changed | poll.open_jobs.keys() if pair.isdecimal()), key=int, reverse=True)
-
-    async def _read_pair(self, poll: _Poll, pair: str) -> None:
-        row = poll.known.connectors.get(pair)
-        open_jobs = poll.open_jobs.get(pair, set())
-        latest = int(row.latest_job) if row and row.latest_job and row.latest_job.isdecimal() else None
-        marks = [latest, *(int(job) for job in open_jobs if job.isdecimal())]
-        known = sorted(mark for mark in marks if mark is not None)
-        # what lies further back is read by history()
-        first_page_only = not known and (row is None or not row.history_read)
-        read = await self._read_attempts(pair, known, first_page_only)
-        if read.settled and not (first_page_only or read.ended or open_jobs <= read.jobs.keys()):
-            await self._look_further(pair, read)
-        poll.jobs.extend(read.jobs.values())
-        poll.problems.extend(read.problems)
-        if read.problems:
-            poll.owed.add(pair)
-        elif read.settled:
-            poll.gone |= open_jobs - read.jobs.keys()
-            if read.total is not None:
-                self._met[pair] = max(read.newest, latest or 0), read.total
-
-    async def _read_attempts(self, pair: str, known: Sequence[int], first_page_only: bool) -> _Attempts:
-        """Pages until all that is new has been met, and an attempt numbered as the first of ``known`` or lower.
-
-        Attempts come by start, newest first, those that never started before all others (onyx.md §5): these may be
-        old, so only a started one tells how far reading has come. A new one may stand behind older ones, when a clock
-        was set back: numbers tell which are new, and the length of the list how many. A failure on a later page gives
-        up what earlier ones held, or the gap between them and the mark would never be read.
-        """
-        read, totals, page, reached = _Attempts(), set[int | None](), 0, False
-        while True:
-            items, total = await self.http.attempts(pair, page, POLL_PAGE)
-            jobs, problems = read_attempts(items, pair)
-            fresh = [job for job in jobs if job.external_id not in read.jobs]
-            read.jobs |= {job.external_id: job for job in jobs}
-            read.problems += problems
-            read.total = total if page == 0 else read.total
-            totals.add(total)
-            read.settled = len(totals) == 1
-            read.ended = len(items) < POLL_PAGE
-            reached |= bool(known) and any(job.started_at and (job.sequence or 0) <= known[0] for job in jobs)
-            if first_page_only or read.ended or not fresh:
-                return read
-            if reached and self._all_new_found(pair, known[-1], read, fresh):
-                return read
-            page += 1
-
-    def _all_new_found(self, pair: str, newest_known: int, read: _Attempts, last_page: list[JobFact]) -> bool:
-        """By their number where it is known how many came; else a page without any new one is the end."""
-        new = sum((job.sequence or 0) > newest_known for job in read.jobs.values())
-        newest_met, total_met = self._met.get(pair, (None, 0))
-        came = read.total - total_met if newest_met == newest_known and read.total is not None else None
-        if came == new:
-            return True
-        # fewer came than were found: old ones were removed meanwhile, and their number hides others
-        return (came is None or came < new) and all((job.sequence or 0) <= newest_known for job in last_page)
-
-    async def _look_further(self, pair: str, read: _Attempts) -> None:
-        """An open attempt is not where its number would have it: it is gone, or its start was told by a wrong clock."""
-        items, _ = await self.http.attempts(pair, 0, _LARGEST_PAGE)
-        jobs, problems = read_attempts(items, pair)
-        read.jobs |= {job.external_id: job for job in jobs}
-        read.problems += problems
-
-    async def look(self, known: Known, jobs: frozenset[str]) -> Observation:
-        return await live.look(self.http, known, jobs)
-
-    async def examine(self, connector: str, jobs: frozenset[str]) -> Mapping[str, JobFindings]:
-        return await findings.examine(self.http, connector, jobs)
-
-    async def history(self, known: Known, connectors: frozenset[str]) -> AsyncIterator[HistoryBatch]:
-        """A page of each of a few pairs at a time. A pair whose attempts cannot be read is left out; an upstream that
-        cannot be reached, refuses us or asks us to wait ends the reading with that error."""
-        pairs = deque(sorted((pair for pair in connectors if pair.isdecimal()), key=int, reverse=True))
-        if rest := connectors.difference(pairs):
-            yield HistoryBatch(jobs=(), finished=rest)  # federated ones have no attempts
-        reading: dict[str, _Past] = {}
-        while pairs or reading:
-            while pairs and len(reading) < CONCURRENCY:
-                pair = pairs.popleft()
-                reading[pair] = _Past(pair)
-            outcomes = await asyncio.gather(*(self._turn_page(past) for past in reading.values()))
-            jobs = [job for past in reading.values() for job in past.page]
-            finished = frozenset(past.pair for past in reading.values() if past.ended)
-            if jobs or finished:
-                yield HistoryBatch(jobs=jobs, finished=finished)
-            for error in outcomes:
-                if error is not None:
-                    raise error
-            reading = {pair: past for pair, past in reading.items() if not past.ended and not past.failed}
-
-    async def _turn_page(self, past: "_Past") -> SourceError | None:
-        """Read the next page; the error that concerns every pair, if there was one."""
-        past.page = []
+    async def connectors(self, *, secondary_index: bool) -> list[Any]:
+        """All groups of the list, undivided. Raises SourceMismatch when the answer is no list."""
         try:
-            items, _ = await self.http.attempts(past.pair, past.number, HISTORY_PAGE)
+            groups = await self.post(LIST, {"get_all_connectors": True, "secondary_index": secondary_index})
+        except SourceMismatch as error:
+            # a deployment behind its own nginx answers such paths with the web application
+            if self._without_api and error.status is not None and error.status not in (400, 409, 422):
+                hint = f"{error}. Many deployments answer under /api: try a url that ends in /api"
+                raise SourceMismatch(hint, status=error.status) from None
+            raise
+        if not isinstance(groups, list):
+            raise SourceMismatch(f"POST {LIST}: expected a list of groups, got {type(groups).__name__}")
+        return groups
+
+    async def attempts(self, pair: str, page: int, size: int) -> tuple[list[Any], int | None]:
+        """One page (0-based) of a pair's attempts, and how many there are in all."""
+        return await self._page(f"/manage/admin/cc-pair/{pair}/index-attempts", page_num=page, page_size=size)
+
+    async def errors(self, pair: str, page: int) -> list[Any]:
+        """One page (0-based) of a pair's errors, newest first, resolved ones included."""
+        path = f"/manage/admin/cc-pair/{pair}/errors"
+        items, _ = await self._page(path, include_resolved="true", page_num=page, page_size=ERRORS_PAGE)
+        return items
+
+    async def stages(self, attempt: int) -> list[Any] | None:
+        """What an attempt spent its time on; None when that is not to be had.
+
+        Servers before v3.3 have no such route, and credentials may not be enough for it: neither is asked again.
+        """
+        if not self._tells_stages:
+            return None
+        path = f"/manage/admin/index-attempt/{attempt}/stage-metrics"
+        try:
+            answer = await self.request("GET", path)
         except PairUnknown:
-            past.ended = True
-        except SourceMismatch:
-            past.failed = True
-        except SourceError as error:
-            past.failed = True
-            return error
-        else:
-            jobs, _ = read_attempts(items, past.pair)
-            past.page = [job for job in jobs if job.external_id not in past.seen]
-            past.seen.update(job.external_id for job in past.page)
-            past.number += 1
-            past.ended = len(items) < HISTORY_PAGE or not past.page
-        return None
+            return None
+        except (SourceAuthFailed, SourceMismatch) as error:
+            if error.status not in (400, 403) or _ABOUT_CREDENTIALS.search(str(error)):
+                raise
+            self._tells_stages = False
+            return None
+        if answer.status == 404:
+            # a server without the route does not speak of an attempt; one that has it no longer has this attempt
+            self._tells_stages = "attempt" in self.said(answer.body).lower()
+            return None
+        stages = answer.body.get("stages") if isinstance(answer.body, Mapping) else None
+        return stages if isinstance(stages, list) else None
+
+    async def _page(self, path: str, **query: int | str) -> tuple[list[Any], int | None]:
+        body = await self.get(path, query)
+        items = body.get("items") if isinstance(body, Mapping) else None
+        if not isinstance(items, list):
+            raise SourceMismatch(f"GET {path}: expected a page of items")
+        total = body["total_items"] if isinstance(body.get("total_items"), int) else None
+        return items, total
+
+    def refusal(self, answer: Answer, what: str) -> Exception:
+        said = self.said(answer.body)
+        message = f"{what}: {answer.status}" + (f": {said}" if said else "")
+        about_a_pair = answer.status in (400, 403, 404) and "cc pair not found" in said.lower()
+        # a 404 without Onyx's own body comes from a proxy, which knows nothing of pairs
+        if about_a_pair or (answer.status == 404 and "/cc-pair/" in what and isinstance(answer.body, Mapping)):
+            return PairUnknown(message, status=answer.status)
+        if answer.status == 402:  # the tenant's plan lapsed: nothing that our configuration could mend
+            wait = retry_after(answer.headers)
+            return SourceUnreachable(message, code=SystemErrorCode.UPSTREAM_ERROR, status=402, retry_after=wait)
+        if answer.status == 401 and re.search(r"credential\b.*(exist|found|belong)", said, re.IGNORECASE):
+            return SourceMismatch(message, status=401)  # an Onyx credential, not ours (§7)
+        return super().refusal(answer, what)
+
+    def said(self, body: Any) -> str:
+        if not isinstance(body, Mapping):
+            return super().said(body)
+        detail = body.get("detail") if body.get("detail") is not None else body.get("message")
+        if detail is not None and not isinstance(detail, str):
+            detail = json.dumps(detail)
+        code = body.get("error_code")
+        words = [word for word in (code, detail) if isinstance(word, str) and word]
+        return (mapping.discreet(": ".join(words)) or "")[:300]
 
 
-@dataclass
-class _Past:
-    """How far the history of one pair has been read."""
+async def read_list(groups: list[Any]) -> tuple[dict[str, ConnectorFact], list[Problem]]:
+    """All readable entries by external id, and a problem for each unreadable one.
 
-    pair: str
-    number: int = 0
-    page: list[JobFact] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
-    ended: bool = False
-    failed: bool = False
+    Up to v4.6 a curator sees a pair twice; the editable row is kept (onyx.md §8.8).
+    """
+    facts: dict[str, ConnectorFact] = {}
+    problems: list[Problem] = []
+    for group in groups:
+        entries = group.get("indexing_statuses") if isinstance(group, Mapping) else None
+        if not isinstance(entries, list):
+            problems.append(Problem(SystemErrorCode.MISMATCH, "a group of the list has no indexing_statuses"))
+            continue
+        source = group["source"] if isinstance(group.get("source"), str) else None
+        async for entry in by_turns(entries):
+            try:
+                fact = mapping.connector(entry, group_source=source)
+            except SourceMismatch as error:
+                problems.append(error.problem(f"{_name(entry)} in the list"))
+                continue
+            if fact.external_id not in facts or (fact.is_editable and not facts[fact.external_id].is_editable):
+                facts[fact.external_id] = fact
+    return facts, problems
+
+
+def _name(entry: Any) -> str:
+    if isinstance(entry, Mapping) and isinstance(entry.get("cc_pair_id"), int):
+        return f"cc-pair {entry['cc_pair_id']}"
+    return "an entry"
+
+
+def read_attempts(items: list[Any], pair: str) -> tuple[list[JobFact], list[Problem]]:
+    """The readable attempts of a page, newest first, and a problem for each unreadable one."""
+    jobs: list[JobFact] = []
+    problems: list[Problem] = []
+    for item in items:
+        try:
+            jobs.append(mapping.job(item, pair))
+        except SourceMismatch as error:
+            number = item.get("id") if isinstance(item, Mapping) else None
+            problems.append(error.problem(f"index attempt {number} of cc-pair {pair}"))
+    return sorted(jobs, key=lambda job: job.sequence or 0, reverse=True), problems

@@ -8,8 +8,8 @@ from typing import Any
 from connectory.model import JobErrorFact, JobFindings
 from sources.base import SourceMismatch
 from sources.discretion import QUOTED, without_secrets
+from sources.onyx.client import ERRORS_PAGE, OnyxClient, PairUnknown
 from sources.onyx.mapping import discreet
-from sources.onyx.wire import ERRORS_PAGE, OnyxClient, PairUnknown
 from sources.reading import Reader, count, flag, instant
 from sources.rounds import ask_all
 

@@ -1,22 +1,15 @@
 """The live lane: open attempts alone, by the fewest requests that tell them (onyx.md §5)."""
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 
-from connectory.model import JobFact, Known, Observation, Problem
-from sources.base import by_connector
-from sources.onyx.wire import OnyxClient, PairUnknown, read_attempts
+from connectory.model import Known, Observation
+from sources.base import SourceError, by_connector
+from sources.gathering import Gathered
+from sources.onyx.client import OnyxClient, PairUnknown, read_attempts
 from sources.rounds import ask_each
 
 #: Attempts asked for beyond those that are wanted, and on the page that is asked for when one was not among them.
 MARGIN, LARGE_PAGE = 3, 100
-
-
-@dataclass
-class _Look:
-    jobs: list[JobFact] = field(default_factory=list)
-    gone: set[str] = field(default_factory=set)
-    problems: list[Problem] = field(default_factory=list)
 
 
 async def look(http: OnyxClient, known: Known, jobs: AbstractSet[str]) -> Observation:
@@ -25,18 +18,16 @@ async def look(http: OnyxClient, known: Known, jobs: AbstractSet[str]) -> Observ
     An attempt that its pair no longer serves is gone; whether a pair itself is gone is left to the list to say.
     """
     wanted = by_connector(known, sorted(job for job in jobs if job.isdecimal()))
-    seen = _Look()
+    seen = Gathered()
     round_ = await ask_each(filter(str.isdecimal, wanted), lambda pair: _read_pair(http, seen, pair, wanted[pair]))
-    unknown = round_.take_out(PairUnknown)
-    if (failure := round_.first()) and not round_.told and not unknown:
-        raise failure
-    seen.problems += [error.problem(f"open attempts of cc-pair {pair}") for pair, error in round_.failures.items()]
-    return Observation(
-        connectors=[], jobs=seen.jobs, complete=False, gone_jobs=frozenset(seen.gone), problems=seen.problems
-    )
+    round_.take_out(PairUnknown)
+    if round_.in_vain:
+        round_.raise_first(SourceError)
+    seen.problems += round_.problems("open attempts of cc-pair")
+    return seen.as_look()
 
 
-async def _read_pair(http: OnyxClient, seen: _Look, pair: str, wanted: set[str]) -> None:
+async def _read_pair(http: OnyxClient, seen: Gathered, pair: str, wanted: set[str]) -> None:
     """A small page, where attempts that are open stand first; a large one when that lacks one of them."""
     oldest = min(map(int, wanted))
     for size in (len(wanted) + MARGIN, LARGE_PAGE):
@@ -52,4 +43,4 @@ async def _read_pair(http: OnyxClient, seen: _Look, pair: str, wanted: set[str])
     if reached and not problems:
         seen.gone |= missing
     # newer attempts are told when none between them and the wanted ones is left out: a poll reads no further than these
-    seen.jobs += told.values() if reached else [told[job] for job in wanted & told.keys()]
+    seen.add(told.values() if reached else [told[job] for job in wanted & told.keys()])

@@ -37,9 +37,9 @@ class ZenSearchSettings(SystemSettings):
 SOURCE = SourceKind(
     "zensearch",
     settings=ZenSearchSettings,
-    open=deferred("sources.zensearch.client:ZenSearchSource"),
+    open=deferred("sources.zensearch.source:ZenSearchSource"),
     capabilities=frozenset({Capability.JOB_PROGRESS}),
     rolls_up=ROLLED_UP - {"docs_indexed", "last_sync_at"},
-    simulator=deferred("sources.zensearch.simulator:simulator"),
-    simulator_settings=deferred("sources.zensearch.simulator:settings"),
+    simulator=deferred("sources.zensearch.simulator.app:simulator"),
+    simulator_settings=deferred("sources.zensearch.simulator.app:settings"),
 )

@@ -1,224 +1,183 @@
-"""ZenSearch in the engine's words: one list of connectors, and each job that is known to be open.
+"""What goes over the wire to a ZenSearch deployment: dialects, signatures, envelopes, error bodies and rate headers.
 
-Nothing lists jobs. One is known because somebody triggered it through us, and is then in ``Known.open_jobs``; or it is
-inferred from a connector whose ``lastSync`` moved without such a job (zensearch.md §6).
+The upstream's documentation exists in three generations that contradict each other (zensearch.md §1), so paths and
+headers are a table, and envelopes are read leniently.
 """
 
-import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
 
-from connectory.model import ConnectorFact, HistoryBatch, JobFact, JobStatus, Known, Observation, Problem
-from connectory.model import SystemErrorCode as Code
-from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited
-from sources.reading import by_turns, mismatches
-from sources.rounds import ask_each
-from sources.zensearch import mapping
-from sources.zensearch.inference import Inference
-from sources.zensearch.wire import JobUnknown, ZenSearchClient
+from sources.base import SourceMismatch, SourceRateLimited
+from sources.http import Answer, HttpClient, segment
 
 if TYPE_CHECKING:
     from sources.zensearch import ZenSearchSettings
 
-#: A job with a word that nobody knows is read until so many answers in a row were the same.
-UNDECIDED = 20
-#: A list as long as one of these may be a page of a longer one: paging is documented nowhere (zensearch.md §11).
-ROUND_SIZES = frozenset({10, 20, 25, 50, 100})
-
-_log = logging.getLogger(__name__)
+#: A reset further away than this many seconds is no reset (zensearch.md §9 knows limits per minute and per day).
+LONGEST_WAIT = 86_400.0
 
 
-@dataclass
-class _Reading:
-    """What the reading of jobs gave."""
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Where the connectors live, and the header that carries the token after ``scheme``."""
 
-    jobs: dict[str, JobFact] = field(default_factory=dict)
-    gone: set[str] = field(default_factory=set)
-    #: connectors of which a job could not be read
-    unread: set[str] = field(default_factory=set)
-    problems: list[Problem] = field(default_factory=list)
-    failures: list[SourceError] = field(default_factory=list)
+    prefix: str
+    header: str
+    scheme: str = ""
 
 
-@dataclass
-class _Undecided:
-    """A job whose status is a word that nobody knows; the engine does not count it as open."""
-
-    connector: str
-    fingerprint: str
-    same: int = 0
+DIALECTS: Mapping[str, Dialect] = {
+    "v1-bearer": Dialect("/v1", "Authorization", "Bearer "),
+    "api-v1-bearer": Dialect("/api/v1", "Authorization", "Bearer "),
+    "api-v1-key": Dialect("/api/v1", "X-ZenSearch-Key"),
+}
 
 
-class ZenSearchSource(Source):
-    """One ZenSearch deployment. ``now`` is the time at which a job without any time of its own is first seen."""
+class JobUnknown(SourceMismatch):
+    """The upstream does not serve this job, or not under this connector."""
 
-    def __init__(
+
+class Budget:
+    """What the rate headers of the last answers leave (zensearch.md §9). ``clock`` tells seconds, as monotonic does."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._spent_until = 0.0
+
+    @property
+    def wait(self) -> float:
+        """Seconds until a request is welcome again; 0 when it is now."""
+        return max(0.0, self._spent_until - self._clock())
+
+    def note(self, headers: Mapping[str, str]) -> None:
+        """Remember a window that has no request left. Answers may come out of order, so nothing is taken back."""
+        remaining, seconds = _whole(headers.get("X-RateLimit-Remaining")), seconds_to_reset(headers)
+        if remaining is not None and remaining <= 0 and seconds is not None:
+            self._spent_until = max(self._spent_until, self._clock() + seconds)
+
+
+def seconds_to_reset(headers: Mapping[str, str]) -> float | None:
+    """Seconds until X-RateLimit-Reset, a Unix time, by the clock of the server that sent it; None when there is no
+    such time, or none that could be meant."""
+    reset = _whole(headers.get("X-RateLimit-Reset"))
+    if reset is None:
+        return None
+    seconds = reset - _server_time(headers)
+    return seconds if 0 < seconds <= LONGEST_WAIT else None
+
+
+def _server_time(headers: Mapping[str, str]) -> float:
+    try:
+        moment = parsedate_to_datetime(headers.get("Date", ""))
+    except ValueError:
+        return time.time()
+    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+
+
+def _whole(value: str | None) -> int | None:
+    try:
+        return None if value is None else int(value)
+    except ValueError:
+        return None
+
+
+def signature(secret: str, body: bytes, milliseconds: int) -> dict[str, str]:
+    """The headers that sign ``body`` (zensearch.md §8). Of requests without a body the pages say nothing; here they
+    sign an empty one."""
+    signed = hmac.new(secret.encode(), f"{milliseconds}.".encode() + body, hashlib.sha256)
+    return {"X-ZenSearch-Timestamp": str(milliseconds), "X-ZenSearch-Signature": signed.hexdigest()}
+
+
+class ZenSearchClient(HttpClient):
+    """Requests in one dialect.
+
+    Once an answer said that no request is left, none is sent before the reset: SourceRateLimited, at no cost.
+    """
+
+    def __init__(self, settings: "ZenSearchSettings", *, budget: Budget | None = None) -> None:
+        dialect = DIALECTS[settings.dialect]
+        token = settings.token.get_secret_value()
+        super().__init__(settings, headers={dialect.header: dialect.scheme + token})
+        self._prefix, self._dialect = dialect.prefix, settings.dialect
+        self._secret = token if settings.sign_requests else None
+        self.budget = budget or Budget()
+
+    async def connectors(self) -> list[Any]:
+        """All entries of the list. Raises SourceMismatch when the answer is no list."""
+        path = f"{self._prefix}/connectors"
+        entries = unwrapped(await self.get(path))
+        if not isinstance(entries, list):
+            raise SourceMismatch(f"GET {path}: expected a list of connectors")
+        return entries
+
+    async def job(self, connector: str, job: str) -> Any:
+        """The status of one sync job, unwrapped. Raises JobUnknown for a 404 of the API's own."""
+        path = f"{self._prefix}/connectors/{segment(connector)}/sync/{segment(job)}"
+        answer = await self.request("GET", path)
+        if answer.status == 404 and isinstance(answer.body, Mapping):
+            raise JobUnknown(f"GET {path}: 404: {self.said(answer.body)}", status=404)
+        if answer.status == 404:
+            raise self.refusal(answer, f"GET {path}")
+        return unwrapped(answer.body)
+
+    async def request(
         self,
-        settings: "ZenSearchSettings",
+        method: str,
+        path: str,
         *,
-        http: ZenSearchClient | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self.http = http or ZenSearchClient(settings)
-        self._now = now
-        self._inference = Inference()
-        self._first_seen: dict[str, datetime] = {}
-        self._undecided: dict[str, _Undecided] = {}
-        self._round_size = 0
-
-    async def close(self) -> None:
-        await self.http.close()
-
-    async def poll(self, known: Known) -> Observation:
-        """One request, one more for each open job, and one for each connector whose ``lastSync`` moved while its newest
-        job was a told one. Raises when the list cannot be read or the credentials are refused.
-
-        When an answer says that no request is left before its reset, a problem with that wait says so, and the engine
-        asks no sooner.
-        """
-        connectors, problems, complete = await _read_list(await self.http.connectors())
-        self._mind_the_size(len(connectors))
-        moved = [fact for fact in connectors.values() if not known.unchanged(fact) and fact.last_sync_at]
-        open_jobs, gone = self._open_jobs(known)
-        consulted = {job: fact.external_id for fact in moved if (job := _newest_told(known, fact.external_id))}
-        reading = await self._read({**consulted, **open_jobs})
-        for failure in reading.failures:
-            if _refuses_us(failure):
-                raise failure
-        for fact in moved:
-            self._infer(known, fact, reading)
-        self._inference.remember(fact for fact in connectors.values() if fact.external_id not in reading.unread)
-        return Observation(
-            connectors=tuple(connectors.values()),
-            jobs=tuple(reading.jobs.values()),
-            complete=complete,
-            owed=frozenset(reading.unread & {fact.external_id for fact in moved}),
-            gone_jobs=frozenset(gone | (reading.gone & known.open_jobs.keys())),
-            problems=(*problems, *reading.problems, *self._spent(reading)),
-        )
-
-    async def look(self, known: Known, jobs: frozenset[str]) -> Observation:
-        """One request for each of these open jobs. Raises when there was trouble and not one could be read."""
-        open_jobs, gone = self._open_jobs(known)
-        reading = await self._read({job: connector for job, connector in open_jobs.items() if job in jobs})
-        if reading.failures and not reading.jobs and not reading.gone:
-            raise reading.failures[0]
-        return Observation(
-            connectors=[],
-            jobs=tuple(reading.jobs.values()),
-            complete=False,
-            gone_jobs=frozenset((gone | reading.gone) & jobs),
-            problems=(*reading.problems, *self._spent(reading)),
-        )
-
-    async def history(self, known: Known, connectors: frozenset[str]) -> AsyncIterator[HistoryBatch]:
-        """Nothing: the upstream serves no past job to anybody who does not know its id (zensearch.md §2)."""
-        if connectors:
-            yield HistoryBatch(jobs=(), finished=connectors)
-
-    # ---- jobs
-
-    def _open_jobs(self, known: Known) -> tuple[dict[str, str], set[str]]:
-        """The jobs to read, with their connectors, and those that nobody could read for want of a connector."""
-        told: Mapping[str, str | None] = {job: row.connector for job, row in self._undecided.items()} | known.open_jobs
-        wanted: dict[str, str] = {}
-        gone: set[str] = set()
-        for job, connector in told.items():
-            if connector is None:
-                gone.add(job)
-            elif not mapping.is_inferred(job, connector):
-                wanted[job] = connector
-        self._first_seen = {job: moment for job, moment in self._first_seen.items() if job in wanted}
-        return wanted, gone
-
-    async def _read(self, wanted: Mapping[str, str]) -> _Reading:
-        """``wanted``: the connector of each job."""
-        reading = _Reading()
-
-        async def ask(job: str) -> None:
-            self._take(reading, job, wanted[job], await self.http.job(wanted[job], job))
-
-        round_ = await ask_each(wanted, ask, concerns_all=_concerns_all)
-        reading.gone = round_.take_out(JobUnknown)
-        for job in reading.gone:
-            self._undecided.pop(job, None)
-        reading.unread.update(wanted[job] for job in (*round_.failures, *round_.unasked))
-        reading.problems += [error.problem(f"sync job {job}") for job, error in round_.failures.items()]
-        reading.failures += round_.failures.values()
-        return reading
-
-    def _take(self, reading: _Reading, job: str, connector: str, sent: object) -> None:
-        fact, complaints = mapping.job(sent, job, connector, seen_at=self._first_seen.get(job) or self._now())
-        self._first_seen.setdefault(job, fact.order_at)
-        reading.jobs[job] = fact
-        reading.problems += mismatches(f"sync job {job}", complaints)
-        self._decide(fact, connector)
-
-    def _decide(self, fact: JobFact, connector: str) -> None:
-        """Go on reading a job with an unknown word (zensearch.md §5) for as long as something happens to it."""
-        before = self._undecided.pop(fact.external_id, None)
-        if fact.status is not JobStatus.UNKNOWN or fact.ended:
-            return
-        same = before.same + 1 if before is not None and before.fingerprint == fact.fingerprint else 0
-        if same < UNDECIDED:
-            self._undecided[fact.external_id] = _Undecided(connector, fact.fingerprint, same)
-
-    def _infer(self, known: Known, fact: ConnectorFact, reading: _Reading) -> None:
-        if fact.external_id in reading.unread:
-            return  # perhaps that job explains it
-        told = [job for job in reading.jobs.values() if job.connector == fact.external_id]
-        job = self._inference.job(fact, told, is_new=fact.external_id not in known.connectors)
-        if job is not None:
-            reading.jobs[job.external_id] = job
-
-    # ---- what else there is to say
-
-    def _spent(self, reading: _Reading) -> Iterable[Problem]:
-        wait = self.http.budget.wait
-        if wait and not any(problem.code is Code.RATE_LIMITED for problem in reading.problems):
-            yield Problem(Code.RATE_LIMITED, f"no request is left for {wait:.0f} s", retry_after=wait)
-
-    def _mind_the_size(self, size: int) -> None:
-        if size in ROUND_SIZES and size != self._round_size:
-            _log.warning(
-                "ZenSearch listed exactly %d connectors; if there are more, its answer was one page of several.",
-                size,
-                extra={"action": "zensearch.round_list", "connectors": size},
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
+        each: Callable[[Any], Any] | None = None,
+    ) -> Answer:
+        if wait := self.budget.wait:
+            raise SourceRateLimited(
+                f"{method} {path}: not sent, no request is left for {wait:.0f} s", retry_after=wait, status=None
             )
-        self._round_size = size
+        if self._secret is not None:
+            sent = b"" if body is None else json.dumps(body).encode()
+            # aiohttp copies the session's headers before it first waits, so no other request's signature gets between
+            self._open().headers.update(signature(self._secret, sent, time.time_ns() // 1_000_000))
+        answer = await super().request(method, path, params=params, body=body, each=each)
+        self.budget.note(answer.headers)
+        return answer
+
+    def refusal(self, answer: Answer, what: str) -> Exception:
+        self.budget.note(answer.headers)
+        error = super().refusal(answer, what)
+        if isinstance(error, SourceRateLimited) and error.retry_after is None:
+            error.retry_after = _asked_wait(answer)
+        if answer.status in (404, 405) and what == f"GET {self._prefix}/connectors":
+            others = " or ".join(name for name in DIALECTS if name != self._dialect)
+            return SourceMismatch(f"{error}. Perhaps it speaks the dialect {others}", status=answer.status)
+        return error
+
+    def said(self, body: Any) -> str:
+        """Code, message and request id of ``{error: {code, message}, meta: {requestId}}`` (zensearch.md §9)."""
+        if not isinstance(body, Mapping):
+            return super().said(body)
+        error, meta = body.get("error"), body.get("meta")
+        fields = error if isinstance(error, Mapping) else {"message": error or body.get("message")}
+        words = [word for key in ("code", "message") if isinstance(word := fields.get(key), str) and word]
+        request = meta.get("requestId") if isinstance(meta, Mapping) else None
+        return ": ".join(words)[:300] + (f" (request {request[:60]})" if isinstance(request, str) and request else "")
 
 
-def _refuses_us(error: SourceError) -> bool:
-    return isinstance(error, SourceAuthFailed) and error.status == 401  # a 403 may be about jobs alone
+def _asked_wait(answer: Answer) -> float | None:
+    """Seconds that a 429 without Retry-After asks for: ``error.retryAfter``, else the reset."""
+    error = answer.body.get("error") if isinstance(answer.body, Mapping) else None
+    seconds = error.get("retryAfter") if isinstance(error, Mapping) else None
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds <= LONGEST_WAIT:
+        return float(seconds)
+    return seconds_to_reset(answer.headers)
 
 
-def _concerns_all(error: SourceError) -> bool:
-    return isinstance(error, SourceRateLimited) or _refuses_us(error)
-
-
-def _newest_told(known: Known, connector: str) -> str | None:
-    """The connector's newest job, if the upstream told of it itself."""
-    row = known.connectors.get(connector)
-    job = row.latest_job if row is not None else None
-    return None if job is None or mapping.is_inferred(job, connector) else job
-
-
-async def _read_list(entries: list[object]) -> tuple[dict[str, ConnectorFact], list[Problem], bool]:
-    """The facts by external id, what was wrong, and whether each entry gave one. Of entries with one id the first
-    counts."""
-    facts: dict[str, ConnectorFact] = {}
-    problems: list[Problem] = []
-    complete = True
-    async for place, entry in by_turns(enumerate(entries, 1)):
-        try:
-            fact, complaints = mapping.connector(entry)
-        except SourceMismatch as error:
-            complete = False
-            problems.append(error.problem(f"connector {place} of the list"))
-            continue
-        if fact.external_id not in facts:
-            facts[fact.external_id] = fact
-            problems += mismatches(f"connector {fact.external_id}", complaints)
-    return facts, problems, complete
+def unwrapped(body: Any) -> Any:
+    """What stands under ``data``; the body itself where a deployment sends none (zensearch.md §9)."""
+    return body["data"] if isinstance(body, Mapping) and "data" in body else body

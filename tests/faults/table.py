@@ -24,7 +24,7 @@ HUGE = 50_000_000
 
 @dataclass(frozen=True)
 class Shape:
-    """What a fault has to know of a kind's answers, as edits and query parameters of ``sources.faults``."""
+    """What a fault has to know of a kind's answers, as edits and query parameters of ``sources.simulation.faults``."""
 
     kind: SourceKind
     #: one entry of many has a value of the wrong type

@@ -6,8 +6,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from sources.faults import edited
 from sources.simulation import FAULTS, Clock, Edit, Faults, serve
+from sources.simulation.faults import edited
 from sources.zensearch import SOURCE
 from tests.faults.table import CASES
 

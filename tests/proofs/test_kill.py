@@ -17,9 +17,9 @@ from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, global_id
 from connectory.store.tables import CONNECTORS, EVENTS, JOBS, SYSTEMS
 from sources.elastic import SOURCE as ELASTIC
-from sources.elastic.world import ElasticWorld
+from sources.elastic.simulator.world import ElasticWorld
 from sources.onyx import SOURCE as ONYX
-from sources.onyx.world import OnyxWorld
+from sources.onyx.simulator.world import OnyxWorld
 from sources.simulation import REQUESTS, WORLD, Clock, serve
 from tests.e2e.program import Program, configuration, serving, system
 from tests.engine.stage import rows

@@ -21,9 +21,9 @@ from connectory.store.identity import JOB, global_id
 from connectory.store.log import EVENT_COLUMNS, event_record
 from connectory.store.tables import EVENTS, LOG_HEAD, LOG_START
 from sources.onyx import SOURCE as ONYX
-from sources.onyx.pairs import Attempt, Pair
-from sources.onyx.simulator import simulator
-from sources.onyx.world import OnyxWorld
+from sources.onyx.simulator.app import simulator
+from sources.onyx.simulator.pairs import Attempt, Pair
+from sources.onyx.simulator.world import OnyxWorld
 from sources.simulation import WORLD, Clock, serve
 from tests.cursors import START
 from tests.e2e.listener import Follower, Gateways

@@ -10,10 +10,11 @@ import aiohttp
 
 from connectory.model import Known, KnownConnector, Observation
 from sources.elastic import SOURCE
-from sources.elastic.client import ElasticSource
-from sources.elastic.documents import Document, api_time, new_connector, new_job, snapshot
-from sources.elastic.simulator import API_KEY, simulator
-from sources.elastic.world import ElasticWorld
+from sources.elastic.simulator.app import simulator
+from sources.elastic.simulator.checks import API_KEY
+from sources.elastic.simulator.documents import Document, api_time, new_connector, new_job, snapshot
+from sources.elastic.simulator.world import ElasticWorld
+from sources.elastic.source import ElasticSource
 from sources.simulation import FAULTS, REQUESTS, WORLD, Clock, Faults, Running, serve
 from tests.paths import EXAMPLES
 from tests.sources.canned import Asked, Canned, Reply, canned

@@ -10,9 +10,10 @@ import aiohttp
 
 from connectory.model import ConnectorFact, JobFact, Known, Observation
 from sources.feldera import FelderaSettings
-from sources.feldera.client import FelderaSource
-from sources.feldera.simulator import TOKEN, simulator
-from sources.feldera.world import FelderaWorld
+from sources.feldera.simulator.app import simulator
+from sources.feldera.simulator.checks import TOKEN
+from sources.feldera.simulator.world import FelderaWorld
+from sources.feldera.source import FelderaSource
 from sources.simulation import REQUESTS, WORLD, Clock, serve
 from tests.paths import EXAMPLES
 from tests.sources.canned import Asked, Canned, Reply, canned

@@ -11,11 +11,12 @@ import aiohttp
 
 from connectory.model import Details, Known, KnownConnector
 from sources.lucidworks import LucidworksSettings
-from sources.lucidworks.client import LucidworksSource
-from sources.lucidworks.population import populate
-from sources.lucidworks.search_views import Build
-from sources.lucidworks.simulator import PASSWORD, USERNAME, simulator
-from sources.lucidworks.world import LucidworksWorld
+from sources.lucidworks.simulator.app import simulator
+from sources.lucidworks.simulator.checks import PASSWORD, USERNAME
+from sources.lucidworks.simulator.population import populate
+from sources.lucidworks.simulator.views import Build
+from sources.lucidworks.simulator.world import LucidworksWorld
+from sources.lucidworks.source import LucidworksSource
 from sources.simulation import WORLD, Clock, serve
 from tests.paths import EXAMPLES
 from tests.sources.canned import Canned, Reply, canned

@@ -9,10 +9,11 @@ from typing import Any
 import aiohttp
 
 from sources.onyx import OnyxSettings
-from sources.onyx.client import OnyxSource
-from sources.onyx.population import load
-from sources.onyx.simulator import TOKEN, simulator
-from sources.onyx.world import OnyxWorld
+from sources.onyx.simulator.app import simulator
+from sources.onyx.simulator.checks import TOKEN
+from sources.onyx.simulator.population import load
+from sources.onyx.simulator.world import OnyxWorld
+from sources.onyx.source import OnyxSource
 from sources.simulation import WORLD, Clock, serve
 from tests.paths import EXAMPLES
 from tests.sources.canned import Asked, Canned, Reply, canned

@@ -13,10 +13,11 @@ from schema.connector_details import ElasticConnectorDetails
 from schema.job_details import ElasticJobDetails
 from sources.base import SourceAuthFailed, SourceMismatch
 from sources.elastic import SOURCE
-from sources.elastic.client import ElasticSource
 from sources.elastic.mapping import CONNECTOR_DETAILS, JOB_DETAILS, SNAPSHOT_DETAILS
-from sources.elastic.simulator import API_KEY, LIMITED_API_KEY, PASSWORD, TOKEN, USERNAME, simulator
-from sources.elastic.world import ElasticWorld
+from sources.elastic.simulator.app import simulator
+from sources.elastic.simulator.checks import API_KEY, LIMITED_API_KEY, PASSWORD, TOKEN, USERNAME
+from sources.elastic.simulator.world import ElasticWorld
+from sources.elastic.source import ElasticSource
 from sources.simulation import FAULTS, Clock, serve
 from tests.sources.cases import cases
 from tests.sources.contract import START, Hand, SourceContract, check_job, collect, remember

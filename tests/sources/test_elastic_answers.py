@@ -12,10 +12,11 @@ import pytest
 from connectory.model import Known
 from sources.base import SourceMismatch
 from sources.elastic import SOURCE
-from sources.elastic.client import ElasticSource
-from sources.elastic.documents import default_filtering, new_connector
-from sources.elastic.simulator import API_KEY, simulator
-from sources.elastic.world import ElasticWorld
+from sources.elastic.simulator.app import simulator
+from sources.elastic.simulator.checks import API_KEY
+from sources.elastic.simulator.documents import default_filtering, new_connector
+from sources.elastic.simulator.world import ElasticWorld
+from sources.elastic.source import ElasticSource
 from sources.http import decode
 from sources.simulation import FAULTS, WORLD, Clock, serve
 from tests.sources.cases import cases

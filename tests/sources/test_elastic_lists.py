@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-import sources.elastic.simulator
 from connectory.model import Known, KnownConnector, SystemErrorCode
 from sources.base import SourceMismatch, SourceUnreachable
-from sources.elastic import api, calls, client, history, jobs, listing, places
-from sources.elastic.client import ElasticSource
-from sources.elastic.documents import Document
-from sources.elastic.refusals import refusal
+from sources.elastic import client, history, jobs, listing, places
+from sources.elastic import source as adapter
+from sources.elastic.simulator import checks, routes
+from sources.elastic.simulator.documents import Document
+from sources.elastic.simulator.refusals import refusal
+from sources.elastic.source import ElasticSource
 from sources.simulation import FAULTS
 from tests.sources.cases import cases
 from tests.sources.contract import collect, remember
@@ -23,8 +24,8 @@ _PAGE, _WINDOW = 300, 900
 _SMALLER = {
     (listing, jobs, history): {"PAGE": _PAGE},
     (history,): {"_BATCH": _PAGE},
-    (api, client, history, jobs, listing, places): {"RESULT_WINDOW": _WINDOW},
-    (calls, sources.elastic.simulator): {"_WINDOW": _WINDOW},
+    (client, adapter, history, jobs, listing, places): {"RESULT_WINDOW": _WINDOW},
+    (checks, routes): {"_WINDOW": _WINDOW},
 }
 
 
@@ -59,7 +60,7 @@ def window(monkeypatch: pytest.MonkeyPatch) -> int:
 @pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch) -> int:
     """Small pages of connectors; test_all_pages_are_read proves how large they are."""
-    monkeypatch.setattr(client, "_PAGE", 20)
+    monkeypatch.setattr(adapter, "_PAGE", 20)
     return 20
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from connectory.model import ConnectorFact, ConnectorStatus, JobFact, JobStatus, Known, KnownConnector
 from sources.base import SourceAuthFailed, SourceMismatch, SourceRateLimited, SourceUnreachable
-from sources.elastic.api import ElasticClient
-from sources.elastic.client import ElasticSource
+from sources.elastic.client import ElasticClient
 from sources.elastic.mapping import CONNECTOR_STATUS, JOB_STATUS, connector_fact, job_fact
+from sources.elastic.source import ElasticSource
 from sources.reading import count
 from tests.sources.canned import Reply
 from tests.sources.cases import cases

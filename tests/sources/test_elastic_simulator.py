@@ -15,9 +15,10 @@ from elasticsearch import (
     NotFoundError,
 )
 
-from sources.elastic.documents import Document
-from sources.elastic.simulator import API_KEY, LIMITED_API_KEY, PASSWORD, TOKEN, USERNAME, simulator
-from sources.elastic.world import ElasticWorld
+from sources.elastic.simulator.app import simulator
+from sources.elastic.simulator.checks import API_KEY, LIMITED_API_KEY, PASSWORD, TOKEN, USERNAME
+from sources.elastic.simulator.documents import Document
+from sources.elastic.simulator.world import ElasticWorld
 from sources.reading import instant
 from sources.simulation import WORLD, Clock, Running, serve
 from tests.sources.cases import cases, every_case

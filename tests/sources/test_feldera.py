@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from connectory.model import ConnectorStatus, JobFact, Known, SystemErrorCode
 from sources.base import Source, SourceAuthFailed, SourceMismatch, SourceUnreachable
 from sources.feldera import SOURCE, FelderaSettings
-from sources.feldera.client import PATIENCE, FelderaSource
-from sources.feldera.simulator import TOKEN
-from sources.feldera.world import FelderaWorld
+from sources.feldera.simulator.checks import TOKEN
+from sources.feldera.simulator.world import FelderaWorld
+from sources.feldera.source import PATIENCE, FelderaSource
 from sources.reading import by_turns
 from sources.rounds import CONCURRENCY
 from sources.simulation import serve

@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
-from sources.feldera.simulator import simulator
+from sources.feldera.simulator.app import simulator
 from sources.simulation import Clock
 from tests.sources.contract import START
 from tests.sources.feldera_stage import FILES, INPUTS, LIST, OUTPUTS, PIPELINES, STATS, gathered, read, simulated

@@ -8,10 +8,9 @@ from urllib.parse import unquote
 import pytest
 
 from sources.base import ActionNotSupported, SourceAuthFailed, SourceMismatch, SourceUnreachable
-from sources.feldera.checks import READER_TOKEN
-from sources.feldera.client import FelderaSource
-from sources.feldera.simulator import TOKEN
-from sources.feldera.wire import EndpointUnknown, FelderaClient, NotServed, PipelineUnknown
+from sources.feldera.client import EndpointUnknown, FelderaClient, NotServed, PipelineUnknown
+from sources.feldera.simulator.checks import READER_TOKEN, TOKEN
+from sources.feldera.source import FelderaSource
 from tests.sources.canned import Reply, canned
 from tests.sources.cases import cases
 from tests.sources.feldera_stage import (

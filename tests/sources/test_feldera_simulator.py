@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from connectory.model import ConnectorStatus, Known
-from sources.feldera.client import FelderaSource
-from sources.feldera.counters import input_status, stats
-from sources.feldera.deployment import Pipeline
-from sources.feldera.endpoints import KEPT_ERRORS, Endpoint, Temper
-from sources.feldera.population import populate
-from sources.feldera.simulator import READER_TOKEN, TOKEN
-from sources.feldera.views import pipeline
-from sources.feldera.world import FelderaWorld
+from sources.feldera.simulator.checks import READER_TOKEN, TOKEN
+from sources.feldera.simulator.counters import input_status, stats
+from sources.feldera.simulator.deployment import Pipeline
+from sources.feldera.simulator.endpoints import KEPT_ERRORS, Endpoint, Temper
+from sources.feldera.simulator.population import populate
+from sources.feldera.simulator.views import pipeline
+from sources.feldera.simulator.world import FelderaWorld
+from sources.feldera.source import FelderaSource
 from tests.missing import missing
 from tests.sources.cases import cases
 from tests.sources.contract import START

@@ -8,13 +8,13 @@ from pydantic import ValidationError
 from connectory.model import ConnectorStatus, HistoryBatch, Known, SystemErrorCode
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable
 from sources.lucidworks import SOURCE
-from sources.lucidworks.client import LucidworksSource
-from sources.lucidworks.population import SECRETS
 from sources.lucidworks.reading import discreet
 from sources.lucidworks.runs import job_id
-from sources.lucidworks.search_views import Build
-from sources.lucidworks.simulator import simulator
-from sources.lucidworks.world import LucidworksWorld
+from sources.lucidworks.simulator.app import simulator
+from sources.lucidworks.simulator.population import SECRETS
+from sources.lucidworks.simulator.views import Build
+from sources.lucidworks.simulator.world import LucidworksWorld
+from sources.lucidworks.source import LucidworksSource
 from sources.simulation import Clock, serve
 from tests.sources.canned import Reply, canned
 from tests.sources.cases import cases

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from connectory.model import ConnectorFact, ConnectorStatus, JobFact, JobStatus
 from sources.base import Source, SourceAuthFailed, SourceMismatch, SourceUnreachable
 from sources.lucidworks import mapping
-from sources.lucidworks.population import VISITOR, settle
-from sources.lucidworks.search_views import Build
-from sources.lucidworks.wire import LucidworksClient
+from sources.lucidworks.client import LucidworksClient
+from sources.lucidworks.simulator.population import VISITOR, settle
+from sources.lucidworks.simulator.views import Build
 from sources.reading import LenientReader
 from tests.sources.canned import Reply
 from tests.sources.cases import cases

@@ -8,13 +8,13 @@ from typing import Any
 
 import aiohttp
 
-from sources.lucidworks.crawls import KEPT, TEMPERS, Crawl, DataSource, Temper
-from sources.lucidworks.fusion_views import job
 from sources.lucidworks.mapping import CONNECTOR_STATUS, JOB_STATUS
-from sources.lucidworks.population import CAST, COLLECTIONS, SECRETS
-from sources.lucidworks.search_views import Build, status
-from sources.lucidworks.simulator import PASSWORD, USERNAME
-from sources.lucidworks.world import STALLED, LucidworksWorld
+from sources.lucidworks.simulator.checks import PASSWORD, USERNAME
+from sources.lucidworks.simulator.crawls import KEPT, TEMPERS, Crawl, DataSource, Temper
+from sources.lucidworks.simulator.fusion_views import job
+from sources.lucidworks.simulator.population import CAST, COLLECTIONS, SECRETS
+from sources.lucidworks.simulator.views import Build, status
+from sources.lucidworks.simulator.world import STALLED, LucidworksWorld
 from tests.sources.cases import cases
 from tests.sources.contract import START
 from tests.sources.lucidworks_stage import a_world, simulated

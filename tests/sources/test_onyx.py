@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from connectory.model import HistoryBatch, Known, KnownConnector, SystemErrorCode
 from sources.base import SourceAuthFailed, SourceMismatch, SourceRateLimited, SourceUnreachable
 from sources.onyx import SOURCE, OnyxSettings
-from sources.onyx.client import HISTORY_PAGE, POLL_PAGE, OnyxSource
-from sources.onyx.world import OnyxWorld
+from sources.onyx.simulator.world import OnyxWorld
+from sources.onyx.source import HISTORY_PAGE, POLL_PAGE, OnyxSource
 from tests.sources.canned import Asked, Reply, canned
 from tests.sources.cases import cases
 from tests.sources.contract import SourceContract, Upstream, collect, remember

@@ -10,9 +10,9 @@ import pytest
 from connectory.model import JobErrorFact, JobFact, JobFindings, Known
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch, SourceUnreachable
 from sources.onyx import SOURCE
-from sources.onyx.client import OnyxSource
+from sources.onyx.client import ERRORS_PAGE
 from sources.onyx.findings import PAGES
-from sources.onyx.wire import ERRORS_PAGE
+from sources.onyx.source import OnyxSource
 from tests.sources.canned import Canned, Reply
 from tests.sources.cases import cases
 from tests.sources.contract import collect, remember

@@ -22,9 +22,9 @@ from connectory.model import (
 )
 from sources.base import SourceAuthFailed, SourceMismatch, SourceUnreachable
 from sources.onyx import mapping
-from sources.onyx.client import OnyxSource
-from sources.onyx.simulator import TOKEN
-from sources.onyx.wire import OnyxClient, PairUnknown
+from sources.onyx.client import OnyxClient, PairUnknown
+from sources.onyx.simulator.checks import TOKEN
+from sources.onyx.source import OnyxSource
 from tests.sources.canned import Reply
 from tests.sources.cases import cases
 from tests.sources.contract import START

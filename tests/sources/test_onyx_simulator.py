@@ -6,13 +6,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from sources.onyx.listing import DOCUMENT_SOURCES, entry
 from sources.onyx.mapping import CONNECTOR_STATUS
-from sources.onyx.pairs import TEMPERS, Attempt, Pair, Temper
-from sources.onyx.population import populate
-from sources.onyx.simulator import TOKEN
-from sources.onyx.views import attempts
-from sources.onyx.world import HEARTBEAT, PASS, OnyxWorld
+from sources.onyx.simulator.checks import TOKEN
+from sources.onyx.simulator.listing import DOCUMENT_SOURCES, entry
+from sources.onyx.simulator.pairs import TEMPERS, Attempt, Pair, Temper
+from sources.onyx.simulator.population import populate
+from sources.onyx.simulator.views import attempts
+from sources.onyx.simulator.world import HEARTBEAT, PASS, OnyxWorld
 from tests.sources.cases import cases
 from tests.sources.contract import START
 from tests.sources.onyx_stage import Api, simulated

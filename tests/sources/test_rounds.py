@@ -7,7 +7,7 @@ import pytest
 
 from connectory.model import SystemErrorCode
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable
-from sources.rounds import CONCURRENCY, PATIENCE, ask_all, ask_each
+from sources.rounds import CONCURRENCY, PATIENCE, ask_all, ask_each, failures_of, gravest, problems_of
 from tests.sources.cases import cases
 
 MANY = range(100)
@@ -122,3 +122,38 @@ async def test_a_failure_as_a_problem() -> None:
         7,
     )
     assert SourceMismatch("odd").problem("job 3").retry_after is None
+
+
+async def test_outcomes_are_what_was_told_or_the_error_in_its_place() -> None:
+    odd, limit = SourceMismatch("odd"), SourceRateLimited("wait")
+    ask, asked = raising({0: odd, 1: limit})
+    round_ = await ask_each(MANY, ask)
+    told = [number for number in asked if number > 1]
+    assert round_.unread == {*MANY} - {*told}
+    assert round_.outcomes() == {
+        **dict.fromkeys(round_.unread, limit),
+        **{number: number * 2 for number in told},
+        0: odd,
+    }
+    assert [problem.message for problem in round_.problems("number")] == ["number 0: odd", "number 1: wait"]
+    # of those that share an error one is named
+    problems = problems_of(failures_of(round_.outcomes()), "number")
+    assert [problem.message for problem in problems] == [
+        "number 0: odd",
+        f"number 1 and {len(round_.unasked)} more: wait",
+    ]
+    assert gravest([odd, limit]) is limit
+
+
+async def test_asking_is_in_vain_when_nobody_told_anything() -> None:
+    odd, refused = SourceMismatch("odd"), SourceAuthFailed("no")
+    round_ = await ask_each([0, 1], raising({0: odd, 1: refused})[0])
+    assert round_.in_vain
+    with pytest.raises(SourceAuthFailed):
+        round_.raise_first(SourceAuthFailed)
+    round_.raise_first(SourceUnreachable)
+    # an error that is an answer is none in vain
+    round_.take_out(SourceMismatch)
+    assert (round_.in_vain, round_.failures) == (False, {1: refused})
+    assert not (await ask_each([0, 2], raising({0: odd})[0])).in_vain
+    assert not (await ask_each([], raising({})[0])).in_vain

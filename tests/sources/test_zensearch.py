@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from connectory.model import JobFact, JobStatus, Known, KnownConnector, Observation, SystemErrorCode
 from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable
 from sources.zensearch import SOURCE, mapping
-from sources.zensearch.client import UNDECIDED, ZenSearchSource
-from sources.zensearch.simulator import PUBLISHABLE_KEY, SECRET_KEY, SESSION, TOKEN
-from sources.zensearch.views import MANNERS
-from sources.zensearch.wire import Budget, ZenSearchClient, seconds_to_reset, signature
-from sources.zensearch.world import ZenSearchWorld
+from sources.zensearch.client import Budget, ZenSearchClient, seconds_to_reset, signature
+from sources.zensearch.simulator.checks import PUBLISHABLE_KEY, SECRET_KEY, SESSION, TOKEN
+from sources.zensearch.simulator.views import MANNERS
+from sources.zensearch.simulator.world import ZenSearchWorld
+from sources.zensearch.source import UNDECIDED, ZenSearchSource
 from tests.sources.canned import Asked, Reply, canned
 from tests.sources.cases import cases
 from tests.sources.contract import FAILURES, START, SourceContract, Upstream, check_job, collect, remember

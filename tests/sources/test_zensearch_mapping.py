@@ -19,7 +19,7 @@ from connectory.model import (
 from sources.base import SourceMismatch
 from sources.discretion import REDACTED
 from sources.zensearch import mapping
-from sources.zensearch.client import ZenSearchSource
+from sources.zensearch.source import ZenSearchSource
 from tests.sources.canned import Reply, canned
 from tests.sources.cases import cases
 from tests.sources.contract import START, check_connector, check_job

@@ -11,10 +11,10 @@ import pytest
 from connectory.model import ConnectorFact, ConnectorStatus, JobFact, JobStatus, Known
 from sources.base import SourceAuthFailed, SourceMismatch, SourceRateLimited, SourceUnreachable
 from sources.zensearch import mapping
-from sources.zensearch.client import ZenSearchSource
-from sources.zensearch.simulator import TOKEN
-from sources.zensearch.wire import JobUnknown, ZenSearchClient, unwrapped
-from sources.zensearch.world import Connector, Job
+from sources.zensearch.client import JobUnknown, ZenSearchClient, unwrapped
+from sources.zensearch.simulator.checks import TOKEN
+from sources.zensearch.simulator.world import Connector, Job
+from sources.zensearch.source import ZenSearchSource
 from tests.sources.canned import Reply, canned
 from tests.sources.cases import cases
 from tests.sources.contract import START

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from sources.zensearch.checks import POWERLESS, SIGNATURE_AGE
+from sources.zensearch.client import signature
 from sources.zensearch.mapping import CONNECTOR_STATUS
-from sources.zensearch.population import CAST, populate
-from sources.zensearch.simulator import DATABASES, PUBLISHABLE_KEY, SECRET_KEY, SESSION, TOKEN, TYPES
-from sources.zensearch.views import connector as shown
-from sources.zensearch.wire import signature
-from sources.zensearch.world import IN_A_ROW, KEPT, Connector, Job, Temper, ZenSearchWorld
+from sources.zensearch.simulator.checks import POWERLESS, PUBLISHABLE_KEY, SECRET_KEY, SESSION, SIGNATURE_AGE, TOKEN
+from sources.zensearch.simulator.population import CAST, populate
+from sources.zensearch.simulator.routes import DATABASES, TYPES
+from sources.zensearch.simulator.views import connector as shown
+from sources.zensearch.simulator.world import IN_A_ROW, KEPT, Connector, Job, Temper, ZenSearchWorld
 from tests.sources.cases import cases
 from tests.sources.contract import START
 from tests.sources.zensearch_stage import Api, connector, simulated

@@ -10,11 +10,12 @@ import aiohttp
 from connectory.model import ConnectorFact, JobFact, Known, KnownConnector
 from sources.simulation import WORLD, Clock, serve
 from sources.zensearch import ZenSearchSettings, mapping
-from sources.zensearch.client import ZenSearchSource
-from sources.zensearch.population import load
-from sources.zensearch.simulator import TOKEN, simulator
-from sources.zensearch.views import MANNERS, Manners
-from sources.zensearch.world import ZenSearchWorld
+from sources.zensearch.simulator.app import simulator
+from sources.zensearch.simulator.checks import TOKEN
+from sources.zensearch.simulator.population import load
+from sources.zensearch.simulator.views import MANNERS, Manners
+from sources.zensearch.simulator.world import ZenSearchWorld
+from sources.zensearch.source import ZenSearchSource
 from tests.paths import EXAMPLES
 from tests.sources.canned import Asked, Canned, Reply, canned
 from tests.sources.contract import START, Hand

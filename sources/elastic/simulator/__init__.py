@@ -1,0 +1,1 @@
+"""A simulated Elasticsearch. The adapter knows nothing of it, and it knows nothing of the adapter."""

@@ -1,0 +1,1 @@
+"""A simulated ZenSearch. The adapter knows nothing of it, and it knows nothing of the adapter."""
