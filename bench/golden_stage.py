@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from golden_score import Book, Moment, Subject
 
-from connectory.config import Config, build
+from connectory.config.loading import Config, build
 from connectory.engine import Engine
 from connectory.model import ConditionCode, Role
 from connectory.store import Store

@@ -25,13 +25,13 @@ from meters import Holds, holds, peak, say
 from sqlalchemy import func, select, text
 from upstreams import Upstreams, upstreams
 
-from connectory.app import build_app
-from connectory.config import build
+from connectory.commands.simulators import simulated_kinds
+from connectory.config.loading import build
 from connectory.engine import Engine
-from connectory.serving import serving
-from connectory.simulators import simulated_kinds
 from connectory.store import Store
 from connectory.store.tables import CONNECTORS, JOBS
+from connectory.web.app import build_app
+from connectory.web.serving import serving
 
 KIND = "elastic"
 #: MB, and requests.

@@ -18,8 +18,8 @@ from meters import weigh
 from programs import allow_many_files, obey, run
 from sqlalchemy import select, true
 
-from connectory.app import build_app
 from connectory.bus import Bus
+from connectory.config.settings import ServerSettings
 from connectory.engine import ConfiguredSystem, Engine
 from connectory.model import (
     Capability,
@@ -33,12 +33,12 @@ from connectory.model import (
     Known,
     Observation,
 )
-from connectory.serving import serving
-from connectory.settings import ServerSettings
 from connectory.store import Store
 from connectory.store.cursors import Place
 from connectory.store.identity import JOB, global_id
 from connectory.store.tables import EVENTS, LOG_START
+from connectory.web.app import build_app
+from connectory.web.serving import serving
 from sources.base import Source, SourceKind, SystemSettings
 
 #: The system's name, and what each job expects to process in all.

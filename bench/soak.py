@@ -30,11 +30,11 @@ from sqlalchemy import func, select
 from troubles import draw
 from upstreams import Upstreams, upstreams
 
-from connectory.config import Config, build
+from connectory.commands.gateway import gateway
+from connectory.commands.simulators import simulated_kinds
+from connectory.config.loading import Config, build
 from connectory.engine import Engine
-from connectory.gateway import gateway
 from connectory.model import SystemHealth
-from connectory.simulators import simulated_kinds
 from connectory.store import Store
 from connectory.store.tables import CONNECTORS, EVENTS, JOBS, SYSTEMS
 

@@ -1,3 +1,3 @@
-from connectory.cli import main
+from connectory.commands.cli import main
 
 main()

@@ -5,10 +5,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from connectory.config.settings import ConditionsSettings
 from connectory.engine.health import HEALTHS
 from connectory.engine.judging.catalogue import MEANINGS, Meaning
 from connectory.model import Capability, ConditionCode, ConditionSeverity
-from connectory.settings import ConditionsSettings
 from sources.base import SourceKind
 from sources.registry import kinds
 

@@ -3,10 +3,10 @@
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
+from connectory.execution.documents import KeptDocuments
+from connectory.execution.executor import BoundedExecutor
 from schema.bindings import bind
-from schema.documents import KeptDocuments
 from schema.events import EVENTS
-from schema.executor import BoundedExecutor
 from schema.mutation import Mutation
 from schema.query import Query
 from schema.scalars import SCALARS

@@ -25,7 +25,13 @@ from pathlib import Path
 from tests.paths import ROOT
 from tests.wait import until
 
-_IMPORTED = ("alembic.command", "asyncpg", "connectory.check", "connectory.demo", "connectory.gateway")
+_IMPORTED = (
+    "alembic.command",
+    "asyncpg",
+    "connectory.commands.check",
+    "connectory.commands.demo",
+    "connectory.commands.gateway",
+)
 #: Bytes of a command's arguments and environment.
 _LONGEST = 1 << 17
 #: How the process, and then its status, is told.
@@ -185,7 +191,7 @@ def _become(request: dict[str, object], out: int, err: int) -> None:
     os.environ.update(request["environ"])  # type: ignore[call-overload]
     sys.path[:0] = [each for each in os.environ["PYTHONPATH"].split(os.pathsep) if each not in sys.path]
     sys.argv = ["connectory", *request["arguments"]]  # type: ignore[misc]
-    import_module("connectory.cli").main()
+    import_module("connectory.commands.cli").main()
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ import aiohttp
 import pytest
 from graphql import build_schema
 
-from connectory import demo, graphiql
+from connectory.commands import demo
+from connectory.commands.simulators import simulated_kinds
 from connectory.lanes import CONNECTIONS
-from connectory.simulators import simulated_kinds
+from connectory.web import graphiql
 from tests.commands import run, started
 from tests.notices.receiver import SECRET, Receiver
 from tests.store.test_postgres import opened
@@ -74,7 +75,7 @@ async def test_the_version(tmp_path: Path) -> None:
 
 async def test_the_installed_command_is_this_one() -> None:
     found = Path(sys.executable).with_name("connectory")
-    assert "from connectory.cli import main" in found.read_text(encoding="utf-8")
+    assert "from connectory.commands.cli import main" in found.read_text(encoding="utf-8")
 
 
 async def test_export_schema_prints_a_schema(tmp_path: Path) -> None:

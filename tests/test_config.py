@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from connectory.config import Config, ConfigError, Override, load
-from connectory.settings import is_loopback, origin
+from connectory.config.loading import Config, ConfigError, Override, load
+from connectory.config.settings import is_loopback, origin
 
 SYSTEM = """
 [[systems]]

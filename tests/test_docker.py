@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from connectory.config import Override, load
+from connectory.config.loading import Override, load
 from tests.paths import ROOT
 
 DOCKER = ROOT / "docker"

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from connectory.log import Redaction
+from connectory.observability.log import Redaction
 from tests.paths import ROOT
 
 #: Logs one record of each sort; the secret holds what JSON and Python would escape.
 PROGRAM = """
 import logging, sys, warnings
-from connectory import log
+from connectory.observability import log
 log.configure(json=sys.argv[1] == "json", secrets=['tok"en-\\u00e9', "abc"])
 logger = logging.getLogger("connectory.engine")
 logger.info("A system %s was polled.", "docs", extra={"action": "engine.poll", "tokens": ['tok"en-\\u00e9']})

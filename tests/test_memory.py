@@ -8,7 +8,7 @@ import pytest
 #: As a flood of bodies: as large blocks, in threads too, beside small ones that stay and lie between them.
 _BURST = """
 import sys, threading
-from connectory.memory import return_what_is_freed
+from connectory.web.memory import return_what_is_freed
 
 def resident():
     with open("/proc/self/statm") as statm:

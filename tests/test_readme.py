@@ -6,7 +6,7 @@ from pathlib import Path
 
 from graphql import build_schema, parse, validate
 
-from connectory.config import load
+from connectory.config.loading import load
 from tests.paths import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from connectory.config import ConfigError, build
+from connectory.config.loading import ConfigError, build
 from sources import onyx, registry
 from sources.registry import GROUP, load
 

@@ -36,7 +36,7 @@ _MAY_IMPORT: dict[str, frozenset[str]] = {
 }
 _RUN = """
 import json, sys
-from connectory.cli import main
+from connectory.commands.cli import main
 sys.argv[0] = "connectory"
 try:
     main()
@@ -85,7 +85,7 @@ def test_no_command_but_the_simulators_loads_a_simulator(imported: Callable[[str
 def test_what_is_heavy_is_imported_by_somebody() -> None:
     """A name that nobody imports any more would never be found missing."""
     everything = modules(
-        "import json, sys, connectory.gateway, connectory.demo; print(json.dumps(sorted(sys.modules)))"
+        "import json, sys; from connectory.commands import demo, gateway; print(json.dumps(sorted(sys.modules)))"
     )
     assert _HEAVY - everything <= {"alembic", "asyncpg"}, "imported when they are used"
     assert not [name for name in everything if name.startswith("sources.") and name.endswith(".simulator")]

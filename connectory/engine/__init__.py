@@ -13,14 +13,14 @@ from random import Random
 from uuid import uuid4
 
 from connectory.bus import Bus
+from connectory.config.settings import RetentionSettings
 from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.neighbours import PATIENCE, RENEWAL, Neighbours
 from connectory.engine.poller import STOPPING, Poller
 from connectory.engine.retention import Retention
 from connectory.engine.watches import Watches
-from connectory.metrics import Polls
 from connectory.model import ActionFailureCode, ActionRefusal
-from connectory.settings import RetentionSettings
+from connectory.observability.metrics import Polls
 from connectory.store import Store
 from connectory.store.notices import acknowledge
 from connectory.store.registration import register_systems

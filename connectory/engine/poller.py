@@ -19,8 +19,8 @@ from connectory.engine.pace import SystemState, after_answer, after_failure
 from connectory.engine.standby import Polled, Standby
 from connectory.engine.trouble import lies_in_the_facts, problem_of
 from connectory.engine.watches import Watches
-from connectory.metrics import Polls
 from connectory.model import ActionFailureCode, ActionRefusal, Known, Observation, Problem, SystemErrorCode
+from connectory.observability.metrics import Polls
 from connectory.store import Store
 from connectory.store.lease_rows import Overtaken, lease_of
 from connectory.store.records import DOWN

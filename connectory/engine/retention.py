@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.settings import RetentionSettings
+from connectory.config.settings import RetentionSettings
 from connectory.store import Store
 from connectory.store.lease_rows import RETENTION_LEASE
 from connectory.store.portions import Limits, Portion

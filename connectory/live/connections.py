@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from typing import Protocol
 
-from connectory.bad_request import BadRequest
+from connectory.execution.bad_request import BadRequest
 
 
 class Connection(Protocol):

@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 from strawberry import Schema
 
+from connectory.execution.prepared import Prepared, Refused
 from connectory.lanes import Lane
 from connectory.live.broadcast import Broadcast, LogBroadcast, StateBroadcast, Surroundings
 from connectory.live.moment import Moments
 from connectory.live.rendering import Kitchen, Rendering, render_with, taken_variables
 from connectory.live.sink import Sink
 from connectory.live.subscriber import Subscriber
-from connectory.prepared import Prepared, Refused
 from connectory.store import Store
 from connectory.store.records import EventRecord, SystemRecord
 from connectory.store.snapshot import open_snapshot

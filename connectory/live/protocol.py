@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
-from connectory.bad_request import BadRequest
-from connectory.decoding import decode
-from connectory.operation import Operation, shape
+from connectory.execution.bad_request import BadRequest
+from connectory.execution.decoding import decode
+from connectory.execution.operation import Operation, shape
 
 PROTOCOL = "graphql-transport-ws"
 #: Characters of an operation's id.

@@ -13,14 +13,14 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from strawberry import Schema
 
-from connectory import masking
-from connectory.answer import encode
+from connectory.execution import error_presentation
+from connectory.execution.executor import BoundedExecutor
+from connectory.execution.prepared import Prepared, Refused
 from connectory.live.moment import Moments
-from connectory.prepared import Prepared, Refused
 from connectory.store.snapshot import Snapshot
+from connectory.web.answer import encode
 from resolvers.context import Context, Loaders, Viewer
 from resolvers.feeds import Feed
-from schema.executor import BoundedExecutor
 
 #: Gives the snapshot that a context reads, and its loaders.
 Take = Callable[[], AbstractAsyncContextManager[tuple[Snapshot, Loaders]]]
@@ -107,7 +107,7 @@ class Rendering:
                 if isawaitable(result):
                     result = await result
             for error in result.errors or ():
-                if is_outage(cause := masking.unexpected(error)):
+                if is_outage(cause := error_presentation.unexpected(error)):
                     raise StoreAway(str(cause))
             return encode(_told(result))
         except StoreAway:
@@ -115,7 +115,7 @@ class Rendering:
         except Exception as error:
             if is_outage(error):
                 raise StoreAway(str(error)) from error
-            return encode({"errors": [masking.failure(error, path="subscription")]})
+            return encode({"errors": [error_presentation.failure(error, path="subscription")]})
 
 
 def taken_variables(prepared: Prepared) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def taken_variables(prepared: Prepared) -> dict[str, Any]:
 
 
 def _too_long(said: str) -> Refused:
-    return Refused([GraphQLError(said, extensions={"code": masking.BAD_USER_INPUT})], before_execution=False)
+    return Refused([GraphQLError(said, extensions={"code": error_presentation.BAD_USER_INPUT})], before_execution=False)
 
 
 async def render_with(kitchen: Kitchen, prepared: Prepared, viewer: Viewer) -> Rendering:
@@ -161,5 +161,5 @@ async def render_with(kitchen: Kitchen, prepared: Prepared, viewer: Viewer) -> R
 def _told(result: Any) -> dict[str, Any]:
     told: dict[str, Any] = {"data": result.data}
     if result.errors:
-        told["errors"] = masking.present(result)
+        told["errors"] = error_presentation.present(result)
     return told

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from aiohttp import WebSocketError, WSMessage, WSMsgType, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
-from connectory.admission import Admission
-from connectory.answer import encode
-from connectory.bad_request import BadRequest
-from connectory.execution import Execution
+from connectory.config.settings import ServerSettings
+from connectory.execution.admission import Admission
+from connectory.execution.bad_request import BadRequest
+from connectory.execution.execution import Execution
 from connectory.live.connections import Connections
 from connectory.live.flow import Flow
 from connectory.live.live import Live
@@ -29,8 +29,8 @@ from connectory.live.protocol import (
 )
 from connectory.live.sink import TooSlow
 from connectory.live.socket_operation import SocketOperation
-from connectory.metrics import Metrics
-from connectory.settings import ServerSettings
+from connectory.observability.metrics import Metrics
+from connectory.web.answer import encode
 from resolvers.context import Viewer
 
 #: Seconds that a client has to introduce itself.

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from graphql import OperationType
 
-from connectory import masking
-from connectory.answer import encode
-from connectory.bad_request import BadRequest
-from connectory.execution import Executed
+from connectory.execution import error_presentation
+from connectory.execution.bad_request import BadRequest
+from connectory.execution.execution import Executed
+from connectory.execution.operation import Operation
+from connectory.execution.prepared import Prepared, Refused
 from connectory.live.sink import TooSlow
 from connectory.live.subscriber import Subscriber
-from connectory.metrics import Outcome
-from connectory.operation import Operation
-from connectory.prepared import Prepared, Refused
+from connectory.observability.metrics import Outcome
+from connectory.web.answer import encode
 
 if TYPE_CHECKING:
     from connectory.live.socket import SocketConnection
@@ -55,7 +55,7 @@ class SocketOperation:
             shared.metrics.count(Outcome.REJECTED)
             await self._fail([refused.error])
         except Exception as error:
-            await self._tell({"errors": [masking.failure(error, path="subscription")]})
+            await self._tell({"errors": [error_presentation.failure(error, path="subscription")]})
 
     async def _refuse(self, refused: Refused) -> None:
         """A document at fault is told as an error of the protocol, what fails later as a result."""

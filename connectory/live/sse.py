@@ -12,17 +12,17 @@ from collections.abc import Sequence
 from aiohttp import hdrs, web
 from aiohttp.http import StreamWriter
 
-from connectory import masking
-from connectory.answer import encode
+from connectory.execution import error_presentation
+from connectory.execution.prepared import Prepared, Refused
 from connectory.live.connections import Connections
 from connectory.live.flow import Flow
 from connectory.live.live import Live
 from connectory.live.sink import TooSlow
 from connectory.live.subscriber import Subscriber
-from connectory.metrics import Traffic
-from connectory.negotiation import EVENT_STREAM
-from connectory.prepared import Prepared, Refused
-from connectory.tcp import set_tcp_option
+from connectory.observability.metrics import Traffic
+from connectory.web.answer import encode
+from connectory.web.negotiation import EVENT_STREAM
+from connectory.web.tcp import set_tcp_option
 from resolvers.context import Viewer
 
 #: Seconds of silence, at most: proxies end what looks idle.
@@ -99,7 +99,7 @@ class Stream:
         except Refused as refused:
             await self._tell(refused.body())
         except Exception as error:
-            await self._tell({"errors": [masking.failure(error, path="subscription")]})
+            await self._tell({"errors": [error_presentation.failure(error, path="subscription")]})
         with contextlib.suppress(TooSlow):
             while not await self._is_over_within(COMMENT_EVERY):
                 await self.drained()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLError
 
-from connectory.answer import encode
+from connectory.execution.prepared import Refused
 from connectory.live.sink import Sink, TooSlow
-from connectory.prepared import Refused
+from connectory.web.answer import encode
 from resolvers.feeds import Item
 
 if TYPE_CHECKING:

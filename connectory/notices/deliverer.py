@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from connectory.metrics import Deliveries
 from connectory.notices.sending import Outcome, Sender
 from connectory.notices.settings import ReceiverSettings
+from connectory.observability.metrics import Deliveries
 from connectory.store import Store
 from connectory.store.lease_rows import Lease, Overtaken
 from connectory.store.notices import begin_attempt, end_attempt, next_delivery, was_given_up

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from random import Random
 
 from connectory.bus import Bus
-from connectory.metrics import Deliveries
 from connectory.notices.deliverer import Backoff, Deliverer
 from connectory.notices.notifier import Notifier
 from connectory.notices.settings import ReceiverSettings
+from connectory.observability.metrics import Deliveries
 from connectory.store import Store
 from connectory.store.lease_rows import NOTICES_LEASE, Lease, Overtaken
 from connectory.store.notices import give_up_unknown, take_up_known

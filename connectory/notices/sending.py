@@ -10,9 +10,9 @@ from urllib.parse import unquote, unquote_plus
 
 import aiohttp
 
-from connectory.log import Redaction
 from connectory.notices.payload import signed, slack
 from connectory.notices.settings import ReceiverSettings
+from connectory.observability.log import Redaction
 from sources.http import reason, retry_after
 
 #: Refusals that may get better without us: credentials and addresses are mended, conflicts and limits pass.

@@ -8,11 +8,11 @@ import aiohttp
 from aiohttp import web
 from strawberry import Schema
 
-from connectory.app import METRICS, build_app
+from connectory.config.settings import AuthSettings, ServerSettings
 from connectory.engine import ConfiguredSystem, Engine
-from connectory.serving import serving
-from connectory.settings import AuthSettings, ServerSettings
 from connectory.store import Store
+from connectory.web.app import METRICS, build_app
+from connectory.web.serving import serving
 
 Answer = tuple[int, Any]
 #: For applications that are asked to do something.

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import strawberry
 from graphql import GraphQLError
 
+from connectory.execution.executor import BoundedExecutor
 from resolvers.errors import BadUserInput
-from schema.executor import BoundedExecutor
 from tests.wait import until
 
 

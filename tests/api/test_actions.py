@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from connectory.app import build_app
+from connectory.config.settings import ServerSettings
 from connectory.engine import Engine
 from connectory.model import Observation
-from connectory.serving import serving
-from connectory.settings import ServerSettings
 from connectory.store import Store
+from connectory.web.app import build_app
+from connectory.web.serving import serving
 from sources.base import SourceRateLimited, SourceUnreachable
 from tests.api.gateway import OPERATOR, Client
 from tests.facts import Scripted, configured, connector

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectory import admission
-from schema import documents
+from connectory.execution import admission, documents
 from tests.api.gateway import Client, served
 from tests.api.stand_in import PATIENT, STAND_IN, begun
 from tests.live.client import Refused, SocketClient, SseClient

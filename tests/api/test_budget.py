@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from graphql import get_introspection_query
 
+from connectory.execution.documents import kept
 from connectory.limits import LOOK_UP, ROW, DocumentLimits, Limits
 from connectory.store import Store
 from resolvers import lists
 from resolvers.paging import encode_cursor
 from schema import build_schema
-from schema.documents import kept
 from tests.api.gateway import Client, served
 from tests.api.stand_in import PATIENT, STAND_IN
 from tests.api.world import Asker, begin, open_context, run

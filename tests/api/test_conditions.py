@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from connectory.config import ConfigError, build
+from connectory.config.loading import ConfigError, build
+from connectory.config.settings import ConditionsSettings
 from connectory.engine.judging.thresholds import Thresholds
 from connectory.model import ConditionCode, ConnectorMode, CountsFact, JobFact, JobStatus, JobType
-from connectory.settings import ConditionsSettings
 from connectory.store import Store
 from tests.api.world import Asker, begin
 from tests.engine.stage import Stage

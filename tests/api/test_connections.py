@@ -15,10 +15,11 @@ import strawberry
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from connectory import frames, http_server, open_connections
-from connectory.app import _mask_errors
-from connectory.http_server import OPEN_CONNECTIONS
-from connectory.intake import PER_TURN
+from connectory import frames
+from connectory.web import http_server, open_connections
+from connectory.web.app import _mask_errors
+from connectory.web.http_server import OPEN_CONNECTIONS
+from connectory.web.intake import PER_TURN
 from tests.api import stand_in
 from tests.api.gateway import Client, served
 from tests.live.test_frames import CLOSE, PING, PONG, TEXT, Peer, frame
@@ -315,7 +316,7 @@ async def test_beyond_that_a_connection_ends_at_once(sqlite_url: str, monkeypatc
 
 async def test_one_client_takes_nothing_from_the_others(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_connections, "BESIDE", 2)
-    monkeypatch.setattr("connectory.app.BESIDE", 2)
+    monkeypatch.setattr("connectory.web.app.BESIDE", 2)
     async with served(sqlite_url, SCHEMA, connections_per_client=1) as client, raws() as found:
         for _ in range(3):
             found.append(await Raw.connect(client, HEAD % b"slow" + b"\r\n", address="127.0.0.2"))

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from graphql import get_introspection_query
 
+from connectory.execution import checking, documents
+from connectory.execution.documents import Document, Documents
 from connectory.limits import DocumentLimits
-from schema import build_schema, checking, documents
-from schema.documents import Document, Documents
+from schema import build_schema
 from tests.api.gateway import Client, served
 from tests.live.client import Refused, SocketClient, SseClient
 

@@ -6,8 +6,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from connectory.guard import Guard
-from connectory.settings import ServerSettings
+from connectory.config.settings import ServerSettings
+from connectory.web.guard import Guard
 from tests.api.gateway import Client, served
 from tests.live.client import SocketClient
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from connectory.config.settings import RetentionSettings
 from connectory.engine.retention import Retention
 from connectory.limits import Limits
 from connectory.model import ConnectorFact, ConnectorStatus, JobFact, JobStatus, JobType, Problem, SystemErrorCode
-from connectory.settings import RetentionSettings
 from connectory.store import Store
 from resolvers.timeline import HistoryBucketRecord
 from tests.api import world

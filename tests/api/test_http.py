@@ -14,8 +14,8 @@ import strawberry
 from multidict import CIMultiDict
 from yarl import URL
 
-from connectory.masking import log as masking_log
-from connectory.settings import ServerSettings
+from connectory.config.settings import ServerSettings
+from connectory.execution.error_presentation import log as masking_log
 from resolvers.context import Context
 from tests.api.gateway import Client, served
 from tests.api.stand_in import PATIENT, STAND_IN, Query, begun
@@ -331,7 +331,7 @@ async def test_an_operation_whose_end_fails_has_had_its_answer(
     assert result == {"data": {"hello": "world"}}
 
     async def is_logged() -> bool:
-        told = [record for record in caplog.records if record.name == "connectory.masking"]
+        told = [record for record in caplog.records if record.name == "connectory.execution.error_presentation"]
         return len(told) == 2 and all("swordfish" in str(record.exc_info) for record in told)
 
     await until(is_logged)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from connectory.intake import PER_TURN, Intake
+from connectory.web.intake import PER_TURN, Intake
 from tests.wait import until
 
 

@@ -6,10 +6,10 @@ import pytest
 import strawberry.schema.schema as strawberrys
 from graphql import parse
 
-from connectory import admission
+from connectory.execution import admission, documents
+from connectory.execution.documents import Document, Documents, size
 from connectory.limits import DocumentLimits
-from schema import build_schema, documents
-from schema.documents import Document, Documents, size
+from schema import build_schema
 from tests.api.gateway import served
 from tests.live.client import SocketClient
 

@@ -10,13 +10,13 @@ import aiohttp
 import asyncpg
 import pytest
 
-from connectory.app import STORE, build_app
+from connectory.config.settings import ServerSettings
 from connectory.engine import Engine
 from connectory.lanes import CONNECTIONS, Lane
 from connectory.model import Observation
-from connectory.serving import serving
-from connectory.settings import ServerSettings
 from connectory.store import Store
+from connectory.web.app import STORE, build_app
+from connectory.web.serving import serving
 from tests.api.gateway import Answer, Client, served
 from tests.api.test_actions import REFRESH
 from tests.facts import Scripted, configured, connector

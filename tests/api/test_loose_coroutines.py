@@ -10,10 +10,10 @@ from types import CoroutineType
 import pytest
 import strawberry
 
+from connectory.execution.executor import BoundedExecutor
 from connectory.limits import Limits
 from connectory.store import Store
 from resolvers.errors import BadUserInput
-from schema.executor import BoundedExecutor
 from tests.api.world import open_context
 
 

@@ -8,7 +8,7 @@ import pytest
 from graphql import DocumentNode, build_schema, parse, validate
 from graphql.validation import NoUnusedFragmentsRule, OverlappingFieldsCanBeMergedRule
 
-from schema.merging import TooTangled, find_conflict
+from connectory.execution.merging import TooTangled, find_conflict
 
 SCHEMA = build_schema("""
     interface Being { id: ID name: String! friend: Being friends: [Being] size(unit: String, at: At): Int }

@@ -9,11 +9,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.exc import OperationalError
 
-from connectory import metrics as module
-from connectory.metrics import Deliveries, Metrics, Polls
-from connectory.open_connections import OpenConnections
+from connectory.observability import metrics as module
+from connectory.observability.metrics import Deliveries, Metrics, Polls
 from connectory.store import Store
 from connectory.store.figures import Figures
+from connectory.web.open_connections import OpenConnections
 from sources.base import SourceUnreachable
 from tests.api.test_actions import gateway, refresh
 from tests.api.test_notices import filled

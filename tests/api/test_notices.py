@@ -6,14 +6,14 @@ from typing import Any
 
 import aiohttp
 
-from connectory.app import build_app
+from connectory.config.settings import ServerSettings
 from connectory.engine import Engine
 from connectory.model import ConditionCode, JobStatus
 from connectory.notices.settings import ReceiverSettings
-from connectory.serving import serving
-from connectory.settings import ServerSettings
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, NOTICE, global_id
+from connectory.web.app import build_app
+from connectory.web.serving import serving
 from tests.api.gateway import OPERATOR, Client
 from tests.api.world import Asker
 from tests.facts import at, connector, job

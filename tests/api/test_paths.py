@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from connectory.serving import listen
 from connectory.store import Store, StoreUnreachable
+from connectory.web.serving import listen
 from tests.api.gateway import Client, served
 from tests.api.stand_in import STAND_IN
 from tests.wait import until

@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
+from connectory.execution.places import Full, Places, Weight
 from connectory.limits import Crowd
-from connectory.places import Full, Places, Weight
 
 CROWD = Crowd(
     operations_at_once=4,

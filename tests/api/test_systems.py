@@ -4,13 +4,13 @@ from typing import Any
 
 import aiohttp
 
-from connectory.app import build_app
+from connectory.config.settings import ServerSettings
 from connectory.engine import ConfiguredSystem, Engine
 from connectory.model import Capability, JobStatus, Observation, SystemErrorCode
-from connectory.serving import serving
-from connectory.settings import ServerSettings
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, SYSTEM, global_id
+from connectory.web.app import build_app
+from connectory.web.serving import serving
 from sources.base import SourceUnreachable
 from tests.api.gateway import Client
 from tests.api.world import NOW, Asker, World, begin

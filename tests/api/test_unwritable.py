@@ -9,13 +9,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from connectory.app import build_app
+from connectory.config.settings import ServerSettings
 from connectory.engine import Engine
 from connectory.lanes import Lane
 from connectory.model import Observation
-from connectory.serving import serving
-from connectory.settings import ServerSettings
 from connectory.store import Store
+from connectory.web.app import build_app
+from connectory.web.serving import serving
 from tests.api.gateway import OPERATOR, Client
 from tests.api.test_actions import refresh
 from tests.api.test_notices import acknowledge, filled

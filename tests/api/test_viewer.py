@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from connectory.app import LIVE
+from connectory.web.app import LIVE
 from tests.api.gateway import Client, served
 from tests.live.client import SocketClient
 from tests.live.running import EVENTS

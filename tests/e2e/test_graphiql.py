@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from graphql import OperationDefinitionNode, build_schema, parse, validate
 
-from connectory import graphiql
+from connectory.web import graphiql
 from tests.api.gateway import served
 from tests.paths import ROOT
 

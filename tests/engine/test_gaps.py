@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from connectory.config.settings import RetentionSettings
 from connectory.engine.judging.views import Gap
 from connectory.engine.retention import Retention
 from connectory.model import JobFact, JobStatus
-from connectory.settings import RetentionSettings
 from connectory.store import Store
 from tests.facts import at, connector, job
 from tests.notices.scene import Scene

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from connectory.config.settings import RetentionSettings
 from connectory.engine import retention
 from connectory.engine.judging.thresholds import Thresholds
 from connectory.model import (
@@ -20,7 +21,6 @@ from connectory.model import (
     JobType,
     SystemErrorCode,
 )
-from connectory.settings import RetentionSettings
 from connectory.store import Store
 from connectory.store.registration import Registration, register_systems
 from connectory.store.tables import EVENTS, OUTAGES

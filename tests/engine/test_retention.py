@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select, text, update
 
+from connectory.config.settings import RetentionSettings
 from connectory.engine import Engine
 from connectory.engine.retention import LEAST, MOST, Retention, Strides
 from connectory.model import (
@@ -26,7 +27,6 @@ from connectory.model import (
     Observation,
     SystemErrorCode,
 )
-from connectory.settings import RetentionSettings
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, global_id
 from connectory.store.lease_rows import RETENTION_LEASE

@@ -7,12 +7,12 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from random import Random
 
+from connectory.config.settings import RetentionSettings
 from connectory.engine import Engine
 from connectory.engine.held import key_of
 from connectory.engine.memory import recall
 from connectory.engine.retention import Retention
 from connectory.model import Known
-from connectory.settings import RetentionSettings
 from connectory.store import Store
 from connectory.store.identity import SYSTEM, global_id
 from tests.facts import at, configured

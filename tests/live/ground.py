@@ -9,17 +9,17 @@ from typing import Any, Literal
 import aiohttp
 from sqlalchemy import select
 
-from connectory.app import build_app
 from connectory.bus import Bus
+from connectory.config.settings import ServerSettings
 from connectory.engine import Engine
 from connectory.model import EventKind, JobStatus
-from connectory.serving import serving
-from connectory.settings import ServerSettings
 from connectory.store import Store
 from connectory.store.identity import CONNECTOR, JOB, global_id
 from connectory.store.registration import Registration, register_systems
 from connectory.store.tables import EVENTS
 from connectory.store.writes import append_events
+from connectory.web.app import build_app
+from connectory.web.serving import serving
 from tests.engine.stage import Stage
 from tests.live.client import Listener, PairClient, SocketClient, SseClient, Stream
 

@@ -2,11 +2,11 @@
 
 from strawberry import Schema
 
-from connectory import prepared
+from connectory.execution import prepared
+from connectory.execution.documents import kept
+from connectory.execution.operation import Operation
+from connectory.execution.prepared import Prepared
 from connectory.limits import DocumentLimits
-from connectory.operation import Operation
-from connectory.prepared import Prepared
-from schema.documents import kept
 
 
 def prepare(schema: Schema, operation: Operation) -> Prepared:

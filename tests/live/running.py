@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
-from connectory.app import LIVE
 from connectory.model import JobStatus, Known, Observation
 from connectory.store.identity import JOB, global_id
+from connectory.web.app import LIVE
 from tests.api.gateway import Client, served
 from tests.facts import Scripted, configured, connector, job
 from tests.wait import until

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from connectory.bus import Bus
+from connectory.execution.operation import Operation
+from connectory.execution.prepared import Refused
 from connectory.live.broadcast import LogBroadcast
 from connectory.live.live import Live
 from connectory.live.rendering import Rendering
 from connectory.live.subscriber import Subscriber
 from connectory.model import JobStatus, Role
-from connectory.operation import Operation
-from connectory.prepared import Refused
 from connectory.store import Store
 from connectory.store.cursors import Place, log_position
 from connectory.store.identity import CONNECTOR, JOB, global_id

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from connectory.execution.operation import Operation
 from connectory.live.broadcast import LogBroadcast
 from connectory.live.moment import Moments
 from connectory.model import JobStatus
-from connectory.operation import Operation
 from connectory.store import Store
 from connectory.store.cursors import log_position
 from resolvers.feeds import EventFeed, JobFeed, SummaryFeed

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from connectory.execution.operation import Operation
+from connectory.execution.prepared import Refused
 from connectory.live.broadcast import StateBroadcast
 from connectory.live.rendering import Rendering
 from connectory.model import JobStatus
-from connectory.operation import Operation
-from connectory.prepared import Refused
 from connectory.store import Store
 from connectory.store.cursors import read_cursor
 from connectory.store.snapshot import Snapshot, open_snapshot

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from connectory.notices.settings import ReceiverSettings
-from connectory.serving import serving
+from connectory.web.serving import serving
 
 SECRET = "a secret of the receiver"
 

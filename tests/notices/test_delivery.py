@@ -16,7 +16,6 @@ from aiohttp import web
 from sqlalchemy import update
 
 from connectory.bus import Bus
-from connectory.metrics import Deliveries
 from connectory.model import ConnectorFact, JobFact, JobStatus
 from connectory.notices import notifier
 from connectory.notices.deliverer import Backoff, Deliverer
@@ -24,11 +23,12 @@ from connectory.notices.notices import Notices, notifying
 from connectory.notices.payload import slack
 from connectory.notices.sending import Outcome, Sender
 from connectory.notices.settings import ReceiverSettings
-from connectory.serving import serving
+from connectory.observability.metrics import Deliveries
 from connectory.store import Store
 from connectory.store.lease_rows import NOTICES_LEASE, Lease
 from connectory.store.notices import move_notifier
 from connectory.store.tables import DELIVERIES
+from connectory.web.serving import serving
 from tests.facts import at, connector, job
 from tests.notices.receiver import SECRET, Receiver
 from tests.notices.scene import Scene, deliveries

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from graphql import build_schema, parse, validate
 
-from connectory.config import load
+from connectory.config.loading import load
 from connectory.model import DeliveryPhase
 from connectory.notices.payload import signed
 from connectory.notices.settings import ReceiverSettings

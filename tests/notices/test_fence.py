@@ -6,8 +6,8 @@ from random import Random
 import pytest
 from sqlalchemy import update
 
-from connectory.metrics import Deliveries
 from connectory.notices.deliverer import Deliverer
+from connectory.observability.metrics import Deliveries
 from connectory.store import Store
 from connectory.store.lease_rows import NOTICES_LEASE, Lease, Overtaken
 from connectory.store.tables import NOTIFIER

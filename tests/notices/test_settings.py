@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from connectory.config import Config, ConfigError, load
+from connectory.config.loading import Config, ConfigError, load
 from connectory.model import NoticeKind
 from connectory.notices.settings import ReceiverSettings
 

@@ -18,9 +18,9 @@ from aiohttp import ClientSession
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, Route, async_playwright, expect
 from yarl import URL
 
-from connectory import graphiql
-from connectory.config import Override
-from connectory.demo import demo
+from connectory.commands.demo import demo
+from connectory.config.loading import Override
+from connectory.web import graphiql
 from tests.e2e.bridge import Bridge
 from tests.missing import missing
 from tests.wait import until

@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 from graphql import get_introspection_query
 
-from connectory.bad_request import BadRequest
-from connectory.decoding import decode
+from connectory.config.settings import ServerSettings
+from connectory.execution.bad_request import BadRequest
+from connectory.execution.decoding import decode
+from connectory.execution.documents import Documents
 from connectory.limits import DocumentLimits
-from connectory.settings import ServerSettings
 from schema import build_schema
-from schema.documents import Documents
 from tests.proofs.conftest import Figures
 from tests.proofs.size import size
 

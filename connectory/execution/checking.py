@@ -23,7 +23,7 @@ from graphql.validation.validation_context import VariableUsage, VariableUsageVi
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-from schema import merging
+from connectory.execution import merging
 
 #: Mistakes that are told of one document: each takes its time to be found and to be worded.
 MOST_MISTAKES = 5

@@ -15,12 +15,12 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
 
-from connectory.answer import HEADERS, refuse
+from connectory.web.answer import HEADERS, refuse
 from connectory.frames import MaskedFrames
-from connectory.intake import Intake
-from connectory.open_connections import Ended, Entry, OpenConnections
-from connectory.tcp import client_of, notice_silence
-from connectory.telling import PROBES
+from connectory.web.intake import Intake
+from connectory.web.open_connections import Ended, Entry, OpenConnections
+from connectory.web.tcp import client_of, notice_silence
+from connectory.web.access_log import PROBES
 
 #: Bytes of a URL, as sent.
 LONGEST_URL = 32 * 1024

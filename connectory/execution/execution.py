@@ -9,11 +9,11 @@ from graphql import OperationType
 from strawberry import Schema
 from strawberry.types import ExecutionResult
 
-from connectory import masking
-from connectory.metrics import Outcome
-from connectory.prepared import Prepared
+from connectory.execution import error_presentation
+from connectory.execution.executor import OUTCOME_UNKNOWN, TIMEOUT
+from connectory.execution.prepared import Prepared
+from connectory.observability.metrics import Outcome
 from resolvers.context import Context, Viewer
-from schema.executor import OUTCOME_UNKNOWN, TIMEOUT
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ async def _close(context: Context) -> None:
     try:
         await context.close()
     except Exception as error:  # its answer is given already
-        masking.internal(error, path="the end of an operation")
+        error_presentation.internal(error, path="the end of an operation")
 
 
 def _keep(work: Coroutine[Any, Any, T], among: set[asyncio.Task[Any]]) -> asyncio.Task[T]:
@@ -83,20 +83,24 @@ def _keep(work: Coroutine[Any, Any, T], among: set[asyncio.Task[Any]]) -> asynci
 
 
 def _told(result: ExecutionResult, type: OperationType) -> Executed:
-    errors = masking.present(result)
-    codes = masking.codes(errors)
+    errors = error_presentation.present(result)
+    codes = error_presentation.codes(errors)
     is_late = TIMEOUT in codes or OUTCOME_UNKNOWN in codes
     was_executed = is_late or result.data is not None or any("path" in error for error in errors)
-    if codes == {masking.STORE_UNAVAILABLE} and type is OperationType.QUERY and not any((result.data or {}).values()):
+    if (
+        codes == {error_presentation.STORE_UNAVAILABLE}
+        and type is OperationType.QUERY
+        and not any((result.data or {}).values())
+    ):
         was_executed = False  # a mutation may have done something all the same
     body: dict[str, Any] = {"errors": errors} if errors else {}
     if was_executed:
         body["data"] = result.data
     if result.extensions:
         body["extensions"] = result.extensions
-    if masking.INTERNAL in codes:
+    if error_presentation.INTERNAL in codes:
         return Executed(body, was_executed, Outcome.INTERNAL)
-    if masking.STORE_UNAVAILABLE in codes:
+    if error_presentation.STORE_UNAVAILABLE in codes:
         return Executed(body, was_executed, Outcome.UNAVAILABLE)
     if not was_executed:
         return Executed(body, was_executed, Outcome.REJECTED)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from connectory.serving import serving
+from connectory.web.serving import serving
 from sources import registry
 from sources.base import SourceKind
 from sources.simulation import Clock

@@ -8,9 +8,10 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from dataclasses import dataclass
 from pathlib import Path
 
-from connectory import graphiql, simulators
-from connectory.config import Config, Override, build
-from connectory.gateway import gateway
+from connectory.commands import simulators
+from connectory.commands.gateway import gateway
+from connectory.config.loading import Config, Override, build
+from connectory.web import graphiql
 
 #: Seconds between polls: a demo should move while one looks.
 POLL_INTERVAL = 2.0

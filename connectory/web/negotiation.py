@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from connectory.answer import JSON
+from connectory.web.answer import JSON
 
 GRAPHQL = "application/graphql-response+json"
 HTML = "text/html"

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, GraphQLSyntaxError, parse
 from strawberry.extensions import SchemaExtension
 
+from connectory.execution import extent
+from connectory.execution.checking import mistakes
+from connectory.execution.extent import Exceeded
+from connectory.execution.merging import TooTangled
 from connectory.limits import DocumentLimits
-from schema import extent
-from schema.checking import mistakes
-from schema.extent import Exceeded
-from schema.merging import TooTangled
 
 #: Bytes of a parsed token, with its part of the tree.
 _TOKEN = 600

@@ -7,9 +7,9 @@ from typing import Any
 from aiohttp import hdrs, web
 from multidict import MultiMapping
 
-from connectory.bad_request import BadRequest
-from connectory.body import read_text
-from connectory.decoding import check_unicode, decode
+from connectory.execution.bad_request import BadRequest
+from connectory.execution.decoding import check_unicode, decode
+from connectory.web.body import read_text
 
 #: What an operation's parameters have to be, and how that is said.
 _SHAPES: Mapping[str, tuple[type, str]] = {

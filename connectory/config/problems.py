@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from connectory.interpolation import KeyPath, spell
+from connectory.config.interpolation import KeyPath, spell
 from sources.discretion import REDACTED
 
 Settings = TypeVar("Settings", bound=BaseModel)

@@ -8,9 +8,9 @@ import zlib
 
 from aiohttp import hdrs, web
 
-from connectory.answer import JSON
-from connectory.bad_request import BadRequest
-from connectory.http_server import CODINGS, UNKNOWN_CODING
+from connectory.web.answer import JSON
+from connectory.execution.bad_request import BadRequest
+from connectory.web.http_server import CODINGS, UNKNOWN_CODING
 from connectory.limits import how_to_raise
 
 #: Seconds that a body may take to arrive.

@@ -10,19 +10,19 @@ from collections.abc import Callable
 from aiohttp import hdrs, web
 from graphql import OperationType
 
-from connectory import graphiql
-from connectory.admission import Admission
-from connectory.answer import JSON, answer, encode
-from connectory.bad_request import BadRequest
-from connectory.execution import Executed, Execution
+from connectory.web import graphiql
+from connectory.execution.admission import Admission
+from connectory.web.answer import JSON, answer, encode
+from connectory.execution.bad_request import BadRequest
+from connectory.execution.execution import Executed, Execution
 from connectory.live.socket import Sockets
 from connectory.live.sse import Streams, answer_once
-from connectory.metrics import Metrics, Outcome
-from connectory.negotiation import EVENT_STREAM, GRAPHQL, choose, takes_events, wants_page
-from connectory.operation import Operation, read
-from connectory.prepared import Prepared, Refused
-from connectory.settings import ServerSettings
-from connectory.telling import tell
+from connectory.observability.metrics import Metrics, Outcome
+from connectory.web.negotiation import EVENT_STREAM, GRAPHQL, choose, takes_events, wants_page
+from connectory.execution.operation import Operation, read
+from connectory.execution.prepared import Prepared, Refused
+from connectory.config.settings import ServerSettings
+from connectory.web.access_log import tell
 from resolvers.context import Viewer
 
 _ALLOWED = "GET, HEAD, POST, OPTIONS"

@@ -17,7 +17,7 @@ from connectory import __version__
 from connectory.mistakes import Mistake
 
 if TYPE_CHECKING:
-    from connectory.config import Config, Override
+    from connectory.config.loading import Config, Override
 
 app = typer.Typer(
     name="connectory",
@@ -53,14 +53,14 @@ StoreOption = Annotated[
 @app.command()
 def serve(config: ConfigOption = None, host: HostOption = None, port: PortOption = None) -> None:
     """Run the gateway in the foreground."""
-    from connectory import log
+    from connectory.observability import log
 
     log.configure()
     with _explained():
         loaded = _load(config, _overrides(host, port))
         # a mistake in the configuration is told before all that serving needs is there
-        from connectory.gateway import gateway
-        from connectory.serving import forever, run
+        from connectory.commands.gateway import gateway
+        from connectory.web.serving import forever, run
 
         async def main() -> None:
             async with gateway(loaded):
@@ -77,9 +77,10 @@ def demo_command(
 
     CONNECTORY_HOST and CONNECTORY_PORT are heeded; CONNECTORY_STORE_URL is not, so that no demo gets into a real store.
     """
-    from connectory import demo, log
-    from connectory.config import from_environment
-    from connectory.serving import forever, run
+    from connectory.commands import demo
+    from connectory.config.loading import from_environment
+    from connectory.observability import log
+    from connectory.web.serving import forever, run
 
     log.configure()
     overrides = [o for o in from_environment(os.environ) if o.path[0] == "server"] + _overrides(None, port, store)
@@ -98,13 +99,13 @@ def check_command(config: ConfigOption = None) -> None:
     """Validate the configuration, try the store, ask every system and receiver once: one line each."""
     import asyncio
 
-    from connectory import log
+    from connectory.observability import log
 
     log.configure()
     with _explained():
         loaded = _load(config)
     # a mistake in the configuration is told before all that asking needs is there
-    from connectory import check
+    from connectory.commands import check
 
     findings = asyncio.run(check.check(loaded))
     for line in check.lines(findings):
@@ -126,8 +127,9 @@ def simulate(
     seed: SeedOption = 0,
 ) -> None:
     """Run one simulated system alone."""
-    from connectory import log, simulators
-    from connectory.serving import forever, run
+    from connectory.commands import simulators
+    from connectory.observability import log
+    from connectory.web.serving import forever, run
 
     log.configure()
     kinds = simulators.simulated_kinds()
@@ -157,7 +159,7 @@ def upgrade_command(config: ConfigOption = None) -> None:
     """Migrate the store to this version."""
     import asyncio
 
-    from connectory import log
+    from connectory.observability import log
     from connectory.store import upgrade
 
     log.configure()
@@ -186,7 +188,7 @@ def _print_version(wanted: bool) -> None:
 
 
 def _overrides(host: str | None, port: int | None, store: str | None = None) -> "list[Override]":
-    from connectory.config import Override
+    from connectory.config.loading import Override
 
     given = [
         Override(("server", "host"), host, "--host"),
@@ -197,7 +199,7 @@ def _overrides(host: str | None, port: int | None, store: str | None = None) -> 
 
 
 def _load(file: Path | None, overrides: "list[Override] | None" = None) -> "Config":
-    from connectory.config import load
+    from connectory.config.loading import load
 
     loaded = load(file, environ=os.environ, overrides=overrides or [])
     _keep_secrets(loaded)
@@ -205,7 +207,7 @@ def _load(file: Path | None, overrides: "list[Override] | None" = None) -> "Conf
 
 
 def _keep_secrets(config: "Config") -> None:
-    from connectory import log
+    from connectory.observability import log
 
     log.configure(secrets=config.secrets)
 

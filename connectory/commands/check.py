@@ -8,12 +8,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from connectory.config import Config
-from connectory.log import Redaction
+from connectory.config.loading import Config
+from connectory.config.settings import StoreSettings
 from connectory.model import Known, SystemErrorCode
 from connectory.notices.sending import Sender
 from connectory.notices.settings import ReceiverSettings
-from connectory.settings import StoreSettings
+from connectory.observability.log import Redaction
 from connectory.store import StoreError
 from connectory.store.trial import try_out
 from sources.base import SourceError, SourceKind, SystemSettings

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from connectory.model import Role
-from connectory.settings import AuthSettings, ServerSettings, is_loopback
+from connectory.config.settings import AuthSettings, ServerSettings, is_loopback
 from resolvers.context import Viewer
 
 _ANYBODY = Viewer("anonymous", Role.VIEWER)

@@ -8,24 +8,26 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from strawberry import Schema
 
-from connectory import graphiql, masking
-from connectory.admission import Admission
-from connectory.answer import HEADERS, answer, refuse
+from connectory.web import graphiql
+
+from connectory.execution import error_presentation
+from connectory.execution.admission import Admission
+from connectory.web.answer import HEADERS, answer, refuse
 from connectory.engine import Engine
-from connectory.execution import Execution
-from connectory.graphql_view import GraphQLView
-from connectory.guard import Guard
-from connectory.http_server import OPEN_CONNECTIONS
+from connectory.execution.execution import Execution
+from connectory.web.graphql_view import GraphQLView
+from connectory.web.guard import Guard
+from connectory.web.http_server import OPEN_CONNECTIONS
 from connectory.live.connections import Connections
 from connectory.live.live import Live
 from connectory.live.socket import Sockets
 from connectory.live.sse import Streams
-from connectory.metrics import Metrics
-from connectory.open_connections import BESIDE, OpenConnections
-from connectory.settings import AuthSettings, ServerSettings
+from connectory.observability.metrics import Metrics
+from connectory.web.open_connections import BESIDE, OpenConnections
+from connectory.config.settings import AuthSettings, ServerSettings
 from connectory.store import Store
-from connectory.telling import ALIVE
-from connectory.viewer import viewing
+from connectory.web.access_log import ALIVE
+from connectory.web.viewer import viewing
 from resolvers.context import Context, Viewer
 from schema import build_schema
 
@@ -147,8 +149,8 @@ async def _mask_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except Exception as error:
         if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
             return web.Response()  # the client went before its answer could begin; nobody reads this
-        told = masking.failure(error, path=request.path)
-        status = 503 if masking.STORE_UNAVAILABLE in masking.codes([told]) else 500
+        told = error_presentation.failure(error, path=request.path)
+        status = 503 if error_presentation.STORE_UNAVAILABLE in error_presentation.codes([told]) else 500
         return answer({"errors": [told]}, status=status)
 
 

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from connectory import __version__
-from connectory.app import METRICS, build_app
-from connectory.config import Config
+from connectory.config.loading import Config
 from connectory.engine import Engine
 from connectory.notices.notices import Notices, notifying
-from connectory.serving import serving
 from connectory.store import Store
+from connectory.web.app import METRICS, build_app
+from connectory.web.serving import serving
 
 log = logging.getLogger(__name__)
 

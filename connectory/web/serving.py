@@ -18,11 +18,11 @@ from typing import Any
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
-from connectory.http_server import Runner
-from connectory.memory import return_what_is_freed
+from connectory.web.http_server import Runner
+from connectory.web.memory import return_what_is_freed
 from connectory.mistakes import Mistake
-from connectory.open_connections import Ended
-from connectory.telling import PROBES, TOLD
+from connectory.web.open_connections import Ended
+from connectory.web.access_log import PROBES, TOLD
 
 #: Seconds that open requests have to finish once we are asked to stop.
 _LAST_REQUESTS = 1.0

@@ -11,7 +11,7 @@ from aiohttp import web
 from strawberry.http.ides import get_graphql_ide_html
 
 #: What the build of ``web/`` makes.
-STATIC = Path(__file__).parent / "static" / "graphiql"
+STATIC = Path(__file__).parent.parent / "static" / "graphiql"
 #: Where the page looks for its files; ``web/vite.config.js`` says the same, relative to the page.
 PREFIX = "/graphql/static/"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple
 
-from connectory.bad_request import BadRequest
+from connectory.execution.bad_request import BadRequest
 from connectory.limits import Crowd, how_to_raise
 
 #: Seconds after which another try may be worth it: lines move on within that.

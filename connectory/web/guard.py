@@ -8,9 +8,9 @@ other machines reach knows it by an address that may change; on loopback a page 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from connectory.answer import refuse
-from connectory.settings import DEFAULT_PORTS, ServerSettings, host_and_port, host_name, origin
-from connectory.telling import ALIVE, PROBES, tell
+from connectory.web.answer import refuse
+from connectory.config.settings import DEFAULT_PORTS, ServerSettings, host_and_port, host_name, origin
+from connectory.web.access_log import ALIVE, PROBES, tell
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _METHODS = "GET, POST, OPTIONS"

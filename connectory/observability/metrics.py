@@ -18,12 +18,12 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from connectory import __version__
-from connectory.gauges import families
-from connectory.load import Load
-from connectory.open_connections import Ended, OpenConnections
+from connectory.observability.gauges import families
+from connectory.observability.load import Load
 from connectory.store import Store
 from connectory.store.figures import Figures, read_figures
 from connectory.store.writing import is_failure, reason
+from connectory.web.open_connections import Ended, OpenConnections
 
 #: Seconds that the store has for its part; a scraper waits for ten, by default.
 _STORE_WITHIN = 2.0

@@ -12,13 +12,13 @@ from functools import partial
 from graphql import OperationType
 from strawberry import Schema
 
+from connectory.execution.documents import Document, kept
+from connectory.execution.extent import Exceeded
+from connectory.execution.operation import Operation
+from connectory.execution.places import Full, Places, Weight
+from connectory.execution.prepared import Prepared, prepare
 from connectory.limits import HEAVY, Crowd, DocumentLimits
-from connectory.load import Load
-from connectory.operation import Operation
-from connectory.places import Full, Places, Weight
-from connectory.prepared import Prepared, prepare
-from schema.documents import Document, kept
-from schema.extent import Exceeded
+from connectory.observability.load import Load
 
 
 class Admission:

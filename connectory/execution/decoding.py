@@ -5,7 +5,7 @@ import math
 import re
 from typing import Any, NoReturn
 
-from connectory.bad_request import BadRequest
+from connectory.execution.bad_request import BadRequest
 from connectory.limits import how_to_raise
 
 #: Of a whole number: no argument takes one of more than twenty, and Python none of more than some thousands.

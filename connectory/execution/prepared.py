@@ -19,9 +19,9 @@ from graphql import (
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
-from connectory import masking
-from connectory.operation import Operation
-from schema.documents import Document
+from connectory.execution import error_presentation
+from connectory.execution.documents import Document
+from connectory.execution.operation import Operation
 
 
 class Refused(Exception):
@@ -35,7 +35,7 @@ class Refused(Exception):
     def body(self) -> dict[str, Any]:
         """What the client is told; anything unexpected is masked and logged."""
         shape = PreExecutionError if self.before_execution else ExecutionResult
-        return {"errors": masking.present(shape(data=None, errors=self._errors))}
+        return {"errors": error_presentation.present(shape(data=None, errors=self._errors))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def _chosen(document: DocumentNode, name: str | None) -> OperationDefinitionNode
         found = operations if len(operations) == 1 else []
         said = "operationName has to name one operation of the document."
     if not found:
-        error = GraphQLError(said, extensions={"code": masking.BAD_USER_INPUT})
+        error = GraphQLError(said, extensions={"code": error_presentation.BAD_USER_INPUT})
         raise Refused([error], before_execution=True)
     return found[0]
 

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from connectory.address import STORES, Address
+from connectory.config.limit_settings import LimitSettings
 from connectory.lanes import CONNECTIONS, FEWEST
-from connectory.limit_settings import LimitSettings
-from connectory.open_connections import BESIDE
+from connectory.web.open_connections import BESIDE
 
 _HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
 #: An address in brackets or a name without any, then perhaps a port; nothing before, between or after.

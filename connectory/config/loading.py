@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr
 
-from connectory.interpolation import Interpolation, KeyPath, spell
-from connectory.mistakes import Mistake
-from connectory.notices.settings import ReceiverSettings
-from connectory.problems import Problems, suggest
-from connectory.settings import (
+from connectory.config.interpolation import Interpolation, KeyPath, spell
+from connectory.config.problems import Problems, suggest
+from connectory.config.settings import (
     AuthSettings,
     ConditionsSettings,
     EngineSettings,
@@ -24,6 +22,8 @@ from connectory.settings import (
     ServerSettings,
     StoreSettings,
 )
+from connectory.mistakes import Mistake
+from connectory.notices.settings import ReceiverSettings
 from sources import registry
 from sources.base import SourceKind, SystemSettings
 from sources.discretion import SECRET_KEY

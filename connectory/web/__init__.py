@@ -1,0 +1,1 @@
+"""HTTP: the application, its server, and what it takes from whom."""
