@@ -83,7 +83,7 @@ async def test_refused_documents_take_no_memory(sqlite_url: str) -> None:
 async def test_the_operations_of_one_socket_take_turns(sqlite_url: str) -> None:
     PATIENT.clear()
     async with (
-        served(sqlite_url, STAND_IN) as client,
+        served(sqlite_url, STAND_IN, heavy_operations_per_client=10) as client,
         await SocketClient.connect(client.session, client.url) as socket,
     ):
         for _ in range(50):

@@ -21,7 +21,7 @@ from tests.wait import until
 @pytest.fixture
 async def gateway(sqlite_url: str) -> AsyncIterator[Client]:
     PATIENT.clear()
-    async with served(sqlite_url, STAND_IN) as found:
+    async with served(sqlite_url, STAND_IN, heavy_operations_per_client=10) as found:
         yield found
 
 
