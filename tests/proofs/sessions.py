@@ -53,7 +53,7 @@ class Sessions:
                         await asyncio.sleep(_EVERY)
                 finally:
                     connection.terminate()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
                 await asyncio.sleep(_EVERY)  # it is being restarted
 
     def _count(self, ports: list[int]) -> None:
