@@ -49,6 +49,11 @@ class _Shielded(DataLoader[Any, Any]):
         return asyncio.shield(super().load(key))
 
 
+def _itself(key: Any) -> Any:
+    """A loader's own default is made for each loader, and holds it."""
+    return key
+
+
 class Loaders:
     """The loaders over one snapshot, by name. ``is_shared``: several executions load by them."""
 
@@ -60,8 +65,12 @@ class Loaders:
         """``batch`` makes it on first use."""
         found = self._by_name.get(name)
         if found is None:
-            found = self._by_name[name] = self._make(batch, max_batch_size=_BATCH)
+            found = self._by_name[name] = self._make(batch, max_batch_size=_BATCH, get_cache_key=_itself)
         return found
+
+    def clear(self) -> None:
+        """Forget what was loaded: whoever asks for it knows the loaders, and they know who asked."""
+        self._by_name.clear()
 
 
 View = tuple[Snapshot, Loaders]
@@ -85,7 +94,7 @@ class Context:
         self.actions = actions
         self._store = store
         self._clock = clock
-        self._take = take or self._take_own
+        self._take = take
         self._stack = AsyncExitStack()
         self._snapshot: Snapshot | None = None
         self._opening: asyncio.Task[Snapshot] | None = None
@@ -108,7 +117,8 @@ class Context:
         return await asyncio.shield(self._opening)
 
     async def _open(self) -> Snapshot:
-        snapshot, self._loaders = await self._stack.enter_async_context(self._take())
+        taken = self._take() if self._take else self._take_own()
+        snapshot, self._loaders = await self._stack.enter_async_context(taken)
         self._snapshot = snapshot
         return snapshot
 
@@ -116,7 +126,11 @@ class Context:
     async def _take_own(self) -> AsyncIterator[View]:
         patience = _WAITING * self.budget.limits.seconds
         async with open_snapshot(self._store, self._clock(), Lane.CLIENTS, patience=patience) as snapshot:
-            yield snapshot, Loaders()
+            loaders = Loaders()
+            try:
+                yield snapshot, loaders
+            finally:
+                loaders.clear()
 
     def over(self, take: Callable[[], AbstractAsyncContextManager[View]]) -> "Context":
         """A context for the same viewer, over what ``take`` gives."""

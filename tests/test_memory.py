@@ -39,3 +39,34 @@ def test_large_blocks_are_returned() -> None:
 
     assert left("returned") < 10
     assert left("default") > 40  # what it is good for
+
+
+#: Blocks too small to be asked of the system one by one; each thirtieth stays.
+_LITTER = """
+import asyncio, ctypes, sys
+from connectory.web import memory
+
+async def main():
+    memory._EVERY = 0.05
+    task = asyncio.create_task(memory.return_what_lies_between()) if sys.argv[1] == "returned" else None
+    await asyncio.sleep(0.01)
+    before = memory._resident()
+    kept = [bytearray(60_000) for _ in range(1_500)]
+    kept = kept[::30]
+    for _ in range(100 if task else 1):
+        await asyncio.sleep(0.05)
+        if memory._resident() - before < 20 << 20:
+            break
+    print((memory._resident() - before) >> 20)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the function is glibc's")
+def test_what_lies_between_is_returned() -> None:
+    def left(how: str) -> int:
+        return int(subprocess.run([sys.executable, "-c", _LITTER, how], capture_output=True, check=True).stdout)
+
+    assert left("returned") < 20
+    assert left("default") > 40

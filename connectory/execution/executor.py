@@ -38,6 +38,7 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
         result = super().execute_operation(serially)
         if self.is_awaitable(result) or self.background_futures:
             return self._to_its_end(result)
+        self._forget_coroutines()
         return result
 
     async def _to_its_end(self, result: Any) -> Any:
@@ -96,6 +97,12 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
             for coroutine in self._coroutines:
                 if getcoroutinestate(coroutine) == CORO_CREATED:
                     coroutine.close()
+            self._forget_coroutines()
+
+    def _forget_coroutines(self) -> None:
+        """What knew them knew us: what the operation took is free once it is over, and not when the collector comes."""
+        self._coroutines.clear()
+        del self.is_awaitable, self.async_helpers
 
     # ---- the budget
 

@@ -110,3 +110,5 @@ class _Shared:
             if not self.snapshot.done():
                 self.snapshot.set_exception(error)
                 self.snapshot.exception()  # told to whoever waits; nobody may
+        finally:
+            self.loaders.clear()

@@ -19,7 +19,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from connectory.web.http_server import Runner
-from connectory.web.memory import return_what_is_freed
+from connectory.web.memory import return_what_is_freed, return_what_lies_between
 from connectory.mistakes import Mistake
 from connectory.web.open_connections import Ended
 from connectory.web.access_log import PROBES, TOLD
@@ -246,4 +246,5 @@ async def forever() -> None:
     gc.freeze()
     gc.set_threshold(20_000, 5, 50)
     gc.enable()
+    await return_what_lies_between()
     await asyncio.get_running_loop().create_future()
