@@ -8,10 +8,10 @@ import zlib
 
 from aiohttp import hdrs, web
 
-from connectory.web.answer import JSON
 from connectory.execution.bad_request import BadRequest
-from connectory.web.http_server import CODINGS, UNKNOWN_CODING
 from connectory.limits import how_to_raise
+from connectory.web.answer import JSON
+from connectory.web.http_server import CODINGS, UNKNOWN_CODING
 
 #: Seconds that a body may take to arrive.
 WITHIN = 30.0
@@ -56,7 +56,16 @@ async def _receive(request: web.Request, coding: str, most: int) -> bytes:
     """Raises BadRequest; zlib.error for what is not packed as it says."""
     if (request.content_length or 0) > most:
         raise _too_large(most)
-    text, sent, unpacking = bytearray(), 0, None
+    text = bytearray()
+    try:
+        await _gather(request, coding, most, text)
+        return bytes(text)
+    finally:
+        text.clear()  # a failure is remembered with what led to it, until the collector comes
+
+
+async def _gather(request: web.Request, coding: str, most: int, text: bytearray) -> None:
+    sent, unpacking = 0, None
     async for piece in request.content.iter_any():
         sent += len(piece)
         if coding not in CODINGS:
@@ -71,7 +80,6 @@ async def _receive(request: web.Request, coding: str, most: int) -> bytes:
             raise _too_large(most)
     if coding in CODINGS and (unpacking is None or not unpacking.eof or unpacking.unused_data):
         raise zlib.error
-    return bytes(text)
 
 
 def _window(coding: str, begin: bytes) -> int:

@@ -30,6 +30,8 @@ LONGEST_HEADER = LONGEST_URL + 1024
 LONGEST_HEAD = 64 * 1024
 #: Headers of a request.
 MOST_HEADERS = 128
+#: Bytes that are taken from a connection in one turn of the loop, by default 256 KiB: hundreds may have sent as much.
+AT_ONCE = 64 * 1024
 #: Seconds from the first byte of a request to the end of its headers.
 HEAD_WITHIN = 20.0
 #: Seconds for which a connection may be silent while nothing is asked. Proxies give up theirs after 60 (nginx), 90
@@ -152,6 +154,7 @@ class Connection(web.RequestHandler):
         notice_silence(transport)
         # who has not taken all of an answer is watched, and asks nothing more
         transport.set_write_buffer_limits(0)
+        transport.max_size = AT_ONCE  # type: ignore[attr-defined]
 
     async def start(self) -> None:
         transport = self.transport
