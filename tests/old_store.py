@@ -22,9 +22,9 @@ from connectory.model import (
     SystemErrorCode,
     SystemHealth,
 )
-from connectory.store import migration
-from connectory.store.identity import CONNECTOR, SYSTEM, global_id
-from connectory.store.writes import batches
+from connectory.store.migrations import upgrading as migration
+from connectory.store.tables.identity import CONNECTOR, SYSTEM, global_id
+from connectory.store.writes.rows import batches
 from tests.facts import at, connector, details, job
 
 REVISION = "0006"

@@ -12,8 +12,8 @@ from operator import methodcaller
 from connectory.engine.desk import Desk
 from connectory.engine.trouble import problem_of
 from connectory.model import JobFindings, Known
-from connectory.store.identity import external_id
-from connectory.store.writes import jobs_to_examine
+from connectory.store.tables.identity import external_id
+from connectory.store.writes.rows import jobs_to_examine
 from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch
 
 _log = logging.getLogger(__name__)

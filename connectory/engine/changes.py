@@ -8,7 +8,7 @@ from typing import Any
 
 from connectory.engine.health import connector_health
 from connectory.model import ConditionSeverity, ConnectorFact, ConnectorStatus, EventKind, JobFact, JobStatus
-from connectory.store.identity import CONNECTOR, JOB, global_id
+from connectory.store.tables.identity import CONNECTOR, JOB, global_id
 from sources.reading import details
 
 Row = dict[str, Any]

@@ -28,10 +28,10 @@ from connectory.model import (
 )
 from connectory.slices import slices
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, external_id, global_id
-from connectory.store.lease_rows import Lease
+from connectory.store.leases.rows import Lease
 from connectory.store.tables import CONNECTORS, JOBS
-from connectory.store.writes import (
+from connectory.store.tables.identity import CONNECTOR, external_id, global_id
+from connectory.store.writes.rows import (
     append_events,
     delete_conditions,
     insert_rows,

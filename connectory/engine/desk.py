@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from connectory.bus import Bus
 from connectory.engine.commit import Commit
 from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.judgement import Judgement, Told
@@ -20,11 +19,12 @@ from connectory.engine.pace import SystemState, asked_to_wait, backoff
 from connectory.engine.past import Past
 from connectory.model import Known, Problem, SystemErrorCode, SystemHealth
 from connectory.store import Store
-from connectory.store.identity import SYSTEM, global_id
-from connectory.store.lease_rows import Lease, Overtaken, lease_of
-from connectory.store.records import DOWN
+from connectory.store.leases.rows import Lease, Overtaken, lease_of
+from connectory.store.log.bus import Bus
+from connectory.store.reads.records import DOWN
+from connectory.store.tables.identity import SYSTEM, global_id
 from connectory.store.transactions import whole
-from connectory.store.writing import is_failure, reason
+from connectory.store.write_health import is_failure, reason
 
 _log = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from connectory.engine.retention import without_removed
 from connectory.engine.stretches import keep_stretches
 from connectory.model import RUNNING, JobFact, JobStatus, Known
 from connectory.slices import slices
-from connectory.store.identity import JOB, global_id
 from connectory.store.tables import JOBS
-from connectory.store.writes import (
+from connectory.store.tables.identity import JOB, global_id
+from connectory.store.writes.rows import (
     insert_rows,
     mark_unseen,
     placed_jobs,

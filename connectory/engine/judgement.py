@@ -26,11 +26,11 @@ from connectory.engine.past import Past, run_of
 from connectory.model import RUNNING, Known, Observation
 from connectory.slices import slices
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, SYSTEM, global_id
-from connectory.store.lease_rows import Lease
-from connectory.store.past import past_runs
+from connectory.store.leases.rows import Lease
+from connectory.store.reads.past import past_runs
 from connectory.store.tables import CONNECTORS, JOBS
-from connectory.store.writes import (
+from connectory.store.tables.identity import CONNECTOR, SYSTEM, global_id
+from connectory.store.writes.rows import (
     append_events,
     batches,
     delete_conditions,

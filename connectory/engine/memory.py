@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connectory.engine.pace import SystemState
 from connectory.model import RUNNING, Known, KnownConnector
 from connectory.slices import slices
-from connectory.store.identity import external_id
 from connectory.store.tables import CONNECTORS, JOBS, SYSTEMS
+from connectory.store.tables.identity import external_id
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from connectory.engine.watches import Watched, Watches
 from connectory.model import ActionFailureCode, ActionRefusal
-from connectory.store.wire import LONGEST_PAYLOAD, REFRESH_CHANNEL, WATCHES_CHANNEL, Wire
+from connectory.store.log.notify_channel import LONGEST_PAYLOAD, REFRESH_CHANNEL, WATCHES_CHANNEL, Wire
 
 #: Seconds between renewals of what is watched here.
 RENEWAL = 10.0

@@ -8,7 +8,7 @@ from connectory.engine.past import Past
 from connectory.engine.seen import Watched
 from connectory.model import ConnectorFact, Known, KnownConnector, Observation
 from connectory.slices import slices
-from connectory.store.identity import CONNECTOR, global_id
+from connectory.store.tables.identity import CONNECTOR, global_id
 
 #: Consecutive complete answers without a connector that make it removed; and when those answers were empty altogether.
 _MISSED, _MISSED_FROM_EMPTY = 2, 3

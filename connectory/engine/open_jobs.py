@@ -8,8 +8,8 @@ from connectory.engine.course import COUNTERS, backlog
 from connectory.engine.judging.views import Finding, JobView
 from connectory.engine.seen import Counter
 from connectory.model import ConditionCode, JobStatus
-from connectory.store.past import Trace
-from connectory.store.writes import Row
+from connectory.store.reads.past import Trace
+from connectory.store.writes.rows import Row
 
 #: Columns that the engine works out of what it remembers.
 ESTIMATES = ("rate_per_second", "counted_at", "expected_seconds", "expected_processed", "expected_runs")

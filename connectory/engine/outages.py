@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.engine.pace import SystemState, transition
 from connectory.model import EventKind
-from connectory.store.columns import Instant
 from connectory.store.tables import OUTAGES, SYSTEMS, UNWATCHED
+from connectory.store.tables.columns import Instant
 
 #: Seconds that a poll may be late in any case: ``stale_after`` is never so short.
 _PUNCTUAL = 1.0

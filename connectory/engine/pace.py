@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from random import Random
 
 from connectory.model import EventKind, Problem, SystemErrorCode, SystemHealth
-from connectory.store.records import DOWN
+from connectory.store.reads.records import DOWN
 
 #: Seconds, a year: no calendar holds the moment that a Retry-After of 1e300 asks for.
 _LONGEST_WAIT = 365 * 86_400.0

@@ -18,8 +18,7 @@ from connectory.engine.pace import SystemState
 from connectory.engine.seen import Watched
 from connectory.model import RUNNING, ConnectorFact, JobType
 from connectory.slices import slices
-from connectory.store.identity import external_id
-from connectory.store.past import (
+from connectory.store.reads.past import (
     OUTAGES_KEPT,
     LastSeen,
     Trace,
@@ -29,8 +28,9 @@ from connectory.store.past import (
     past_outages,
     stored_conditions,
 )
-from connectory.store.records import DOWN
-from connectory.store.writes import Row
+from connectory.store.reads.records import DOWN
+from connectory.store.tables.identity import external_id
+from connectory.store.writes.rows import Row
 
 #: Characters of an error message that are remembered.
 _LONGEST_MESSAGE = 300
@@ -249,7 +249,7 @@ class Past:
 
 
 def run_of(row: Any) -> Run:
-    """A past job from a row of ``connectory.store.past.past_runs``."""
+    """A past job from a row of ``connectory.store.reads.past.past_runs``."""
     message: str | None = row.error_message
     return Run(
         id=row.id,

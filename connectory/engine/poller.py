@@ -9,7 +9,6 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from connectory.bus import Bus
 from connectory.engine.background import Background
 from connectory.engine.commit import Commit
 from connectory.engine.configured import ConfiguredSystem
@@ -22,10 +21,11 @@ from connectory.engine.watches import Watches
 from connectory.model import ActionFailureCode, ActionRefusal, Known, Observation, Problem, SystemErrorCode
 from connectory.observability.metrics import Polls
 from connectory.store import Store
-from connectory.store.lease_rows import Overtaken, lease_of
-from connectory.store.records import DOWN
-from connectory.store.words import in_our_words
-from connectory.store.writing import is_failure
+from connectory.store.error_texts import in_our_words
+from connectory.store.leases.rows import Overtaken, lease_of
+from connectory.store.log.bus import Bus
+from connectory.store.reads.records import DOWN
+from connectory.store.write_health import is_failure
 from sources.base import Source, SourceError
 
 _log = logging.getLogger(__name__)

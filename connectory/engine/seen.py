@@ -8,8 +8,8 @@ from typing import Any
 
 from connectory.engine.judging.views import Run, Sample
 from connectory.model import ConnectorFact, ConnectorStatus
-from connectory.store.past import TRACES, LastSeen
-from connectory.store.writes import Row
+from connectory.store.reads.past import TRACES, LastSeen
+from connectory.store.writes.rows import Row
 
 #: What a connector's fact tells as it stands, and its totals of errors.
 _SAID = ("name", "status", "mode", "source", "schedule_seconds", "is_unscheduled")

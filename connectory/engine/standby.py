@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 
-from connectory.store.leases import Leases
+from connectory.store.leases.leases import Leases
 
 _log = logging.getLogger(__name__)
 #: Seconds for which nobody may poll a system while another gateway takes over.

@@ -16,7 +16,7 @@ from connectory.engine.pace import SystemState
 from connectory.model import CountsFact, JobType
 from connectory.slices import slices
 from connectory.store.tables import JOB_STRETCHES
-from connectory.store.writes import batches, insert_rows
+from connectory.store.writes.rows import batches, insert_rows
 
 #: Stretches of one job that are kept, the newest ones.
 MOST = 100

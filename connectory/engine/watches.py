@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from math import inf
 from typing import NamedTuple
 
-from connectory.store.identity import CONNECTOR, JOB, type_of
+from connectory.store.tables.identity import CONNECTOR, JOB, type_of
 
 #: Seconds after which another gateway's watch is forgotten unless it has been renewed.
 LASTING = 30.0

@@ -35,10 +35,10 @@ from connectory.model import (
     SystemHealth,
 )
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, JOB, SYSTEM, global_id
-from connectory.store.lease_rows import Lease, lease_of
-from connectory.store.registration import Registration, register_systems
-from connectory.store.writes import replace_conditions
+from connectory.store.leases.rows import Lease, lease_of
+from connectory.store.tables.identity import CONNECTOR, JOB, SYSTEM, global_id
+from connectory.store.writes.registration import Registration, register_systems
+from connectory.store.writes.rows import replace_conditions
 from resolvers.context import Context, Viewer
 from schema import build_schema
 from tests.facts import at, connector, details, job

@@ -17,7 +17,7 @@ from connectory.model import (
     SystemHealth,
 )
 from connectory.store import Store
-from connectory.store.lease_rows import Overtaken
+from connectory.store.leases.rows import Overtaken
 from connectory.store.tables import CONNECTORS, EVENTS, JOBS, LOG_HEAD, SYSTEMS
 from tests.engine.stage import Stage, rows
 from tests.facts import at, connector, job

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from connectory.bus import Bus
 from connectory.engine import ConfiguredSystem, Engine
 from connectory.model import (
     ConnectorFact,
@@ -26,8 +25,9 @@ from connectory.model import (
     SystemHealth,
 )
 from connectory.store import Store
-from connectory.store.identity import SYSTEM, global_id
+from connectory.store.log.bus import Bus
 from connectory.store.tables import CONNECTORS, EVENTS, JOBS, SYSTEMS
+from connectory.store.tables.identity import SYSTEM, global_id
 from sources.base import SourceAuthFailed, SourceError, SourceRateLimited, SourceUnreachable
 from tests.engine.stage import rows
 from tests.facts import Scripted, at, configured, connector, job

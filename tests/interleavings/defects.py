@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.engine import desk
 from connectory.engine.commit import Commit
-from connectory.store import Store, retention
-from connectory.store.portions import Portion, Stride
+from connectory.store import Store
+from connectory.store.retention.batches import Portion, Stride
+from connectory.store.retention.removal import removal as retention
 from connectory.store.tables import CONDITIONS, CONNECTORS, JOB_FLOORS, JOBS
 
 Defect = Callable[[pytest.MonkeyPatch], None]

@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import SystemHealth
 from connectory.store.database import Store
-from connectory.store.identity import SYSTEM, global_id
+from connectory.store.error_texts import in_our_words, is_unavailable
 from connectory.store.tables import OUTAGES, SYSTEMS
-from connectory.store.words import in_our_words, is_unavailable
+from connectory.store.tables.identity import SYSTEM, global_id
 
 _log = logging.getLogger(__name__)
 #: Seconds for which a gateway that starts waits for others to let it, and between two tries.

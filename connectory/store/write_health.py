@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from connectory.mistakes import Mistake
-from connectory.store.words import in_our_words
+from connectory.store.error_texts import in_our_words
 
 
 class Attempt:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.store.lease_rows import Holder, Lease, Overtaken, Own, Table, lock
-from connectory.store.postgres_leases import PostgresLeases
-from connectory.store.sqlite_leases import SqliteLeases
-from connectory.store.writing import reason
+from connectory.store.leases.postgres import PostgresLeases
+from connectory.store.leases.rows import Holder, Lease, Overtaken, Own, Table, lock
+from connectory.store.leases.sqlite import SqliteLeases
+from connectory.store.write_health import reason
 
 if TYPE_CHECKING:
     from connectory.store.database import Store

@@ -9,7 +9,7 @@ from sqlalchemy import and_, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import ConditionSeverity, ConnectorStatus, JobStatus, NoticeKind, SystemErrorCode
-from connectory.store.cursors import Place
+from connectory.store.log.cursors import Place
 from connectory.store.tables import (
     CONDITIONS,
     CONNECTORS,
@@ -21,7 +21,7 @@ from connectory.store.tables import (
     OUTAGES,
     SYSTEMS,
 )
-from connectory.store.writes import Row, batches, newest_jobs
+from connectory.store.writes.rows import Row, batches, newest_jobs
 
 _WEIGHTY = (ConditionSeverity.WARNING, ConditionSeverity.CRITICAL)
 #: Of a system's outages, as many as failures are compared with.

@@ -10,7 +10,7 @@ from sqlalchemy import select, true
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.store.process import Process, this_process
+from connectory.store.leases.process import Process, this_process
 from connectory.store.tables import LEASES, NOTIFIER, SYSTEMS
 
 #: The names of leases.

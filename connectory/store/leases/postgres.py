@@ -17,10 +17,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
-from connectory.store.lease_rows import Found, Holder, Own, guarded_row, taking
+from connectory.store.leases.rows import Found, Holder, Own, guarded_row, taking
 from connectory.store.postgres import is_locked, lock_key
 from connectory.store.tables import LEASES
-from connectory.store.writing import reason
+from connectory.store.write_health import reason
 
 if TYPE_CHECKING:
     from connectory.store.database import Store

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.store.database import Store
-from connectory.store.portions import Limits, Portion, Stride, events, intervals, notices
+from connectory.store.retention.batches import Limits, Portion, Stride, events, intervals, notices
 from connectory.store.tables import (
     CONDITIONS,
     CONNECTORS,
@@ -26,7 +26,7 @@ from connectory.store.tables import (
     OUTAGES,
     UNWATCHED,
 )
-from connectory.store.writes import batches, newest_jobs
+from connectory.store.writes.rows import batches, newest_jobs
 
 #: Jobs that are looked through at once.
 _CHUNK = 500

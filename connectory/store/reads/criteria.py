@@ -24,8 +24,8 @@ from connectory.model import (
     JobType,
     NoticeKind,
 )
-from connectory.store.records import DOWN, EventRecord, SystemRecord
-from connectory.store.snapshot import Snapshot
+from connectory.store.reads.records import DOWN, EventRecord, SystemRecord
+from connectory.store.reads.snapshot import Snapshot
 from connectory.store.tables import CONDITIONS, CONNECTORS, DELIVERIES, EVENTS, JOBS, NOTICES
 
 Criterion = ColumnElement[bool]

@@ -10,10 +10,10 @@ from sqlalchemy import JSON, String, Text, bindparam, cast, column, delete, func
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import ENDED, SUCCEEDED, ConditionCode, JobErrorFact, JobType
-from connectory.store.columns import Name
-from connectory.store.cursors import draw
+from connectory.store.log.cursors import draw
+from connectory.store.log.notify_channel import LOG_CHANNEL
 from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOB_ERRORS, JOBS, LOG_HEAD, SYSTEMS
-from connectory.store.wire import LOG_CHANNEL
+from connectory.store.tables.columns import Name
 
 #: Rows per statement.
 BATCH = 500

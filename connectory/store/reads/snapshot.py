@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.lanes import Lane
 from connectory.model import ConditionCode, ConditionSeverity
-from connectory.store.cursors import NO_STORE, Place
 from connectory.store.database import Store
-from connectory.store.records import (
+from connectory.store.log.cursors import NO_STORE, Place
+from connectory.store.reads.records import (
     DOWN,
     ConditionRecord,
     ConnectorRecord,

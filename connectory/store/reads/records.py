@@ -30,7 +30,7 @@ from connectory.model import (
     SystemErrorCode,
     SystemHealth,
 )
-from connectory.store.identity import CONNECTOR, JOB, SYSTEM
+from connectory.store.tables.identity import CONNECTOR, JOB, SYSTEM
 
 DOWN = frozenset({SystemHealth.DOWN, SystemHealth.AUTH_FAILED})
 #: Seconds, some thirty years: who allows values to grow older than that, or sets ``inf``, means for ever.

@@ -10,9 +10,9 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from connectory.model import ENDED, ConnectorHealth, EventKind, JobType
-from connectory.store.columns import Instant
-from connectory.store.retention import job_end
+from connectory.store.retention.removal import job_end
 from connectory.store.tables import EVENTS, JOB_FLOORS, JOB_STRETCHES, JOBS, OUTAGES, UNWATCHED
+from connectory.store.tables.columns import Instant
 
 #: How bad a health is, from the best to the worst.
 BADNESS = {

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.store.lease_rows import Found, Holder, Own, guarded_row, taking
-from connectory.store.process import Process, has_ended
+from connectory.store.leases.process import Process, has_ended
+from connectory.store.leases.rows import Found, Holder, Own, guarded_row, taking
 from connectory.store.tables import LEASES
 
 if TYPE_CHECKING:

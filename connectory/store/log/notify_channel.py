@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy.pool import NullPool
 
-from connectory.bus import Bus
 from connectory.store.database import Store
+from connectory.store.log.bus import Bus
 
 #: Where a commit tells the log's new position.
 LOG_CHANNEL = "connectory_log"

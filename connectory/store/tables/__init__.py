@@ -27,7 +27,7 @@ from connectory.model import (
     SystemErrorCode,
     SystemHealth,
 )
-from connectory.store.columns import Instant, Long, Name, Ranked
+from connectory.store.tables.columns import Instant, Long, Name, Ranked
 
 
 def _key() -> Any:
@@ -500,7 +500,7 @@ class LeaseRow(SQLModel, table=True):
     name: str = _key()
     #: one store that a process has opened; null: it was given back
     holder: str | None = _name(null=True)
-    #: that process, see connectory.store.process
+    #: that process, see connectory.store.leases.process
     host: str = _name()
     pid: int = Field(sa_column=Column(Long, nullable=False))
     birth: str = _name()

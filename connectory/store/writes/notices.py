@@ -8,9 +8,9 @@ from sqlalchemy import and_, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import DeliveryPhase
-from connectory.store.lease_rows import Overtaken
+from connectory.store.leases.rows import Overtaken
 from connectory.store.tables import DELIVERIES, NOTICES, NOTIFIER
-from connectory.store.writes import Row, batches, insert_rows, update_rows
+from connectory.store.writes.rows import Row, batches, insert_rows, update_rows
 
 _IS_OPEN = NOTICES.c.recovered_at.is_(None)
 #: Rows that are fetched at once; what else there is to do goes on in between.

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 from sqlalchemy import select
 
-from connectory.bus import Bus
-from connectory.store.cursors import NO_STORE, Place
 from connectory.store.database import Store
-from connectory.store.log import EVENT_COLUMNS, event_record
-from connectory.store.records import EventRecord, SystemRecord
-from connectory.store.snapshot import Snapshot, open_snapshot
+from connectory.store.log.bus import Bus
+from connectory.store.log.cursors import NO_STORE, Place
+from connectory.store.log.entries import EVENT_COLUMNS, event_record
+from connectory.store.reads.records import EventRecord, SystemRecord
+from connectory.store.reads.snapshot import Snapshot, open_snapshot
 from connectory.store.tables import EVENTS
 
 _log = logging.getLogger(__name__)

@@ -3,9 +3,9 @@
 from typing import Any
 
 from connectory.model import ConnectorHealth, ConnectorStatus, EventKind, JobStatus, SystemHealth
-from connectory.store.cursors import Place
-from connectory.store.records import EventRecord, GapRecord
-from connectory.store.snapshot import Snapshot
+from connectory.store.log.cursors import Place
+from connectory.store.reads.records import EventRecord, GapRecord
+from connectory.store.reads.snapshot import Snapshot
 from connectory.store.tables import EVENTS
 
 EVENT_COLUMNS = [
