@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import select, text
 
-from connectory.engine.health import connector_health
-from connectory.engine.open_jobs import ESTIMATES
+from connectory.engine.judging.health import connector_health
+from connectory.engine.memory.open_jobs import ESTIMATES
 from connectory.model import ConnectorStatus, EventKind, JobStatus, SystemHealth
 from connectory.store import Store
 from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOB_ERRORS, JOBS, SYSTEMS

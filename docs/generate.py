@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from connectory.config.settings import ConditionsSettings
-from connectory.engine.health import HEALTHS
 from connectory.engine.judging.catalogue import MEANINGS, Meaning
+from connectory.engine.judging.health import HEALTHS
 from connectory.model import Capability, ConditionCode, ConditionSeverity
 from sources.base import SourceKind
 from sources.registry import kinds

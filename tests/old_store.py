@@ -11,7 +11,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, MetaData, Table, insert, make_url, update
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from connectory.engine.changes import connector_event, connector_row, job_event, job_row, judge
+from connectory.engine.recording.changes import connector_event, connector_row, job_event, job_row, judge
 from connectory.model import (
     ConditionCode,
     ConditionSeverity,

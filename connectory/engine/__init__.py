@@ -13,11 +13,11 @@ from random import Random
 from uuid import uuid4
 
 from connectory.config.settings import RetentionSettings
-from connectory.engine.configured import ConfiguredSystem
-from connectory.engine.neighbours import PATIENCE, RENEWAL, Neighbours
-from connectory.engine.poller import STOPPING, Poller
+from connectory.engine.polling.configured import ConfiguredSystem
+from connectory.engine.polling.peers import PATIENCE, RENEWAL, Neighbours
+from connectory.engine.polling.poller import STOPPING, Poller
+from connectory.engine.polling.watches import Watches
 from connectory.engine.retention import Retention
-from connectory.engine.watches import Watches
 from connectory.model import ActionFailureCode, ActionRefusal
 from connectory.observability.metrics import Polls
 from connectory.store import Store

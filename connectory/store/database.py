@@ -18,9 +18,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import NullPool
 
-from connectory.address import STORES, Address
+from connectory.config.mistakes import Mistake
+from connectory.config.store_url import STORES, Address
 from connectory.lanes import CONNECTIONS, SHAPES, Lane, Patience, Shape, divide
-from connectory.mistakes import Mistake
 from connectory.store import postgres, sqlite
 from connectory.store.connections import Connections
 from connectory.store.error_texts import in_our_words

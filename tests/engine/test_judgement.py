@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from connectory.engine import Engine, judgement
+from connectory.engine import Engine
 from connectory.engine.judging.judge import judge
 from connectory.engine.judging.thresholds import Thresholds
-from connectory.engine.past import Past
+from connectory.engine.memory.past import Past
+from connectory.engine.recording import conditions as judgement
 from connectory.model import ConnectorHealth, ConnectorMode, CountsFact, EventKind, JobStatus, JobType, Observation
 from connectory.store import Store
 from connectory.store.leases.rows import Overtaken

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from connectory.engine import Engine
-from connectory.engine.commit import Commit
+from connectory.engine.recording.commit import Commit
 from connectory.model import JobFindings, JobStatus, Observation, Problem, SystemErrorCode
 from connectory.store import Store
 from connectory.store.tables import JOBS, SYSTEMS

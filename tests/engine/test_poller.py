@@ -373,7 +373,7 @@ async def test_a_commit_that_fails_is_made_again(
             async def fail(*_: Any, **__: Any) -> bool:
                 raise OSError("the disk is full")
 
-            patched.setattr("connectory.engine.commit.update_system", fail)
+            patched.setattr("connectory.engine.recording.commit.update_system", fail)
             polls = source.polls
             source.says = Observation(connectors=[connector(), connector("b")], jobs=[job("1")])
             await until(polled(source, polls + 4))
@@ -397,7 +397,7 @@ async def test_trouble_with_the_store_does_not_hurry_the_polls(
     async def fail(*_: Any, **__: Any) -> bool:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("connectory.engine.commit.update_system", fail)
+    monkeypatch.setattr("connectory.engine.recording.commit.update_system", fail)
     async with running(sqlite_store, configured(source, poll_interval=3600.0), configured(other, "other")):
         await until(polled(other, 10))
     assert source.polls == 1

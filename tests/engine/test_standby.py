@@ -6,7 +6,7 @@ from socket import gethostname
 
 import pytest
 
-from connectory.engine.standby import TAKEOVER, Polled, Standby
+from connectory.engine.polling.standby import TAKEOVER, Polled, Standby
 from connectory.model import ActionFailureCode
 from connectory.store import Store
 from connectory.store.leases.rows import lease_of

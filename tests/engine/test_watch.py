@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from connectory.engine import ConfiguredSystem, Engine
-from connectory.engine.neighbours import Neighbours
-from connectory.engine.watches import LASTING, Watched, Watches
+from connectory.engine.polling.peers import Neighbours
+from connectory.engine.polling.watches import LASTING, Watched, Watches
 from connectory.model import ActionFailureCode, ActionRefusal, JobStatus, Observation
 from connectory.store import Store
 from connectory.store.log.bus import Bus

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import and_, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.engine import desk
-from connectory.engine.commit import Commit
+from connectory.engine.polling import system_session as desk
+from connectory.engine.recording.commit import Commit
 from connectory.store import Store
 from connectory.store.retention.batches import Portion, Stride
 from connectory.store.retention.removal import removal as retention

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from connectory.engine.commit import Commit
-from connectory.engine.pace import SystemState
+from connectory.engine.polling.pace import SystemState
+from connectory.engine.recording.commit import Commit
 from connectory.model import JobFact, JobStatus, Known, Observation
 from connectory.store import Store
 from connectory.store.leases.rows import lease_of

@@ -9,13 +9,13 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.engine.due import Due
-from connectory.engine.held import Held
 from connectory.engine.judging.rate import rate_per_second
 from connectory.engine.judging.views import ConnectorView, Gap, Run, Sample, SystemView
-from connectory.engine.open_jobs import COLUMNS, OpenJob
-from connectory.engine.pace import SystemState
-from connectory.engine.seen import Watched
+from connectory.engine.memory.due import Due
+from connectory.engine.memory.held import Held
+from connectory.engine.memory.open_jobs import COLUMNS, OpenJob
+from connectory.engine.memory.seen import Watched
+from connectory.engine.polling.pace import SystemState
 from connectory.model import RUNNING, ConnectorFact, JobType
 from connectory.slices import slices
 from connectory.store.reads.past import (

@@ -8,14 +8,14 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.engine.changes import Row, connector_event, job_event, judge, with_details
-from connectory.engine.held import Key, key_of, worst
-from connectory.engine.jobs import JobWriter
 from connectory.engine.judging.views import Finding
-from connectory.engine.news import News, Reader
-from connectory.engine.outages import note_outage, note_unwatched
-from connectory.engine.pace import SystemState, transition
-from connectory.engine.past import Past
+from connectory.engine.memory.held import Key, key_of, worst
+from connectory.engine.memory.past import Past
+from connectory.engine.polling.pace import SystemState, transition
+from connectory.engine.recording.changes import Row, connector_event, job_event, judge, with_details
+from connectory.engine.recording.jobs import JobWriter
+from connectory.engine.recording.news import News, Reader
+from connectory.engine.recording.outages import note_outage, note_unwatched
 from connectory.model import (
     RUNNING,
     EventKind,

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from connectory.engine.course import COUNTERS, backlog
 from connectory.engine.judging.views import Finding, JobView
-from connectory.engine.seen import Counter
+from connectory.engine.memory.seen import Counter
+from connectory.engine.recording.progress_tracking import COUNTERS, backlog
 from connectory.model import ConditionCode, JobStatus
 from connectory.store.reads.past import Trace
 from connectory.store.writes.rows import Row

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from connectory.engine.seen import Watched
+from connectory.engine.memory.seen import Watched
 
 
 class Due:

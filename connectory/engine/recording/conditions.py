@@ -13,16 +13,16 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.engine.changes import Row, connector_event, job_event
-from connectory.engine.changes import judge as judge_health
-from connectory.engine.configured import ConfiguredSystem
-from connectory.engine.difference import Difference, is_due
-from connectory.engine.held import Key, condition_row, key_of, worst
 from connectory.engine.judging.expectation import expect
 from connectory.engine.judging.judge import judge
 from connectory.engine.judging.views import Finding, SystemView
-from connectory.engine.open_jobs import ESTIMATES
-from connectory.engine.past import Past, run_of
+from connectory.engine.memory.held import Key, condition_row, key_of, worst
+from connectory.engine.memory.open_jobs import ESTIMATES
+from connectory.engine.memory.past import Past, run_of
+from connectory.engine.polling.configured import ConfiguredSystem
+from connectory.engine.recording.changes import Row, connector_event, job_event
+from connectory.engine.recording.changes import judge as judge_health
+from connectory.engine.recording.difference import Difference, is_due
 from connectory.model import RUNNING, Known, Observation
 from connectory.slices import slices
 from connectory.store import Store

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.engine.changes import Row
-from connectory.engine.pace import SystemState
+from connectory.engine.polling.pace import SystemState
+from connectory.engine.recording.changes import Row
 from connectory.model import CountsFact, JobType
 from connectory.slices import slices
 from connectory.store.tables import JOB_STRETCHES

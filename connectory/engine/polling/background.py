@@ -9,8 +9,8 @@ from datetime import datetime
 from functools import partial
 from operator import methodcaller
 
-from connectory.engine.desk import Desk
-from connectory.engine.trouble import problem_of
+from connectory.engine.polling.failures import problem_of
+from connectory.engine.polling.system_session import Desk
 from connectory.model import JobFindings, Known
 from connectory.store.tables.identity import external_id
 from connectory.store.writes.rows import jobs_to_examine

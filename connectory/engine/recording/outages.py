@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.engine.pace import SystemState, transition
+from connectory.engine.polling.pace import SystemState, transition
 from connectory.model import EventKind
 from connectory.store.tables import OUTAGES, SYSTEMS, UNWATCHED
 from connectory.store.tables.columns import Instant

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.engine.pace import SystemState
+from connectory.engine.polling.pace import SystemState
 from connectory.model import RUNNING, Known, KnownConnector
 from connectory.slices import slices
 from connectory.store.tables import CONNECTORS, JOBS, SYSTEMS

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from connectory.engine.held import Held, key_of
 from connectory.engine.judging.views import Finding
+from connectory.engine.memory.held import Held, key_of
 from connectory.store.writes.rows import Row
 
 #: What nobody is told of is written this often at most, though it moves with every poll.

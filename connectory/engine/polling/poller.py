@@ -9,15 +9,15 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from connectory.engine.background import Background
-from connectory.engine.commit import Commit
-from connectory.engine.configured import ConfiguredSystem
-from connectory.engine.desk import Desk
-from connectory.engine.judgement import Told
-from connectory.engine.pace import SystemState, after_answer, after_failure
-from connectory.engine.standby import Polled, Standby
-from connectory.engine.trouble import lies_in_the_facts, problem_of
-from connectory.engine.watches import Watches
+from connectory.engine.polling.background import Background
+from connectory.engine.polling.configured import ConfiguredSystem
+from connectory.engine.polling.failures import lies_in_the_facts, problem_of
+from connectory.engine.polling.pace import SystemState, after_answer, after_failure
+from connectory.engine.polling.standby import Polled, Standby
+from connectory.engine.polling.system_session import Desk
+from connectory.engine.polling.watches import Watches
+from connectory.engine.recording.commit import Commit
+from connectory.engine.recording.conditions import Told
 from connectory.model import ActionFailureCode, ActionRefusal, Known, Observation, Problem, SystemErrorCode
 from connectory.observability.metrics import Polls
 from connectory.store import Store

@@ -6,7 +6,7 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
-from connectory.engine.health import connector_health
+from connectory.engine.judging.health import connector_health
 from connectory.model import ConditionSeverity, ConnectorFact, ConnectorStatus, EventKind, JobFact, JobStatus
 from connectory.store.tables.identity import CONNECTOR, JOB, global_id
 from sources.reading import details

@@ -6,14 +6,14 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.engine.changes import Row, job_event, job_row
-from connectory.engine.course import begun, followed
 from connectory.engine.judging.views import Gap
-from connectory.engine.order import Sequenced, microseconds
-from connectory.engine.pace import SystemState
-from connectory.engine.past import Past
+from connectory.engine.memory.past import Past
+from connectory.engine.polling.pace import SystemState
+from connectory.engine.recording.changes import Row, job_event, job_row
+from connectory.engine.recording.order import Sequenced, microseconds
+from connectory.engine.recording.progress_tracking import begun, followed
+from connectory.engine.recording.segments import keep_stretches
 from connectory.engine.retention import without_removed
-from connectory.engine.stretches import keep_stretches
 from connectory.model import RUNNING, JobFact, JobStatus, Known
 from connectory.slices import slices
 from connectory.store.tables import JOBS

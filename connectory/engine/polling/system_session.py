@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from connectory.engine.commit import Commit
-from connectory.engine.configured import ConfiguredSystem
-from connectory.engine.judgement import Judgement, Told
-from connectory.engine.memory import recall
-from connectory.engine.pace import SystemState, asked_to_wait, backoff
-from connectory.engine.past import Past
+from connectory.engine.memory.loading import recall
+from connectory.engine.memory.past import Past
+from connectory.engine.polling.configured import ConfiguredSystem
+from connectory.engine.polling.pace import SystemState, asked_to_wait, backoff
+from connectory.engine.recording.commit import Commit
+from connectory.engine.recording.conditions import Judgement, Told
 from connectory.model import Known, Problem, SystemErrorCode, SystemHealth
 from connectory.store import Store
 from connectory.store.leases.rows import Lease, Overtaken, lease_of

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-from connectory.engine.watches import Watched, Watches
+from connectory.engine.polling.watches import Watched, Watches
 from connectory.model import ActionFailureCode, ActionRefusal
 from connectory.store.log.notify_channel import LONGEST_PAYLOAD, REFRESH_CHANNEL, WATCHES_CHANNEL, Wire
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from connectory.engine.changes import Row, connector_row
-from connectory.engine.past import Past
-from connectory.engine.seen import Watched
+from connectory.engine.memory.past import Past
+from connectory.engine.memory.seen import Watched
+from connectory.engine.recording.changes import Row, connector_row
 from connectory.model import ConnectorFact, Known, KnownConnector, Observation
 from connectory.slices import slices
 from connectory.store.tables.identity import CONNECTOR, global_id
