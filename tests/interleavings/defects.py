@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connectory.engine.polling import system_session as desk
 from connectory.engine.recording.commit import Commit
 from connectory.store import Store
+from connectory.store.retention import removal as retention
 from connectory.store.retention.batches import Portion, Stride
-from connectory.store.retention.removal import removal as retention
 from connectory.store.tables import CONDITIONS, CONNECTORS, JOB_FLOORS, JOBS
 
 Defect = Callable[[pytest.MonkeyPatch], None]
