@@ -9,13 +9,13 @@ from typing import Any
 
 from sqlalchemy import select, text
 
-from connectory.engine.health import connector_health
-from connectory.engine.open_jobs import ESTIMATES
+from connectory.engine.judging.health import connector_health
+from connectory.engine.memory.open_jobs import ESTIMATES
 from connectory.model import ConnectorStatus, EventKind, JobStatus, SystemHealth
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, JOB, external_id, global_id
 from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOB_ERRORS, JOBS, SYSTEMS
-from connectory.store.writes import newest_jobs
+from connectory.store.tables.identity import CONNECTOR, JOB, external_id, global_id
+from connectory.store.writes.rows import newest_jobs
 from sources.base import ROLLED_UP
 
 Row = dict[str, Any]

@@ -18,7 +18,6 @@ from meters import weigh
 from programs import allow_many_files, obey, run
 from sqlalchemy import select, true
 
-from connectory.bus import Bus
 from connectory.config.settings import ServerSettings
 from connectory.engine import ConfiguredSystem, Engine
 from connectory.model import (
@@ -34,9 +33,10 @@ from connectory.model import (
     Observation,
 )
 from connectory.store import Store
-from connectory.store.cursors import Place
-from connectory.store.identity import JOB, global_id
+from connectory.store.log.bus import Bus
+from connectory.store.log.cursors import Place
 from connectory.store.tables import EVENTS, LOG_START
+from connectory.store.tables.identity import JOB, global_id
 from connectory.web.app import build_app
 from connectory.web.serving import serving
 from sources.base import Source, SourceKind, SystemSettings

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from connectory.model import ActionFailureCode, ActionRefusal, Role
-from connectory.store.records import SystemRecord
+from connectory.store.reads.records import SystemRecord
 from resolvers.context import Context
 from resolvers.notices import NoticeRecord, notice
 from resolvers.systems import system_by_name

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from connectory.store.records import ConditionRecord, ConnectorRecord, JobRecord
+from connectory.store.reads.records import ConditionRecord, ConnectorRecord, JobRecord
 from connectory.store.tables import CONDITIONS
 from resolvers.context import Context
 

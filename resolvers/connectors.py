@@ -4,11 +4,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from connectory.store.criteria import ConnectorCriteria, connector_criteria
-from connectory.store.identity import CONNECTOR, type_of
-from connectory.store.records import ConnectorRecord, JobRecord, SummaryRecord, SystemRecord
-from connectory.store.snapshot import CONNECTOR_COLUMNS, Snapshot
+from connectory.store.reads.criteria import ConnectorCriteria, connector_criteria
+from connectory.store.reads.records import ConnectorRecord, JobRecord, SummaryRecord, SystemRecord
+from connectory.store.reads.snapshot import CONNECTOR_COLUMNS, Snapshot
 from connectory.store.tables import CONNECTORS
+from connectory.store.tables.identity import CONNECTOR, type_of
 from resolvers.context import Context
 from resolvers.filters import check_filter
 from resolvers.lists import ROOT, Connection, Listed, Listing, connection

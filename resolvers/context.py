@@ -13,7 +13,7 @@ from connectory.lanes import Lane
 from connectory.limits import Limits
 from connectory.model import ActionRefusal, Role
 from connectory.store import Store
-from connectory.store.snapshot import Snapshot, open_snapshot
+from connectory.store.reads.snapshot import Snapshot, open_snapshot
 from resolvers.budget import Budget
 
 #: Part of an operation's time for which it waits for a connection: then some is left to say that there is none.

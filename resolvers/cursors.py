@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy import select
 
-from connectory.store.cursors import NO_STORE, Place, read_cursor
-from connectory.store.log import gap
-from connectory.store.records import GapRecord
+from connectory.store.log.cursors import NO_STORE, Place, read_cursor
+from connectory.store.log.entries import gap
+from connectory.store.reads.records import GapRecord
 from connectory.store.tables import EVENTS
 from resolvers.context import Context
 from resolvers.errors import BadUserInput

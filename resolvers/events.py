@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from connectory.store.criteria import EventCriteria, event_criteria
-from connectory.store.log import EVENT_COLUMNS, event_record
-from connectory.store.records import ConnectorRecord, EventRecord, GapRecord, JobRecord, SystemRecord
+from connectory.store.log.entries import EVENT_COLUMNS, event_record
+from connectory.store.reads.criteria import EventCriteria, event_criteria
+from connectory.store.reads.records import ConnectorRecord, EventRecord, GapRecord, JobRecord, SystemRecord
 from connectory.store.tables import EVENTS
 from resolvers.connectors import connector
 from resolvers.context import Context

@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 from sqlalchemy import ColumnElement, select
 
 from connectory.model import EventKind
-from connectory.store.criteria import EventCriteria, event_criteria, lets_through
-from connectory.store.cursors import Place
-from connectory.store.identity import JOB, type_of
-from connectory.store.log import EVENT_COLUMNS, event_record, gap_after
-from connectory.store.records import EventRecord, GapRecord, JobRecord, SummaryRecord, SystemRecord
-from connectory.store.snapshot import Snapshot
+from connectory.store.log.cursors import Place
+from connectory.store.log.entries import EVENT_COLUMNS, event_record, gap_after
+from connectory.store.reads.criteria import EventCriteria, event_criteria, lets_through
+from connectory.store.reads.records import EventRecord, GapRecord, JobRecord, SummaryRecord, SystemRecord
+from connectory.store.reads.snapshot import Snapshot
 from connectory.store.tables import EVENTS
+from connectory.store.tables.identity import JOB, type_of
 from resolvers.context import Context
 from resolvers.cursors import begin_after, place_in
 from resolvers.errors import NotFound

@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import func, select
 
 from connectory.model import SystemErrorCode
-from connectory.store import history as past
-from connectory.store.history import Span
-from connectory.store.records import ConnectorRecord, CountsRecord, JobRecord, SystemRecord
-from connectory.store.snapshot import Snapshot
+from connectory.store.reads import history as past
+from connectory.store.reads.history import Span
+from connectory.store.reads.records import ConnectorRecord, CountsRecord, JobRecord, SystemRecord
+from connectory.store.reads.snapshot import Snapshot
 from connectory.store.tables import OUTAGES
 from resolvers.context import Context
 from resolvers.errors import BadUserInput

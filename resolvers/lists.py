@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Select, func, select
 
 from connectory.model import DescribedEnum
-from connectory.store.columns import Instant, Ranked
-from connectory.store.keyset import Ordering
-from connectory.store.snapshot import Snapshot
+from connectory.store.reads.keyset import Ordering
+from connectory.store.reads.snapshot import Snapshot
+from connectory.store.tables.columns import Instant, Ranked
 from resolvers.context import Context
 from resolvers.paging import (
     Edge,

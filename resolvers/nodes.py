@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from connectory.store.identity import CONNECTOR, JOB, NOTICE, SYSTEM, type_of
+from connectory.store.tables.identity import CONNECTOR, JOB, NOTICE, SYSTEM, type_of
 from resolvers.connectors import connector
 from resolvers.context import Context
 from resolvers.errors import BadUserInput

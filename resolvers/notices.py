@@ -15,12 +15,12 @@ from connectory.model import (
     DescribedEnum,
     NoticeKind,
 )
-from connectory.store.criteria import NoticeCriteria, notice_criteria
-from connectory.store.cursors import Place
-from connectory.store.identity import NOTICE, type_of
-from connectory.store.records import ConnectorRecord, JobRecord, SystemRecord
-from connectory.store.snapshot import Snapshot
+from connectory.store.log.cursors import Place
+from connectory.store.reads.criteria import NoticeCriteria, notice_criteria
+from connectory.store.reads.records import ConnectorRecord, JobRecord, SystemRecord
+from connectory.store.reads.snapshot import Snapshot
 from connectory.store.tables import DELIVERIES, NOTICES
+from connectory.store.tables.identity import NOTICE, type_of
 from resolvers.connectors import connector
 from resolvers.context import Context
 from resolvers.filters import check_filter

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from connectory.model import RUNNING
-from connectory.store.records import SystemRecord
+from connectory.store.reads.records import SystemRecord
 from connectory.store.tables import CONNECTORS, JOBS
 from resolvers.context import Context
 

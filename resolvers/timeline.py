@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectory.model import SUCCEEDED, ConnectorHealth, ConnectorStatus, EventKind, JobStatus
-from connectory.store.history import BADNESS, Span
-from connectory.store.records import ConnectorRecord
+from connectory.store.reads.history import BADNESS, Span
+from connectory.store.reads.records import ConnectorRecord
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BY_BADNESS = {bad: health for health, bad in BADNESS.items()}

@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import select
 
 from connectory.store import Store
-from connectory.store.cursors import Place
-from connectory.store.portions import remove_events
+from connectory.store.log.cursors import Place
+from connectory.store.retention.batches import remove_events
 from connectory.store.tables import EVENTS, LOG_START
 
 #: Where every log begins.

@@ -11,7 +11,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, MetaData, Table, insert, make_url, update
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from connectory.engine.changes import connector_event, connector_row, job_event, job_row, judge
+from connectory.engine.recording.changes import connector_event, connector_row, job_event, job_row, judge
 from connectory.model import (
     ConditionCode,
     ConditionSeverity,
@@ -22,9 +22,9 @@ from connectory.model import (
     SystemErrorCode,
     SystemHealth,
 )
-from connectory.store import migration
-from connectory.store.identity import CONNECTOR, SYSTEM, global_id
-from connectory.store.writes import batches
+from connectory.store.migrations import upgrading as migration
+from connectory.store.tables.identity import CONNECTOR, SYSTEM, global_id
+from connectory.store.writes.rows import batches
 from tests.facts import at, connector, details, job
 
 REVISION = "0006"

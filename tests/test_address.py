@@ -2,7 +2,7 @@
 
 import pytest
 
-from connectory.address import Address
+from connectory.config.store_url import Address
 
 SECRET = "correct-horse"
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, SecretStr
 
 from connectory.config.interpolation import Interpolation, KeyPath, spell
+from connectory.config.mistakes import Mistake
 from connectory.config.problems import Problems, suggest
 from connectory.config.settings import (
     AuthSettings,
@@ -22,7 +23,6 @@ from connectory.config.settings import (
     ServerSettings,
     StoreSettings,
 )
-from connectory.mistakes import Mistake
 from connectory.notices.settings import ReceiverSettings
 from sources import registry
 from sources.base import SourceKind, SystemSettings

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-from connectory.address import STORES, Address
 from connectory.config.limit_settings import LimitSettings
+from connectory.config.store_url import STORES, Address
 from connectory.lanes import CONNECTIONS, FEWEST
 from connectory.web.open_connections import BESIDE
 

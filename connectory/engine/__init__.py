@@ -12,23 +12,23 @@ from datetime import UTC, datetime
 from random import Random
 from uuid import uuid4
 
-from connectory.bus import Bus
 from connectory.config.settings import RetentionSettings
-from connectory.engine.configured import ConfiguredSystem
-from connectory.engine.neighbours import PATIENCE, RENEWAL, Neighbours
-from connectory.engine.poller import STOPPING, Poller
+from connectory.engine.polling.configured import ConfiguredSystem
+from connectory.engine.polling.peers import PATIENCE, RENEWAL, Neighbours
+from connectory.engine.polling.poller import STOPPING, Poller
+from connectory.engine.polling.watches import Watches
 from connectory.engine.retention import Retention
-from connectory.engine.watches import Watches
 from connectory.model import ActionFailureCode, ActionRefusal
 from connectory.observability.metrics import Polls
 from connectory.store import Store
-from connectory.store.notices import acknowledge
-from connectory.store.registration import register_systems
-from connectory.store.tail import Tail
+from connectory.store.error_texts import in_our_words
+from connectory.store.log.bus import Bus
+from connectory.store.log.notify_channel import Wire
+from connectory.store.log.tail import Tail
 from connectory.store.transactions import whole
-from connectory.store.wire import Wire
-from connectory.store.words import in_our_words
-from connectory.store.writing import is_failure, reason
+from connectory.store.write_health import is_failure, reason
+from connectory.store.writes.notices import acknowledge
+from connectory.store.writes.registration import register_systems
 
 __all__ = ["ConfiguredSystem", "Engine"]
 

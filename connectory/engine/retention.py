@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.config.settings import RetentionSettings
 from connectory.store import Store
-from connectory.store.lease_rows import RETENTION_LEASE
-from connectory.store.portions import Limits, Portion
-from connectory.store.retention import job_floors, portions
+from connectory.store.leases.rows import RETENTION_LEASE
+from connectory.store.retention.batches import Limits, Portion
+from connectory.store.retention.removal import job_floors, portions
 from connectory.store.transactions import whole
-from connectory.store.writes import hold_system
+from connectory.store.writes.rows import hold_system
 
 _log = logging.getLogger(__name__)
 #: Seconds between sweeps.

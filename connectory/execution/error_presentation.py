@@ -13,8 +13,8 @@ from graphql import GraphQLError, GraphQLSyntaxError
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
-from connectory.store.words import in_our_words, is_unavailable
-from connectory.store.writing import reason
+from connectory.store.error_texts import in_our_words, is_unavailable
+from connectory.store.write_health import reason
 
 PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
 VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"

@@ -14,9 +14,9 @@ from connectory.live.rendering import Rendering, is_outage
 from connectory.live.replay import Replay, Stretch
 from connectory.live.sink import Sink
 from connectory.live.subscriber import Subscriber
-from connectory.store.cursors import Place
-from connectory.store.records import EventRecord, SystemRecord
-from connectory.store.writing import is_failure
+from connectory.store.log.cursors import Place
+from connectory.store.reads.records import EventRecord, SystemRecord
+from connectory.store.write_health import is_failure
 from resolvers.feeds import Feed, Item, LogFeed, SummaryFeed
 
 #: Subscribers that are served before others get their turn on the loop.

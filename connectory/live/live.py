@@ -20,9 +20,9 @@ from connectory.live.rendering import Kitchen, Rendering, render_with, taken_var
 from connectory.live.sink import Sink
 from connectory.live.subscriber import Subscriber
 from connectory.store import Store
-from connectory.store.records import EventRecord, SystemRecord
-from connectory.store.snapshot import open_snapshot
-from connectory.store.tail import Batch, Tail
+from connectory.store.log.tail import Batch, Tail
+from connectory.store.reads.records import EventRecord, SystemRecord
+from connectory.store.reads.snapshot import open_snapshot
 from resolvers.context import Context, Viewer
 from resolvers.errors import BadUserInput
 from resolvers.feeds import LogFeed, SummaryFeed

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from connectory.store.snapshot import Snapshot
+from connectory.store.reads.snapshot import Snapshot
 from resolvers.context import Loaders
 
 #: Seconds after which a snapshot is shared no further, even while the log does not grow.

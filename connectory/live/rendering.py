@@ -17,7 +17,7 @@ from connectory.execution import error_presentation
 from connectory.execution.executor import BoundedExecutor
 from connectory.execution.prepared import Prepared, Refused
 from connectory.live.moment import Moments
-from connectory.store.snapshot import Snapshot
+from connectory.store.reads.snapshot import Snapshot
 from connectory.web.answer import encode
 from resolvers.context import Context, Loaders, Viewer
 from resolvers.feeds import Feed

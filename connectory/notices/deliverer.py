@@ -12,9 +12,9 @@ from connectory.notices.sending import Outcome, Sender
 from connectory.notices.settings import ReceiverSettings
 from connectory.observability.metrics import Deliveries
 from connectory.store import Store
-from connectory.store.lease_rows import Lease, Overtaken
-from connectory.store.notices import begin_attempt, end_attempt, next_delivery, was_given_up
+from connectory.store.leases.rows import Lease, Overtaken
 from connectory.store.transactions import whole
+from connectory.store.writes.notices import begin_attempt, end_attempt, next_delivery, was_given_up
 
 _log = logging.getLogger(__name__)
 #: When a delivery is given up: so many seconds after it was made, and at least one attempt.

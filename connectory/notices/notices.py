@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from random import Random
 
-from connectory.bus import Bus
 from connectory.notices.deliverer import Backoff, Deliverer
 from connectory.notices.notifier import Notifier
 from connectory.notices.settings import ReceiverSettings
 from connectory.observability.metrics import Deliveries
 from connectory.store import Store
-from connectory.store.lease_rows import NOTICES_LEASE, Lease, Overtaken
-from connectory.store.notices import give_up_unknown, take_up_known
+from connectory.store.leases.rows import NOTICES_LEASE, Lease, Overtaken
+from connectory.store.log.bus import Bus
+from connectory.store.writes.notices import give_up_unknown, take_up_known
 
 _log = logging.getLogger(__name__)
 #: Seconds: how long a change can stay unseen that nobody has told the bus of.

@@ -18,9 +18,8 @@ from connectory.notices.settings import ReceiverSettings
 from connectory.notices.standing import Standing
 from connectory.notices.troubles import is_down
 from connectory.store import Store
-from connectory.store.lease_rows import Lease
-from connectory.store.notices import move_notifier, write_notices
-from connectory.store.picture import (
+from connectory.store.leases.rows import Lease
+from connectory.store.reads.notice_state import (
     Present,
     burdened,
     failing,
@@ -31,7 +30,8 @@ from connectory.store.picture import (
     stirred,
 )
 from connectory.store.transactions import whole
-from connectory.store.writes import Row, batches
+from connectory.store.writes.notices import move_notifier, write_notices
+from connectory.store.writes.rows import Row, batches
 
 _log = logging.getLogger(__name__)
 #: Positions of the log after which the place is written down though nothing else is.

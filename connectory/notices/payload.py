@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectory.model import DeliveryPhase, DescribedEnum
-from connectory.store.cursors import Place
-from connectory.store.identity import external_id
-from connectory.store.picture import Picture
+from connectory.store.log.cursors import Place
+from connectory.store.reads.notice_state import Picture
+from connectory.store.tables.identity import external_id
 
 #: Of the shape of the object; keys may be added without a new one.
 VERSION = 1

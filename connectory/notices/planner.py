@@ -11,10 +11,10 @@ from connectory.notices.plan import Absence, Plan, owner_of
 from connectory.notices.settings import HOLDS, ReceiverSettings
 from connectory.notices.standing import Standing
 from connectory.notices.troubles import Trouble, is_down, troubles
-from connectory.store.identity import NOTICE, external_id, global_id
-from connectory.store.notices import NOT_CONFIGURED
-from connectory.store.picture import Picture
-from connectory.store.writes import Row
+from connectory.store.reads.notice_state import Picture
+from connectory.store.tables.identity import NOTICE, external_id, global_id
+from connectory.store.writes.notices import NOT_CONFIGURED
+from connectory.store.writes.rows import Row
 
 _NEW: Row = {
     "raised_at": None,

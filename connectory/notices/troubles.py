@@ -16,8 +16,8 @@ from connectory.model import (
     NoticeKind,
     SystemHealth,
 )
-from connectory.store.picture import Picture
-from connectory.store.records import DOWN
+from connectory.store.reads.notice_state import Picture
+from connectory.store.reads.records import DOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from connectory.model import ConditionSeverity, ConnectorHealth, SystemHealth
-from connectory.store.figures import Figures
+from connectory.store.reads.figures import Figures
 
 #: Column of a system's row → what it is; moments that are still to come are left out.
 _MOMENTS = {

@@ -21,8 +21,8 @@ from connectory import __version__
 from connectory.observability.gauges import families
 from connectory.observability.load import Load
 from connectory.store import Store
-from connectory.store.figures import Figures, read_figures
-from connectory.store.writing import is_failure, reason
+from connectory.store.reads.figures import Figures, read_figures
+from connectory.store.write_health import is_failure, reason
 from connectory.web.open_connections import Ended, OpenConnections
 
 #: Seconds that the store has for its part; a scraper waits for ten, by default.

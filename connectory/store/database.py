@@ -18,18 +18,19 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import NullPool
 
-from connectory.address import STORES, Address
+from connectory.config.mistakes import Mistake
+from connectory.config.store_url import STORES, Address
 from connectory.lanes import CONNECTIONS, SHAPES, Lane, Patience, Shape, divide
-from connectory.mistakes import Mistake
-from connectory.store import migration, postgres, sqlite
+from connectory.store import postgres, sqlite
 from connectory.store.connections import Connections
-from connectory.store.leases import Leases
+from connectory.store.error_texts import in_our_words
+from connectory.store.leases.leases import Leases
+from connectory.store.leases.postgres import marker
+from connectory.store.migrations import upgrading as migration
 from connectory.store.postgres import MIGRATING, READING, WRITING, Postgres, lock_key
-from connectory.store.postgres_leases import marker
 from connectory.store.transactions import PATIENCE
 from connectory.store.wal import WriteAheadLog
-from connectory.store.words import in_our_words
-from connectory.store.writing import Writing, follow, reason
+from connectory.store.write_health import Writing, follow, reason
 
 _log = logging.getLogger(__name__)
 #: Seconds to wait for a lock or a connection where somebody waits for an answer.

@@ -7,8 +7,8 @@ from pathlib import Path
 from sqlalchemy import text
 
 from connectory.lanes import CONNECTIONS
-from connectory.store import migration
 from connectory.store.database import Store, StoreUnreachable
+from connectory.store.migrations import upgrading as migration
 
 #: What a gateway would write first: tables where they are missing or of an older version, rows otherwise.
 _TABLE, _ROWS = "CREATE TABLE connectory_trial (nothing INTEGER)", "UPDATE systems SET configured = true WHERE 1 = 0"

@@ -16,7 +16,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
 
 from connectory.web.answer import HEADERS, refuse
-from connectory.frames import MaskedFrames
+from connectory.web.frames import MaskedFrames
 from connectory.web.intake import Intake
 from connectory.web.open_connections import Ended, Entry, OpenConnections
 from connectory.web.tcp import client_of, notice_silence

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from connectory.model import JobErrorFact, JobStatus
 from connectory.store import Store
-from connectory.store.cursors import read_cursor
+from connectory.store.log.cursors import read_cursor
 from connectory.store.tables import DELIVERIES, LOG_START
 from tests.api.test_notices import filled
 from tests.api.world import Asker

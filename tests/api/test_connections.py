@@ -15,8 +15,7 @@ import strawberry
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from connectory import frames
-from connectory.web import http_server, open_connections
+from connectory.web import frames, http_server, open_connections
 from connectory.web.app import _mask_errors
 from connectory.web.http_server import OPEN_CONNECTIONS
 from connectory.web.intake import PER_TURN

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from connectory.model import JobStatus
-from connectory.store.identity import JOB, global_id
+from connectory.store.tables.identity import JOB, global_id
 from tests.api.gateway import served
 from tests.api.stand_in import MUTATIONS, STAND_IN
 from tests.facts import connector, job

@@ -11,13 +11,13 @@ from sqlalchemy import select
 
 from connectory.model import ConnectorStatus, EventKind, JobStatus
 from connectory.store import Store
-from connectory.store.criteria import lets_through as criteria_let_through
-from connectory.store.cursors import Place, log_position
-from connectory.store.identity import CONNECTOR, JOB, SYSTEM, global_id
-from connectory.store.log import EVENT_COLUMNS, event_record
-from connectory.store.records import EventRecord, SystemRecord
-from connectory.store.snapshot import open_snapshot
+from connectory.store.log.cursors import Place, log_position
+from connectory.store.log.entries import EVENT_COLUMNS, event_record
+from connectory.store.reads.criteria import lets_through as criteria_let_through
+from connectory.store.reads.records import EventRecord, SystemRecord
+from connectory.store.reads.snapshot import open_snapshot
 from connectory.store.tables import EVENTS
+from connectory.store.tables.identity import CONNECTOR, JOB, SYSTEM, global_id
 from tests.api.test_connectors import some
 from tests.api.world import NOW, SCHEMA, Asker, SystemModel, World, Writer, begin, register
 from tests.cursors import cursor_at, forget

@@ -8,9 +8,9 @@ from typing import Any
 
 from connectory.model import ConditionCode, CountsFact, JobStatus, JobTrigger, JobType, StageFact
 from connectory.store import Store
-from connectory.store.identity import JOB, global_id
 from connectory.store.tables import JOB_ERRORS
-from connectory.store.writes import insert_rows
+from connectory.store.tables.identity import JOB, global_id
+from connectory.store.writes.rows import insert_rows
 from tests.api.test_connectors import Chooser, facet, name_of, some
 from tests.api.world import SCHEMA, SOURCES, Asker, JobModel, World, begin
 from tests.facts import at, connector, details, job

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from connectory.observability import metrics as module
 from connectory.observability.metrics import Deliveries, Metrics, Polls
 from connectory.store import Store
-from connectory.store.figures import Figures
+from connectory.store.reads.figures import Figures
 from connectory.web.open_connections import OpenConnections
 from sources.base import SourceUnreachable
 from tests.api.test_actions import gateway, refresh

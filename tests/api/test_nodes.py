@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, JOB, SYSTEM, global_id
+from connectory.store.tables.identity import CONNECTOR, JOB, SYSTEM, global_id
 from tests.api.world import NOW, Asker, World, begin
 from tests.facts import connector, job
 

@@ -11,7 +11,7 @@ from connectory.engine import Engine
 from connectory.model import ConditionCode, JobStatus
 from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, JOB, NOTICE, global_id
+from connectory.store.tables.identity import CONNECTOR, JOB, NOTICE, global_id
 from connectory.web.app import build_app
 from connectory.web.serving import serving
 from tests.api.gateway import OPERATOR, Client

@@ -127,7 +127,7 @@ async def test_a_store_that_cannot_be_reached(sqlite_url: str, monkeypatch: pyte
         raise OSError("Multiple exceptions: swordfish")
 
     async with served(sqlite_url) as client:
-        monkeypatch.setattr("connectory.store.migration.current", broken)
+        monkeypatch.setattr("connectory.store.migrations.upgrading.current", broken)
         assert await readiness(client) == (503, "the store does not answer: the database cannot be reached")
 
 

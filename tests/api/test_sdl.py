@@ -45,7 +45,7 @@ from connectory.model import (
     Role,
     SystemHealth,
 )
-from connectory.store.records import DetailsRecord
+from connectory.store.reads.records import DetailsRecord
 from resolvers.budget import Budget
 from resolvers.vocabulary import SortDirection
 from schema import build_schema

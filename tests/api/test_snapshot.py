@@ -1,7 +1,7 @@
 """One operation reads one snapshot, whatever is written meanwhile."""
 
 from connectory.store import Store
-from connectory.store.cursors import log_position
+from connectory.store.log.cursors import log_position
 from tests.api.world import NOW, Asker, begin, open_context, run
 from tests.facts import connector, job
 

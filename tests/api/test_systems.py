@@ -8,7 +8,7 @@ from connectory.config.settings import ServerSettings
 from connectory.engine import ConfiguredSystem, Engine
 from connectory.model import Capability, JobStatus, Observation, SystemErrorCode
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, JOB, SYSTEM, global_id
+from connectory.store.tables.identity import CONNECTOR, JOB, SYSTEM, global_id
 from connectory.web.app import build_app
 from connectory.web.serving import serving
 from sources.base import SourceUnreachable

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from connectory.engine.commit import Commit
-from connectory.engine.health import connector_health
-from connectory.engine.held import condition_row
+from connectory.engine.judging.health import connector_health
 from connectory.engine.judging.views import Finding
-from connectory.engine.order import microseconds
-from connectory.engine.pace import Pace, SystemState, after_answer, after_failure
+from connectory.engine.memory.held import condition_row
+from connectory.engine.polling.pace import Pace, SystemState, after_answer, after_failure
+from connectory.engine.recording.commit import Commit
+from connectory.engine.recording.order import microseconds
 from connectory.limits import Limits
 from connectory.model import (
     AccessType,
@@ -35,10 +35,10 @@ from connectory.model import (
     SystemHealth,
 )
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, JOB, SYSTEM, global_id
-from connectory.store.lease_rows import Lease, lease_of
-from connectory.store.registration import Registration, register_systems
-from connectory.store.writes import replace_conditions
+from connectory.store.leases.rows import Lease, lease_of
+from connectory.store.tables.identity import CONNECTOR, JOB, SYSTEM, global_id
+from connectory.store.writes.registration import Registration, register_systems
+from connectory.store.writes.rows import replace_conditions
 from resolvers.context import Context, Viewer
 from schema import build_schema
 from tests.facts import at, connector, details, job

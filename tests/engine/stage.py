@@ -7,18 +7,18 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from connectory.engine.commit import Commit
-from connectory.engine.judgement import Judgement, Told
 from connectory.engine.judging.thresholds import Thresholds
-from connectory.engine.memory import recall
-from connectory.engine.pace import Pace, SystemState, after_answer
-from connectory.engine.past import Past
+from connectory.engine.memory.loading import recall
+from connectory.engine.memory.past import Past
+from connectory.engine.polling.pace import Pace, SystemState, after_answer
+from connectory.engine.recording.commit import Commit
+from connectory.engine.recording.conditions import Judgement, Told
 from connectory.model import ConnectorFact, EventKind, HistoryBatch, JobFact, Known, Observation, Problem
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, JOB, SYSTEM, global_id
-from connectory.store.lease_rows import Lease, lease_of
-from connectory.store.registration import Registration, register_systems
+from connectory.store.leases.rows import Lease, lease_of
 from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOBS, SYSTEMS
+from connectory.store.tables.identity import CONNECTOR, JOB, SYSTEM, global_id
+from connectory.store.writes.registration import Registration, register_systems
 from sources.base import ROLLED_UP
 from tests.facts import at, configured
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from graphql import GraphQLObjectType
 
-from connectory.engine.changes import (
+from connectory.engine.recording.changes import (
     CONNECTOR_CHANGES,
     JOB_CHANGES,
     connector_event,

@@ -17,7 +17,7 @@ from connectory.model import (
     SystemHealth,
 )
 from connectory.store import Store
-from connectory.store.lease_rows import Overtaken
+from connectory.store.leases.rows import Overtaken
 from connectory.store.tables import CONNECTORS, EVENTS, JOBS, LOG_HEAD, SYSTEMS
 from tests.engine.stage import Stage, rows
 from tests.facts import at, connector, job
@@ -263,7 +263,7 @@ async def test_a_failing_commit_loses_nothing(stage: Stage, monkeypatch: pytest.
         async def fail(*_: Any) -> int:
             raise ConnectionResetError("the connection was lost")
 
-        patched.setattr("connectory.engine.commit.append_events", fail)
+        patched.setattr("connectory.engine.recording.commit.append_events", fail)
         with pytest.raises(ConnectionResetError):
             await stage.poll(*facts)
     assert repr(stage.known) == known

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from connectory.engine.health import connector_health
+from connectory.engine.judging.health import connector_health
 from connectory.model import ConditionSeverity, ConnectorHealth, ConnectorStatus, JobStatus
 from tests.facts import T0
 

@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from connectory.engine import Engine, judgement
+from connectory.engine import Engine
 from connectory.engine.judging.judge import judge
 from connectory.engine.judging.thresholds import Thresholds
-from connectory.engine.past import Past
+from connectory.engine.memory.past import Past
+from connectory.engine.recording import conditions as judgement
 from connectory.model import ConnectorHealth, ConnectorMode, CountsFact, EventKind, JobStatus, JobType, Observation
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, JOB, global_id
-from connectory.store.lease_rows import Overtaken
+from connectory.store.leases.rows import Overtaken
 from connectory.store.tables import CONDITIONS, EVENTS
+from connectory.store.tables.identity import CONNECTOR, JOB, global_id
 from tests.engine.stage import Stage, rows
 from tests.facts import Scripted, at, configured, connector, job
 from tests.notices.scene import Scene

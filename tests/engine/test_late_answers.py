@@ -9,7 +9,7 @@ import pytest
 
 from connectory.model import EventKind, HistoryBatch, JobErrorFact, JobFindings, JobStatus, Known, Observation
 from connectory.store import Store
-from connectory.store.lease_rows import Overtaken
+from connectory.store.leases.rows import Overtaken
 from connectory.store.tables import CONNECTORS, EVENTS, JOB_ERRORS, JOBS, LOG_HEAD, SYSTEMS
 from tests.engine.stage import Stage, rows
 from tests.engine.test_leases import Gateway, gateways, take_from

@@ -14,9 +14,9 @@ from sqlalchemy import select, update
 from connectory.engine import ConfiguredSystem, Engine
 from connectory.model import EventKind, Observation, SystemHealth
 from connectory.store import Store
-from connectory.store.lease_rows import Lease
-from connectory.store.registration import Registration, register_systems
+from connectory.store.leases.rows import Lease
 from connectory.store.tables import CONNECTORS, EVENTS, JOBS, LEASES, SYSTEMS
+from connectory.store.writes.registration import Registration, register_systems
 from tests.engine.stage import rows
 from tests.facts import Scripted, configured, connector, job
 from tests.wait import PATIENCE, until

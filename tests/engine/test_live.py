@@ -22,8 +22,8 @@ from connectory.model import (
     SystemHealth,
 )
 from connectory.store import Store
-from connectory.store.identity import JOB, global_id
 from connectory.store.tables import CONNECTORS, EVENTS, JOB_ERRORS, JOBS, SYSTEMS
+from connectory.store.tables.identity import JOB, global_id
 from sources.base import SourceAuthFailed, SourceMismatch, SourceRateLimited, SourceUnreachable
 from sources.reading import details
 from tests.engine.stage import rows

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from connectory.engine import Engine
-from connectory.engine.commit import Commit
+from connectory.engine.recording.commit import Commit
 from connectory.model import JobFindings, JobStatus, Observation, Problem, SystemErrorCode
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, global_id
 from connectory.store.tables import JOBS, SYSTEMS
+from connectory.store.tables.identity import CONNECTOR, global_id
 from tests.engine.stage import Stage, rows
 from tests.facts import Scripted, at, configured, connector, job
 from tests.wait import until

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from connectory.engine.order import Sequenced, microseconds
+from connectory.engine.recording.order import Sequenced, microseconds
 from tests.facts import T0, at
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from connectory.model import JobStatus
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, JOB, global_id
+from connectory.store.tables.identity import CONNECTOR, JOB, global_id
 from tests.engine.stage import Stage
 from tests.facts import at, connector, job
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from connectory.bus import Bus
 from connectory.engine import ConfiguredSystem, Engine
 from connectory.model import (
     ConnectorFact,
@@ -26,8 +25,9 @@ from connectory.model import (
     SystemHealth,
 )
 from connectory.store import Store
-from connectory.store.identity import SYSTEM, global_id
+from connectory.store.log.bus import Bus
 from connectory.store.tables import CONNECTORS, EVENTS, JOBS, SYSTEMS
+from connectory.store.tables.identity import SYSTEM, global_id
 from sources.base import SourceAuthFailed, SourceError, SourceRateLimited, SourceUnreachable
 from tests.engine.stage import rows
 from tests.facts import Scripted, at, configured, connector, job
@@ -373,7 +373,7 @@ async def test_a_commit_that_fails_is_made_again(
             async def fail(*_: Any, **__: Any) -> bool:
                 raise OSError("the disk is full")
 
-            patched.setattr("connectory.engine.commit.update_system", fail)
+            patched.setattr("connectory.engine.recording.commit.update_system", fail)
             polls = source.polls
             source.says = Observation(connectors=[connector(), connector("b")], jobs=[job("1")])
             await until(polled(source, polls + 4))
@@ -397,7 +397,7 @@ async def test_trouble_with_the_store_does_not_hurry_the_polls(
     async def fail(*_: Any, **__: Any) -> bool:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("connectory.engine.commit.update_system", fail)
+    monkeypatch.setattr("connectory.engine.recording.commit.update_system", fail)
     async with running(sqlite_store, configured(source, poll_interval=3600.0), configured(other, "other")):
         await until(polled(other, 10))
     assert source.polls == 1

@@ -22,8 +22,8 @@ from connectory.model import (
     SystemErrorCode,
 )
 from connectory.store import Store
-from connectory.store.registration import Registration, register_systems
 from connectory.store.tables import EVENTS, OUTAGES
+from connectory.store.writes.registration import Registration, register_systems
 from tests.engine.stage import Stage, rows
 from tests.facts import at, connector, job
 from tests.notices.scene import Scene, notices

@@ -28,8 +28,7 @@ from connectory.model import (
     SystemErrorCode,
 )
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, JOB, global_id
-from connectory.store.lease_rows import RETENTION_LEASE
+from connectory.store.leases.rows import RETENTION_LEASE
 from connectory.store.tables import (
     CONNECTORS,
     DELIVERIES,
@@ -43,6 +42,7 @@ from connectory.store.tables import (
     OUTAGES,
     UNWATCHED,
 )
+from connectory.store.tables.identity import CONNECTOR, JOB, global_id
 from tests.api.world import Asker
 from tests.engine.stage import Stage, rows
 from tests.facts import T0, Scripted, at, configured, connector, job
@@ -193,7 +193,7 @@ async def test_more_jobs_than_are_read_at_once_go_whichever_of_them_have_to_stay
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that stay are not read again and again: the next ones are those after them, in the same moment too."""
-    monkeypatch.setattr("connectory.store.retention._CHUNK", 1)
+    monkeypatch.setattr("connectory.store.retention.removal._CHUNK", 1)
     stage = await Stage.open(store)
     only = [ended(name, -1, name) for name in "ab"]
     older = [ended(name, -1, name) for name in "cd"]

@@ -10,10 +10,10 @@ from sqlalchemy import update
 from connectory.engine.retention import Retention
 from connectory.model import ConditionCode, ConditionSeverity, JobErrorFact, JobFindings, JobStatus
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, JOB, global_id
-from connectory.store.portions import Portion
+from connectory.store.retention.batches import Portion
 from connectory.store.tables import CONDITIONS, DELIVERIES, JOB_ERRORS, JOBS, OUTAGES
-from connectory.store.writes import replace_conditions
+from connectory.store.tables.identity import CONNECTOR, JOB, global_id
+from connectory.store.writes.rows import replace_conditions
 from tests.engine.stage import Stage, rows
 from tests.engine.test_retention import (
     DAY,

@@ -6,10 +6,10 @@ from socket import gethostname
 
 import pytest
 
-from connectory.engine.standby import TAKEOVER, Polled, Standby
+from connectory.engine.polling.standby import TAKEOVER, Polled, Standby
 from connectory.model import ActionFailureCode
 from connectory.store import Store
-from connectory.store.lease_rows import lease_of
+from connectory.store.leases.rows import lease_of
 from tests.engine.test_leases import Gateway, gateways
 from tests.wait import until
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from connectory.engine.stretches import MOST, was_resumed
+from connectory.engine.recording.segments import MOST, was_resumed
 from connectory.model import CountsFact, JobFact, JobStatus, JobType
 from connectory.store import Store
 from connectory.store.tables import JOB_STRETCHES

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from connectory.bus import Bus
 from connectory.engine import ConfiguredSystem, Engine
-from connectory.engine.neighbours import Neighbours
-from connectory.engine.watches import LASTING, Watched, Watches
+from connectory.engine.polling.peers import Neighbours
+from connectory.engine.polling.watches import LASTING, Watched, Watches
 from connectory.model import ActionFailureCode, ActionRefusal, JobStatus, Observation
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, JOB, SYSTEM, global_id
+from connectory.store.log.bus import Bus
+from connectory.store.log.notify_channel import LONGEST_PAYLOAD, REFRESH_CHANNEL, WATCHES_CHANNEL, Wire
 from connectory.store.tables import SYSTEMS
-from connectory.store.wire import LONGEST_PAYLOAD, REFRESH_CHANNEL, WATCHES_CHANNEL, Wire
+from connectory.store.tables.identity import CONNECTOR, JOB, SYSTEM, global_id
 from sources.base import SourceRateLimited, SourceUnreachable
 from tests.engine.stage import rows
 from tests.facts import Scripted, configured, connector, job

@@ -17,8 +17,8 @@ from sqlalchemy import func, select
 from connectory.engine import ConfiguredSystem, Engine
 from connectory.model import EventKind, Known, SystemHealth
 from connectory.store import Store
-from connectory.store.identity import SYSTEM, global_id
 from connectory.store.tables import CONNECTORS, EVENTS, JOBS, SYSTEMS
+from connectory.store.tables.identity import SYSTEM, global_id
 from sources.base import Source, SourceKind
 from sources.simulation import FAULTS, REQUESTS, Clock, Faults, Running, serve
 from tests.faults.certificates import Certificates

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import and_, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.engine import desk
-from connectory.engine.commit import Commit
-from connectory.store import Store, retention
-from connectory.store.portions import Portion, Stride
+from connectory.engine.polling import system_session as desk
+from connectory.engine.recording.commit import Commit
+from connectory.store import Store
+from connectory.store.retention import removal as retention
+from connectory.store.retention.batches import Portion, Stride
 from connectory.store.tables import CONDITIONS, CONNECTORS, JOB_FLOORS, JOBS
 
 Defect = Callable[[pytest.MonkeyPatch], None]

@@ -9,12 +9,12 @@ from random import Random
 
 from connectory.config.settings import RetentionSettings
 from connectory.engine import Engine
-from connectory.engine.held import key_of
-from connectory.engine.memory import recall
+from connectory.engine.memory.held import key_of
+from connectory.engine.memory.loading import recall
 from connectory.engine.retention import Retention
 from connectory.model import Known
 from connectory.store import Store
-from connectory.store.identity import SYSTEM, global_id
+from connectory.store.tables.identity import SYSTEM, global_id
 from tests.facts import at, configured
 from tests.interleavings.held import Activity, Answer, Call, HeldSource, HeldStore
 from tests.interleavings.leases import NEVER, expire_leases, is_polled_by

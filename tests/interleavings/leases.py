@@ -3,7 +3,7 @@
 from sqlalchemy import select, update
 
 from connectory.store import Store
-from connectory.store.lease_rows import lease_of
+from connectory.store.leases.rows import lease_of
 from connectory.store.tables import LEASES
 
 #: Seconds after which leases expire by themselves: nothing of that happens within a walk.

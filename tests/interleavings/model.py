@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connectory.model import ConnectorFact, ConnectorStatus, HistoryBatch, JobFact, JobStatus, Observation
-from connectory.store.identity import JOB, external_id, global_id
+from connectory.store.tables.identity import JOB, external_id, global_id
 from tests.interleavings.held import Answer
 from tests.interleavings.picture import Picture
 

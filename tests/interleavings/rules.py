@@ -5,7 +5,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from connectory.model import ConnectorStatus, JobStatus, Known
-from connectory.store.identity import JOB, global_id
+from connectory.store.tables.identity import JOB, global_id
 from sources.base import SourceAuthFailed, SourceError, SourceRateLimited, SourceUnreachable
 from tests.interleavings.ground import Gateway, Ground
 from tests.interleavings.held import Call

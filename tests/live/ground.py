@@ -9,15 +9,15 @@ from typing import Any, Literal
 import aiohttp
 from sqlalchemy import select
 
-from connectory.bus import Bus
 from connectory.config.settings import ServerSettings
 from connectory.engine import Engine
 from connectory.model import EventKind, JobStatus
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, JOB, global_id
-from connectory.store.registration import Registration, register_systems
+from connectory.store.log.bus import Bus
 from connectory.store.tables import EVENTS
-from connectory.store.writes import append_events
+from connectory.store.tables.identity import CONNECTOR, JOB, global_id
+from connectory.store.writes.registration import Registration, register_systems
+from connectory.store.writes.rows import append_events
 from connectory.web.app import build_app
 from connectory.web.serving import serving
 from tests.engine.stage import Stage

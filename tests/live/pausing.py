@@ -14,7 +14,7 @@ import pytest
 
 from connectory.live import flow, sse
 from connectory.model import JobStatus
-from connectory.store.cursors import log_position
+from connectory.store.log.cursors import log_position
 from tests.cursors import cursor_at
 from tests.facts import connector, job
 from tests.live.client import Stream, item, rest

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from connectory.model import JobStatus, Known, Observation
-from connectory.store.identity import JOB, global_id
+from connectory.store.tables.identity import JOB, global_id
 from connectory.web.app import LIVE
 from tests.api.gateway import Client, served
 from tests.facts import Scripted, configured, connector, job

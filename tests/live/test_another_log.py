@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from connectory.model import JobStatus
-from connectory.store.cursors import log_position, read_cursor
-from connectory.store.writes import append_events
+from connectory.store.log.cursors import log_position, read_cursor
+from connectory.store.writes.rows import append_events
 from tests.backups import Backup, make_anew
 from tests.cursors import START, forget
 from tests.facts import connector, job

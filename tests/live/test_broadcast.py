@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from connectory.bus import Bus
 from connectory.execution.operation import Operation
 from connectory.execution.prepared import Refused
 from connectory.live.broadcast import LogBroadcast
@@ -17,9 +16,10 @@ from connectory.live.rendering import Rendering
 from connectory.live.subscriber import Subscriber
 from connectory.model import JobStatus, Role
 from connectory.store import Store
-from connectory.store.cursors import Place, log_position
-from connectory.store.identity import CONNECTOR, JOB, global_id
-from connectory.store.tail import Tail
+from connectory.store.log.bus import Bus
+from connectory.store.log.cursors import Place, log_position
+from connectory.store.log.tail import Tail
+from connectory.store.tables.identity import CONNECTOR, JOB, global_id
 from resolvers.context import Context, Viewer
 from resolvers.feeds import Chunk, EventFeed
 from schema import build_schema

@@ -9,7 +9,7 @@ from sqlalchemy import delete, update
 
 from connectory.live import live
 from connectory.model import JobStatus
-from connectory.store.cursors import log_position
+from connectory.store.log.cursors import log_position
 from connectory.store.tables import EVENTS, JOBS
 from resolvers.feeds import CHUNK
 from tests.cursors import START, cursor_at, forget

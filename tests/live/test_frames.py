@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from connectory.frames import MaskedFrames
 from connectory.live.protocol import PROTOCOL
+from connectory.web.frames import MaskedFrames
 from tests.api.gateway import Client, served
 from tests.api.stand_in import STAND_IN
 

@@ -10,7 +10,7 @@ from connectory.live.broadcast import LogBroadcast
 from connectory.live.moment import Moments
 from connectory.model import JobStatus
 from connectory.store import Store
-from connectory.store.cursors import log_position
+from connectory.store.log.cursors import log_position
 from resolvers.feeds import EventFeed, JobFeed, SummaryFeed
 from tests.api.world import begin
 from tests.cursors import START, cursor_at

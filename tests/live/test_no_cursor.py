@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connectory.store.cursors import log_position
+from connectory.store.log.cursors import log_position
 from tests.cursors import START
 from tests.facts import connector, job
 from tests.live.client import SseClient, item

@@ -15,8 +15,8 @@ from connectory.live.broadcast import StateBroadcast
 from connectory.live.rendering import Rendering
 from connectory.model import JobStatus
 from connectory.store import Store
-from connectory.store.cursors import read_cursor
-from connectory.store.snapshot import Snapshot, open_snapshot
+from connectory.store.log.cursors import read_cursor
+from connectory.store.reads.snapshot import Snapshot, open_snapshot
 from tests.api.world import begin
 from tests.cursors import START, cursor_at, forget
 from tests.facts import at, connector

@@ -15,7 +15,6 @@ import pytest
 from aiohttp import web
 from sqlalchemy import update
 
-from connectory.bus import Bus
 from connectory.model import ConnectorFact, JobFact, JobStatus
 from connectory.notices import notifier
 from connectory.notices.deliverer import Backoff, Deliverer
@@ -25,9 +24,10 @@ from connectory.notices.sending import Outcome, Sender
 from connectory.notices.settings import ReceiverSettings
 from connectory.observability.metrics import Deliveries
 from connectory.store import Store
-from connectory.store.lease_rows import NOTICES_LEASE, Lease
-from connectory.store.notices import move_notifier
+from connectory.store.leases.rows import NOTICES_LEASE, Lease
+from connectory.store.log.bus import Bus
 from connectory.store.tables import DELIVERIES
+from connectory.store.writes.notices import move_notifier
 from connectory.web.serving import serving
 from tests.facts import at, connector, job
 from tests.notices.receiver import SECRET, Receiver

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from connectory.notices.deliverer import Deliverer
 from connectory.observability.metrics import Deliveries
 from connectory.store import Store
-from connectory.store.lease_rows import NOTICES_LEASE, Lease, Overtaken
+from connectory.store.leases.rows import NOTICES_LEASE, Lease, Overtaken
 from connectory.store.tables import NOTIFIER
 from tests.notices.receiver import Receiver
 from tests.notices.scene import deliveries, notices

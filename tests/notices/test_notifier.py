@@ -20,12 +20,12 @@ from connectory.model import (
 from connectory.notices import notifier
 from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, JOB, global_id
-from connectory.store.lease_rows import Overtaken
-from connectory.store.notices import write_notices
-from connectory.store.picture import read_picture
-from connectory.store.registration import Registration, register_systems
+from connectory.store.leases.rows import Overtaken
+from connectory.store.reads.notice_state import read_picture
 from connectory.store.tables import LOG_HEAD, NOTICES
+from connectory.store.tables.identity import CONNECTOR, JOB, global_id
+from connectory.store.writes.notices import write_notices
+from connectory.store.writes.registration import Registration, register_systems
 from tests.cursors import forget
 from tests.facts import at, connector, job
 from tests.notices.scene import Scene, deliveries, notices, told

@@ -10,11 +10,11 @@ from connectory.model import ConditionCode, JobStatus
 from connectory.notices import notifier
 from connectory.notices.notifier import Notifier
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, global_id
-from connectory.store.lease_rows import NOTICES_LEASE, Lease
-from connectory.store.notices import read_place, write_notices
-from connectory.store.picture import read_picture, read_present
-from connectory.store.registration import Registration, register_systems
+from connectory.store.leases.rows import NOTICES_LEASE, Lease
+from connectory.store.reads.notice_state import read_picture, read_present
+from connectory.store.tables.identity import CONNECTOR, global_id
+from connectory.store.writes.notices import read_place, write_notices
+from connectory.store.writes.registration import Registration, register_systems
 from tests.facts import at, connector, job
 from tests.notices.scene import Scene, deliveries, notices, told
 from tests.notices.test_notifier import STUCK, failed, receiver, scene

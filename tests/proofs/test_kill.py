@@ -14,8 +14,8 @@ from sqlalchemy import text
 
 from connectory.model import EventKind, SystemHealth
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, JOB, global_id
 from connectory.store.tables import CONNECTORS, EVENTS, JOBS, SYSTEMS
+from connectory.store.tables.identity import CONNECTOR, JOB, global_id
 from sources.elastic import SOURCE as ELASTIC
 from sources.elastic.simulator.world import ElasticWorld
 from sources.onyx import SOURCE as ONYX

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from connectory.model import NoticeKind, SystemHealth
 from connectory.store import Store
-from connectory.store.records import DOWN
+from connectory.store.reads.records import DOWN
 from connectory.store.tables import SYSTEMS
 from sources.onyx import SOURCE as ONYX
 from sources.simulation import FAULTS, Clock, serve

@@ -16,10 +16,10 @@ import aiohttp
 from sqlalchemy import select
 
 from connectory.store import Store
-from connectory.store.cursors import log_position
-from connectory.store.identity import JOB, global_id
-from connectory.store.log import EVENT_COLUMNS, event_record
+from connectory.store.log.cursors import log_position
+from connectory.store.log.entries import EVENT_COLUMNS, event_record
 from connectory.store.tables import EVENTS, LOG_HEAD, LOG_START
+from connectory.store.tables.identity import JOB, global_id
 from sources.onyx import SOURCE as ONYX
 from sources.onyx.simulator.app import simulator
 from sources.onyx.simulator.pairs import Attempt, Pair

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.lanes import Lane
 from connectory.store import Store
-from connectory.store.snapshot import open_snapshot
+from connectory.store.reads.snapshot import open_snapshot
 from connectory.store.tables import EVENTS, LOG_HEAD
 from tests.facts import T0
 from tests.slow import slowed

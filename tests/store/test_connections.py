@@ -12,12 +12,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from connectory.bus import Bus
 from connectory.lanes import CONNECTIONS, FEWEST, SESSIONS, Lane, divide
 from connectory.store import Store
 from connectory.store.connections import Connections
+from connectory.store.log.bus import Bus
+from connectory.store.log.notify_channel import Wire
 from connectory.store.postgres import Limits
-from connectory.store.wire import Wire
 from tests.wait import until
 
 _OTHERS = """

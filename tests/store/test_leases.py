@@ -16,11 +16,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from connectory.store import Store, StoreTooNew
 from connectory.store.database import StoreUpgraded
-from connectory.store.lease_rows import NOTICES_LEASE, Lease, Overtaken
+from connectory.store.leases.process import has_ended, this_process
+from connectory.store.leases.rows import NOTICES_LEASE, Lease, Overtaken
 from connectory.store.postgres import lock_key
-from connectory.store.process import has_ended, this_process
-from connectory.store.registration import Registration, register_systems
 from connectory.store.tables import LEASES, NOTIFIER, SYSTEMS
+from connectory.store.writes.registration import Registration, register_systems
 from tests.engine.stage import rows
 from tests.wait import PATIENCE, until
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from connectory.store import Store
 from connectory.store.tables import EVENTS, LOG_HEAD
-from connectory.store.writes import append_events
+from connectory.store.writes.rows import append_events
 from tests.paths import ROOT
 from tests.store.writers import LINES, Undone, line, write
 

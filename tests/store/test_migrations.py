@@ -12,10 +12,11 @@ from sqlalchemy import Connection, delete, select, text
 from sqlmodel import SQLModel
 
 from connectory.model import ConnectorMode, CountsFact, JobFact, JobStatus, JobType
-from connectory.store import Store, StoreTooNew, migration
-from connectory.store.cursors import Place
+from connectory.store import Store, StoreTooNew
+from connectory.store.log.cursors import Place
+from connectory.store.migrations import upgrading as migration
 from connectory.store.postgres import Limits
-from connectory.store.snapshot import open_snapshot
+from connectory.store.reads.snapshot import open_snapshot
 from connectory.store.tables import EVENTS, JOBS, LOG_HEAD, SYSTEMS
 from tests.api.world import Asker
 from tests.engine.stage import Stage, rows

@@ -12,9 +12,9 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url, text
 
-from connectory.bus import Bus
 from connectory.store import Store, StoreUnreachable
-from connectory.store.wire import Wire
+from connectory.store.log.bus import Bus
+from connectory.store.log.notify_channel import Wire
 from tests.faults.certificates import make_certificates
 from tests.wait import until
 

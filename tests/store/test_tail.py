@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 
-from connectory.bus import Bus
 from connectory.model import EventKind, SystemHealth
 from connectory.store import Store
-from connectory.store.registration import Registration, register_systems
-from connectory.store.snapshot import open_snapshot
+from connectory.store.log.bus import Bus
+from connectory.store.log.tail import CHUNK, Batch, Tail
+from connectory.store.reads.snapshot import open_snapshot
 from connectory.store.tables import EVENTS, LOG_HEAD
-from connectory.store.tail import CHUNK, Batch, Tail
-from connectory.store.writes import append_events
+from connectory.store.writes.registration import Registration, register_systems
+from connectory.store.writes.rows import append_events
 from tests.facts import T0
 from tests.wait import until
 
@@ -142,7 +142,7 @@ async def test_who_begins_to_listen_during_a_read_misses_nothing_after_it(
                 tail.listening = True
                 yield snapshot
 
-        monkeypatch.setattr("connectory.store.tail.open_snapshot", open_and_begin_to_listen)
+        monkeypatch.setattr("connectory.store.log.tail.open_snapshot", open_and_begin_to_listen)
         bus.wake(await append(store, line("a"), line("a")))
         await listener.come_to(2)
     assert listener.positions == [1, 2]
@@ -206,7 +206,7 @@ async def test_another_process_is_seen_without_being_woken(store: Store, store_u
 async def test_a_store_that_fails_is_logged_once_and_nothing_is_skipped(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "connectory.store.tail")
+    caplog.set_level(logging.INFO, "connectory.store.log.tail")
     bus, attempts = Bus(), 0
 
     @asynccontextmanager

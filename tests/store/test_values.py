@@ -10,8 +10,8 @@ from sqlalchemy.exc import StatementError
 from connectory import model
 from connectory.model import DescribedEnum, EventKind
 from connectory.store import Store
-from connectory.store.identity import CONNECTOR, JOB, SYSTEM, external_id, global_id, type_of
 from connectory.store.tables import CONNECTORS, EVENTS, JOBS, SYSTEMS
+from connectory.store.tables.identity import CONNECTOR, JOB, SYSTEM, external_id, global_id, type_of
 from tests.facts import T0
 
 #: Every enum that a column holds, in the order of the numbers that stores hold. New values go to the end.

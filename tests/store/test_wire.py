@@ -10,11 +10,11 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from connectory.bus import Bus
 from connectory.store import Store
-from connectory.store.tail import Tail
-from connectory.store.wire import LONGEST_PAYLOAD, WATCHES_CHANNEL, Wire
-from connectory.store.writes import append_events
+from connectory.store.log.bus import Bus
+from connectory.store.log.notify_channel import LONGEST_PAYLOAD, WATCHES_CHANNEL, Wire
+from connectory.store.log.tail import Tail
+from connectory.store.writes.rows import append_events
 from tests.store.test_tail import NEVER, actions, append, following, line
 from tests.wait import until
 
@@ -122,7 +122,7 @@ async def test_the_longest_payload(postgres: Store) -> None:
 async def test_a_connection_that_is_cut_is_made_anew_and_logged_once(
     postgres: Store, postgres_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "connectory.store.wire")
+    caplog.set_level(logging.INFO, "connectory.store.log.notify_channel")
     post = Post(postgres)
 
     async def lost() -> bool:
@@ -141,7 +141,7 @@ async def test_a_connection_that_is_cut_is_made_anew_and_logged_once(
 async def test_a_database_that_is_away_is_logged_once(
     unused_tcp_port: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectory.store.wire._LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr("connectory.store.log.notify_channel._LONGEST_PAUSE", 0.01)
     attempts = 0
     store = Store(f"postgresql://nobody@127.0.0.1:{unused_tcp_port}/nothing")
     wire = Wire(store, Bus())
@@ -169,9 +169,9 @@ async def test_a_server_that_has_gone_silent_is_noticed(
     postgres: Store, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing tells that the connection is dead, until it is tried."""
-    monkeypatch.setattr("connectory.store.wire._KEEP_ALIVE", 0.05)
+    monkeypatch.setattr("connectory.store.log.notify_channel._KEEP_ALIVE", 0.05)
     async with silencer(postgres_url) as (url, silence):
-        monkeypatch.setattr("connectory.store.wire._PATIENCE", 1.0)
+        monkeypatch.setattr("connectory.store.log.notify_channel._PATIENCE", 1.0)
         behind = Store(url)
         post = Post(behind)
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from connectory.store.words import in_our_words
+from connectory.store.error_texts import in_our_words
 
 
 def of_sqlite(code: int | None) -> DBAPIError:

@@ -8,7 +8,7 @@ from typing import Any
 from connectory.model import EventKind
 from connectory.store import Store
 from connectory.store.tables import EVENTS
-from connectory.store.writes import append_events
+from connectory.store.writes.rows import append_events
 from tests.facts import T0
 
 #: What each writer says, in a message of its own.

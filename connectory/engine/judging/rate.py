@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
-from connectory.engine.judging.quiet import moves
+from connectory.engine.judging.stall import moves
 from connectory.engine.judging.views import Gap, Sample
 
 #: Seconds that are looked back at least and at most: an hour ago is no rate of now.

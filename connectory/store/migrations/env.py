@@ -1,4 +1,4 @@
-"""Alembic's entry: it runs on the connection that ``connectory.store.migration`` hands over."""
+"""Alembic's entry: it runs on the connection that ``connectory.store.migrations.upgrading`` hands over."""
 
 from alembic import context
 from sqlmodel import SQLModel

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from connectory.engine.commit import Commit
-from connectory.engine.pace import SystemState
+from connectory.engine.polling.pace import SystemState
+from connectory.engine.recording.commit import Commit
 from connectory.model import JobFact, JobStatus, Known, Observation
 from connectory.store import Store
-from connectory.store.identity import SYSTEM as SYSTEMS
-from connectory.store.identity import global_id
-from connectory.store.lease_rows import lease_of
+from connectory.store.leases.rows import lease_of
+from connectory.store.tables.identity import SYSTEM as SYSTEMS
+from connectory.store.tables.identity import global_id
 from tests.e2e.fields.comparison import Table, differences, under
 from tests.e2e.fields.probe import Case, Data, by_external_id, examples, payload, system_of, wrong
 from tests.sources.canned import Reply

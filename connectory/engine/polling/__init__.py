@@ -1,0 +1,1 @@
+"""The loops that ask upstreams, and who of several gateways asks."""

@@ -1,0 +1,1 @@
+"""From facts to rows, to differences, to events, in one transaction."""

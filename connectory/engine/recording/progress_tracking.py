@@ -1,0 +1,67 @@
+"""What the engine works out of a job's course from one row to the next. It stands in the row, so a restart forgets none
+of it."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from connectory.engine.judging.stall import watched
+from connectory.engine.judging.views import Gap
+from connectory.model import RUNNING, JobType
+
+#: A job's counters; its stages count as one.
+COUNTERS = (
+    "processed", "indexed", "added", "updated", "deleted", "unchanged", "failed", "access_denied", "filter_denied",
+    "robots_denied", "not_found", "counted_total", "volume_bytes", "stages",
+)  # fmt: skip
+
+Columns = dict[str, Any]
+
+
+def begun(row: Mapping[str, Any], now: datetime) -> Columns:
+    """Of a job that is seen for the first time."""
+    return {
+        "moved_at": now if row["is_open"] else None,
+        "longest_quiet": None,
+        "waiting_since": now if backlog(row) else None,
+    }
+
+
+def followed(before: Mapping[str, Any], after: Mapping[str, Any], now: datetime, gaps: Iterable[Gap]) -> Columns:
+    """Of the row that follows on ``before``; ``gaps``: when nobody watched."""
+    moved = any(before[name] != after[name] for name in COUNTERS)
+    turned = before["status"] is not after["status"]
+    return {
+        "moved_at": now if moved or turned else before["moved_at"],
+        "longest_quiet": _longest_quiet(before, after, now, gaps, moved=moved),
+        "waiting_since": _waiting_since(before, after, now),
+    }
+
+
+def backlog(row: Mapping[str, Any]) -> int | None:
+    """Records that wait in the stream of this row; None where it is no stream, or does not say."""
+    received: int | None = row["counted_total"]
+    processed: int | None = row["processed"]
+    if row["type"] is not JobType.STREAM or received is None or processed is None:
+        return None
+    return max(0, received - processed)
+
+
+def _waiting_since(before: Mapping[str, Any], after: Mapping[str, Any], now: datetime) -> datetime | None:
+    """Since when records wait in a stream without a pause; None: none do."""
+    if not backlog(after):
+        return None
+    since: datetime | None = before["waiting_since"] if backlog(before) else now
+    return since
+
+
+def _longest_quiet(
+    before: Mapping[str, Any], after: Mapping[str, Any], now: datetime, gaps: Iterable[Gap], *, moved: bool
+) -> float | None:
+    """A pause lasts until something moves or the job ends. One that somebody ends by a hold is no example."""
+    longest: float | None = before["longest_quiet"]
+    ended = before["is_open"] and not after["is_open"]
+    counts = after["processed"] is not None
+    if before["status"] not in RUNNING or before["moved_at"] is None or not counts or not (moved or ended):
+        return longest
+    return max(longest or 0.0, watched(before["moved_at"], now, gaps))

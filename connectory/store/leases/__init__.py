@@ -1,0 +1,1 @@
+"""Which gateway does what only one may do."""

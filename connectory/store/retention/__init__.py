@@ -1,0 +1,1 @@
+"""What is beyond its limits, and how it is removed."""

@@ -1,0 +1,1 @@
+"""What is written of a system, within the transaction of the caller."""
