@@ -110,8 +110,8 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def rooms() -> Mapping[str, set[str]]:
-    """Room → the rooms that its modules import. A room is a folder of ``connectory``, or another package; what stands in
-    ``connectory`` itself is "the ground", and everybody may import it."""
+    """Room → the rooms that its modules import. A room is a folder of ``connectory``, or another package; what stands
+    in ``connectory`` itself is left out, as everybody may import it."""
     found: dict[str, set[str]] = {}
     for importer, imported in runpy.run_path(str(ROOT / "docs" / "structure.py"))["Code"].of_files().imports.items():
         inside = found.setdefault(_room(importer), set())
@@ -130,8 +130,8 @@ def _room(module: str) -> str:
 
 
 def drawing() -> str:
-    """Who imports whom, as a Mermaid flow chart, without the arrows that follow from others. Raises ValueError where two
-    rooms import each other."""
+    """Who imports whom, as a Mermaid flow chart, without the arrows that follow from others. Raises ValueError where
+    two rooms import each other."""
     known = rooms()
     try:
         order = list(TopologicalSorter(known).static_order())
