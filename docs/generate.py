@@ -121,7 +121,7 @@ def rooms() -> Mapping[str, set[str]]:
 
 
 def _room(module: str) -> str:
-    """"" for what stands in ``connectory`` itself."""
+    """ "" for what stands in ``connectory`` itself."""
     package, *inner = module.split(".")
     if package != "connectory":
         return package

@@ -56,27 +56,29 @@ async def _receive(request: web.Request, coding: str, most: int) -> bytes:
     """Raises BadRequest; zlib.error for what is not packed as it says."""
     if (request.content_length or 0) > most:
         raise _too_large(most)
-    text = bytearray()
+    pieces: list[bytes] = []
     try:
-        await _gather(request, coding, most, text)
-        return bytes(text)
+        await _gather(request, coding, most, pieces)
+        return b"".join(pieces)
     finally:
-        text.clear()  # a failure is remembered with what led to it, until the collector comes
+        pieces.clear()  # a failure is remembered with what led to it, until the collector comes
 
 
-async def _gather(request: web.Request, coding: str, most: int, text: bytearray) -> None:
-    sent, unpacking = 0, None
+async def _gather(request: web.Request, coding: str, most: int, pieces: list[bytes]) -> None:
+    sent = size = 0
+    unpacking = None
     async for piece in request.content.iter_any():
         sent += len(piece)
         if coding not in CODINGS:
-            text += piece
+            pieces.append(piece)
         else:
             unpacking = unpacking or zlib.decompressobj(_window(coding, piece))
-            while piece and len(text) <= most:
-                text += unpacking.decompress(piece, _AT_ONCE)
+            while piece and size <= most:
+                pieces.append(unpacking.decompress(piece, _AT_ONCE))
+                size += len(pieces[-1])
                 piece = unpacking.unconsumed_tail
                 await asyncio.sleep(0)
-        if max(sent, len(text)) > most:
+        if max(sent, size) > most:
             raise _too_large(most)
     if coding in CODINGS and (unpacking is None or not unpacking.eof or unpacking.unused_data):
         raise zlib.error

@@ -207,11 +207,17 @@ class Connection(web.RequestHandler):
         if self.transport is None:
             return
         data, self._unread = self._unread, b""
-        self._read(data)
+        if data or self._is_behind:
+            self._read(data)
         if self._is_behind:
             self._queue()
         elif self.transport is not None and not (self._reading_paused or self._buffer_paused):
             self.transport.resume_reading()
+
+    def _resume_transport_reading(self) -> None:
+        """Of aiohttp, which goes on as soon as the reader of a body has taken what was there; here in turn."""
+        if not self._is_queued and self.transport is not None:
+            self._queue()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         super().resume_reading(resume_parser)
