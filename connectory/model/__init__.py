@@ -38,12 +38,12 @@ from connectory.model.enums import (
 )
 from connectory.model.facts import (
     ConnectorFact,
-    CountsFact,
     Details,
     JobErrorFact,
     JobFact,
     StageFact,
 )
+from connectory.model.fields import CountsFact
 from connectory.model.known import (
     Known,
     KnownConnector,

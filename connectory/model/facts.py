@@ -9,6 +9,9 @@ from datetime import datetime
 from functools import cached_property
 
 from connectory.model.enums import AccessType, ConnectorMode, ConnectorStatus, JobStatus, JobTrigger, JobType
+from connectory.model.fields import CountsFact
+
+_NO_COUNTS = CountsFact()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +45,12 @@ class JobErrorFact:
     is_resolved: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CountsFact:
-    """A job's counters; None means that the upstream does not report it."""
-
-    indexed: int | None = None
-    added: int | None = None
-    updated: int | None = None
-    deleted: int | None = None
-    unchanged: int | None = None
-    failed: int | None = None
-    access_denied: int | None = None
-    filter_denied: int | None = None
-    robots_denied: int | None = None
-    not_found: int | None = None
-    total: int | None = None
-    #: bytes
-    volume_bytes: int | None = None
-
-
 class _Fingerprinted:
     @cached_property
     def fingerprint(self) -> str:
         """A short digest of everything the fact says: equal facts, equal fingerprints, in every process."""
-        said = "\x1f".join(repr(getattr(self, f.name)) for f in fields(self))  # type: ignore[arg-type]
-        return hashlib.blake2b(said.encode("utf-8", "backslashreplace"), digest_size=12).hexdigest()
+        text = "\x1f".join(repr(getattr(self, f.name)) for f in fields(self))  # type: ignore[arg-type]
+        return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=12).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +108,7 @@ class JobFact(_Fingerprinted):
     upstream_status: str | None = None
     type: JobType = JobType.UNKNOWN
     trigger: JobTrigger = JobTrigger.UNKNOWN
-    counts: CountsFact = CountsFact()
+    counts: CountsFact = _NO_COUNTS
     processed: int | None = None
     #: the expected total, where the upstream tells one
     total: int | None = None

@@ -5,7 +5,6 @@ A suspended Elastic job goes on under its id with a new start, and its worker co
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -13,15 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.engine.polling.pace import SystemState
 from connectory.engine.recording.changes import Row
-from connectory.model import CountsFact, JobType
+from connectory.model import JobType
+from connectory.model.fields import COUNTER_COLUMNS
 from connectory.slices import slices
 from connectory.store.tables import JOB_STRETCHES
 from connectory.store.writes.rows import batches, insert_rows
 
 #: Stretches of one job that are kept, the newest ones.
 MOST = 100
-#: Count → the jobs table's column of it.
-_COUNTS = {f.name: "counted_total" if f.name == "total" else f.name for f in fields(CountsFact)}
 
 Change = tuple[Mapping[str, Any], Mapping[str, Any]]
 
@@ -76,7 +74,7 @@ def _is_kept(kept: Mapping[str, Any] | None, before: Mapping[str, Any], after: M
 
 
 def _stretch(before: Mapping[str, Any], number: int, state: SystemState) -> Row:
-    counts = {name: before[column] for name, column in _COUNTS.items()}
+    counts = {name: before[column] for name, column in COUNTER_COLUMNS.items()}
     return {
         "job_id": before["id"],
         "number": number,

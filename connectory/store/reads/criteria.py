@@ -298,7 +298,7 @@ def stale_criterion(snapshot: Snapshot) -> Criterion:
 
 def _conditions(codes: Sequence[ConditionCode], snapshot: Snapshot) -> Criterion:
     """Connectors that show any of these: two codes follow from the system and the clock, the others are stored."""
-    found = [CONNECTORS.c.id.in_(_judged(CONDITIONS.c.connector_id, codes))]
+    found: list[Criterion] = [CONNECTORS.c.id.in_(_judged(CONDITIONS.c.connector_id, codes))]
     if ConditionCode.STALE in codes:
         found.append(stale_criterion(snapshot))
     if ConditionCode.SYSTEM_DOWN in codes:

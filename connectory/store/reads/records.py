@@ -21,12 +21,14 @@ from connectory.model import (
     ConnectorHealth,
     ConnectorMode,
     ConnectorStatus,
+    CountsFact,
     EtaBasis,
     EventKind,
     JobAction,
     JobStatus,
     JobTrigger,
     JobType,
+    StageFact,
     SystemErrorCode,
     SystemHealth,
 )
@@ -155,37 +157,15 @@ class ConnectorRecord:
 
 
 @dataclass(slots=True)
-class StageRecord:
-    name: str
-    count: int
-
-
-@dataclass(slots=True)
 class ProgressRecord:
     processed: int | None
     total: int | None
     percent: float | None
-    stages: list[StageRecord]
+    stages: list[StageFact]
     rate_per_second: float | None = None
     eta_seconds: float | None = None
     eta_basis: EtaBasis = EtaBasis.NONE
     past_runs: int | None = None
-
-
-@dataclass(slots=True)
-class CountsRecord:
-    indexed: int | None
-    added: int | None
-    updated: int | None
-    deleted: int | None
-    unchanged: int | None
-    failed: int | None
-    access_denied: int | None
-    filter_denied: int | None
-    robots_denied: int | None
-    not_found: int | None
-    total: int | None
-    volume_bytes: int | None
 
 
 @dataclass(slots=True)
@@ -201,18 +181,6 @@ class JobRecord:
     upstream_status: str | None
     type: JobType
     trigger: JobTrigger
-    indexed: int | None
-    added: int | None
-    updated: int | None
-    deleted: int | None
-    unchanged: int | None
-    failed: int | None
-    access_denied: int | None
-    filter_denied: int | None
-    robots_denied: int | None
-    not_found: int | None
-    counted_total: int | None
-    volume_bytes: int | None
     processed: int | None
     expected_total: int | None
     stages: str | None
@@ -234,17 +202,16 @@ class JobRecord:
     expected_runs: int | None
     created_order: int
     observed_at: datetime
+    #: in the order of CountsFact
+    counters: tuple[int | None, ...]
     system: SystemRecord
     #: the snapshot's moment: what its estimates are worked out for
     now: datetime
     available_actions: list[JobAction] = field(default_factory=list)
 
     @property
-    def counts(self) -> CountsRecord:
-        return CountsRecord(
-            self.indexed, self.added, self.updated, self.deleted, self.unchanged, self.failed, self.access_denied,
-            self.filter_denied, self.robots_denied, self.not_found, self.counted_total, self.volume_bytes,
-        )  # fmt: skip
+    def counts(self) -> CountsFact:
+        return CountsFact._make(self.counters)
 
     @property
     def progress(self) -> ProgressRecord:
@@ -263,7 +230,7 @@ class JobRecord:
             processed=self.processed,
             total=self.expected_total,
             percent=percent(self.status, self.processed, self.expected_total),
-            stages=[StageRecord(name, count) for name, count in json.loads(self.stages)] if self.stages else [],
+            stages=[StageFact(name, count) for name, count in json.loads(self.stages)] if self.stages else [],
             rate_per_second=self.rate_per_second,
             eta_seconds=left.seconds,
             eta_basis=left.basis,
