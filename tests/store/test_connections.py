@@ -16,7 +16,7 @@ from connectory.lanes import CONNECTIONS, FEWEST, SESSIONS, Lane, divide
 from connectory.store import Store
 from connectory.store.connections import Connections
 from connectory.store.log.bus import Bus
-from connectory.store.log.notify_channel import Wire
+from connectory.store.log.notify_channel import NotifyChannel
 from connectory.store.postgres import Limits
 from tests.wait import until
 
@@ -45,7 +45,7 @@ def test_the_setting_is_divided_over_all_lanes() -> None:
 @asynccontextmanager
 async def everybody_asks(store: Store) -> AsyncIterator[None]:
     """Many at once on every lane, beside the two sessions."""
-    wire = Wire(store, Bus())
+    notify_channel = NotifyChannel(store, Bus())
     done = asyncio.Event()
 
     async def read(lane: Lane) -> None:
@@ -62,7 +62,7 @@ async def everybody_asks(store: Store) -> AsyncIterator[None]:
 
     work: list[Any] = [read(lane) for lane in (Lane.HOUSE, Lane.LIVE, Lane.CLIENTS) for _ in range(20)]
     work += [write(hurried) for hurried in (True, False) for _ in range(20)]
-    tasks = [asyncio.create_task(each) for each in [*work, wire.run()]]
+    tasks = [asyncio.create_task(each) for each in [*work, notify_channel.run()]]
     try:
         yield
     finally:

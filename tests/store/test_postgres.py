@@ -14,7 +14,7 @@ from sqlalchemy import make_url, text
 
 from connectory.store import Store, StoreUnreachable
 from connectory.store.log.bus import Bus
-from connectory.store.log.notify_channel import Wire
+from connectory.store.log.notify_channel import NotifyChannel
 from tests.faults.certificates import make_certificates
 from tests.wait import until
 
@@ -44,11 +44,11 @@ async def opened(url: str) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def connected(store: Store) -> AsyncIterator[None]:
     """All connections that a gateway has: of the pools, the leases and the messages."""
-    wire = Wire(store, Bus())
-    listening = asyncio.create_task(wire.run())
+    notify_channel = NotifyChannel(store, Bus())
+    listening = asyncio.create_task(notify_channel.run())
 
     async def listens() -> bool:
-        return wire.is_connected
+        return notify_channel.is_connected
 
     try:
         await until(listens)
