@@ -30,7 +30,7 @@ from connectory.store.migrations import upgrading as migration
 from connectory.store.postgres import MIGRATING, READING, WRITING, Postgres, lock_key
 from connectory.store.transactions import PATIENCE
 from connectory.store.wal import WriteAheadLog
-from connectory.store.write_health import Writing, follow, reason
+from connectory.store.write_health import WriteHealth, follow, reason
 
 _log = logging.getLogger(__name__)
 #: Seconds to wait for a lock or a connection where somebody waits for an answer.
@@ -92,7 +92,7 @@ class Store:
         self._is_upgraded = asyncio.Event()
         self._revision: str | None = None
         #: how the writes of this process fare
-        self.writing = Writing(short_patience)
+        self.write_health = WriteHealth(short_patience)
         self._patiences = {Patience.SHORT: short_patience, Patience.USUAL: PATIENCE, Patience.ENDLESS: math.inf}
         self._trial: asyncio.Task[None] | None = None
         #: SQLite's; None on PostgreSQL
@@ -230,13 +230,13 @@ class Store:
         if found != migration.head():
             return [f"the store is {_too_old(found)}"]
         await self._try_to_write()
-        problem = self.writing.problem()
+        problem = self.write_health.problem()
         return [problem] if problem else []
 
     async def _try_to_write(self) -> None:
         """Where the last write failed: make one now that changes nothing, since nothing else may be due for long. All
         who ask meanwhile wait for the same one."""
-        if not self.writing.has_failed:
+        if not self.write_health.has_failed:
             return
         if self._trial is None or self._trial.done():
             self._trial = asyncio.create_task(self._write_nothing(), name="trial write")
@@ -275,7 +275,7 @@ class Store:
         ``hurried``: somebody waits for the answer and would rather hear that it failed than wait longer.
         """
         lane = self.lanes[Lane.HURRIED if hurried else Lane.WRITES]
-        with self.writing.attempt() as attempt:
+        with self.write_health.attempt() as attempt:
             async with lane.connection() as connection:
                 with attempt.on(connection):
                     async with connection.begin():

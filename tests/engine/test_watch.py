@@ -462,9 +462,7 @@ def test_what_is_not_for_us_is_passed_over(sqlite_url: str, caplog: pytest.LogCa
     Neighbours(notify, watches, {"scripted": Refusing()}, name="here")
     for channel in (WATCHES_CHANNEL, REFRESH_CHANNEL):
         notify._receive(None, 0, channel, '{"gateway": "east", "news": 1}')
-        notify._receive(
-            None, 0, channel, json.dumps({"gateway": "here", "watched": [JOB_1], "refresh": "scripted"})
-        )
+        notify._receive(None, 0, channel, json.dumps({"gateway": "here", "watched": [JOB_1], "refresh": "scripted"}))
     assert len(watches) == 0
     assert actions(caplog) == []
 
@@ -473,9 +471,7 @@ async def test_a_long_refusal_fits_into_a_message(sqlite_url: str) -> None:
     notify, said = NotifyChannel(Store(sqlite_url), Bus()), []
     notify.send = lambda channel, payload: said.append((channel, payload))  # type: ignore[method-assign]
     Neighbours(notify, Watches({"scripted"}, Ticks()), {"scripted": Refusing()}, name="here")
-    notify._receive(
-        None, 0, REFRESH_CHANNEL, json.dumps({"gateway": "east", "refresh": "scripted", "number": 3})
-    )
+    notify._receive(None, 0, REFRESH_CHANNEL, json.dumps({"gateway": "east", "refresh": "scripted", "number": 3}))
     await until(truth(lambda: said))
     ((channel, payload),) = said
     assert channel == REFRESH_CHANNEL
