@@ -17,7 +17,7 @@ from connectory.store import Store
 from connectory.store.connections import Connections
 from connectory.store.log.bus import Bus
 from connectory.store.log.notify_channel import NotifyChannel
-from connectory.store.postgres import Limits
+from connectory.store.postgres import SessionLimits
 from tests.wait import until
 
 _OTHERS = """
@@ -153,7 +153,7 @@ async def test_a_transaction_of_which_nothing_is_heard_is_ended(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As of a gateway that was stopped in the middle of one: the others write on."""
-    monkeypatch.setattr("connectory.store.database.WRITING", Limits(idle=0.2, locks=18))
+    monkeypatch.setattr("connectory.store.database.WRITING", SessionLimits(idle=0.2, locks=18))
     stopped, other = Store(postgres_url), Store(postgres_url)
 
     async def write(store: Store) -> None:

@@ -15,7 +15,7 @@ from connectory.model import ConnectorMode, CountsFact, JobFact, JobStatus, JobT
 from connectory.store import Store, StoreTooNew
 from connectory.store.log.cursors import Place
 from connectory.store.migrations import upgrading as migration
-from connectory.store.postgres import Limits
+from connectory.store.postgres import SessionLimits
 from connectory.store.reads.snapshot import open_snapshot
 from connectory.store.tables import EVENTS, JOBS, LOG_HEAD, SYSTEMS
 from tests.api.world import Asker
@@ -215,7 +215,7 @@ async def test_who_starts_while_another_one_migrates_waits_for_its_end(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A migration takes longer than readers wait for its lock."""
-    monkeypatch.setattr("connectory.store.database.READING", Limits(idle=60, locks=0.1))
+    monkeypatch.setattr("connectory.store.database.READING", SessionLimits(idle=60, locks=0.1))
     first, second = Store(postgres_url), Store(postgres_url)
     try:
         async with first.migrating() as connection:
