@@ -22,7 +22,7 @@ from connectory.config.mistakes import Mistake
 from connectory.config.store_url import STORES, Address
 from connectory.lanes import CONNECTIONS, SHAPES, Lane, Patience, Shape, divide
 from connectory.store import postgres, sqlite
-from connectory.store.connections import Connections
+from connectory.store.connections import LaneConnections
 from connectory.store.error_texts import in_our_words
 from connectory.store.leases.leases import Leases
 from connectory.store.leases.postgres import marker
@@ -106,10 +106,10 @@ class Store:
         else:
             widths = divide(connections)
             open_engine = partial(self._postgres_engine, self.postgres)
-        self.lanes: dict[Lane, Connections] = {}
+        self.lanes: dict[Lane, LaneConnections] = {}
         for lane, shape in SHAPES.items():
             engine = open_engine(shape, widths[lane])
-            self.lanes[lane] = Connections(engine, widths[lane], self._patiences[shape.patience])
+            self.lanes[lane] = LaneConnections(engine, widths[lane], self._patiences[shape.patience])
             if shape.writes:
                 follow(engine)
 

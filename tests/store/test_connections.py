@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from connectory.lanes import CONNECTIONS, FEWEST, SESSIONS, Lane, divide
 from connectory.store import Store
-from connectory.store.connections import Connections
+from connectory.store.connections import LaneConnections
 from connectory.store.log.bus import Bus
 from connectory.store.log.notify_channel import NotifyChannel
 from connectory.store.postgres import SessionLimits
@@ -105,7 +105,7 @@ async def test_what_a_gateway_must_not_lack_is_opened_when_it_starts(postgres_ur
         await store.close()
 
 
-async def told(lane: Connections, *names: str) -> list[str]:
+async def told(lane: LaneConnections, *names: str) -> list[str]:
     async with lane.connection() as connection:
         return [(await connection.execute(text(f"SHOW {name}"))).scalar_one() for name in names]
 
