@@ -15,7 +15,7 @@ from sqlalchemy import delete, update
 from connectory.model import EventKind, SystemHealth
 from connectory.store import Store
 from connectory.store.log.bus import Bus
-from connectory.store.log.tail import CHUNK, Batch, Tail
+from connectory.store.log.tail import CHUNK, LogBatch, Tail
 from connectory.store.reads.snapshot import open_snapshot
 from connectory.store.tables import EVENTS, LOG_HEAD
 from connectory.store.writes.registration import Registration, register_systems
@@ -48,11 +48,11 @@ class Listener:
 
     def __init__(self, tail: Tail) -> None:
         self.tail = tail
-        self.batches: list[Batch] = []
+        self.batches: list[LogBatch] = []
         self.seams: list[tuple[int, int]] = []
         tail.listen(self)
 
-    def __call__(self, batch: Batch) -> None:
+    def __call__(self, batch: LogBatch) -> None:
         self.seams.append((self.tail.position, batch.position))
         self.batches.append(batch)
 
@@ -262,7 +262,7 @@ async def test_a_store_that_fails_at_first(store: Store, monkeypatch: pytest.Mon
 async def test_a_listener_that_fails_costs_nobody_anything_else(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     bus, seen = Bus(), []
 
-    def listen(batch: Batch) -> None:
+    def listen(batch: LogBatch) -> None:
         seen.append(batch.position)
         if batch.position == 1:
             raise ValueError("cannot render that")
