@@ -139,11 +139,11 @@ async def earlier_stretches(ctx: Context, job: JobRecord) -> list[JobStretchReco
     """Oldest first."""
     snapshot = await ctx.snapshot()
 
-    async def stretches(ids: list[Any]) -> list[Sequence[Any]]:
-        found = await _grouped(snapshot, past.stretches(ids))
+    async def segments(ids: list[Any]) -> list[Sequence[Any]]:
+        found = await _grouped(snapshot, past.segments(ids))
         return [found[id] for id in ids]
 
-    rows: Sequence[Any] = await ctx.loader("stretches", stretches).load(job.id)
+    rows: Sequence[Any] = await ctx.loader("segments", segments).load(job.id)
     ctx.budget.spend_rows(len(rows))
     return [
         JobStretchRecord(

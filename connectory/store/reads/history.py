@@ -1,4 +1,4 @@
-"""What is kept of the past, as statements: a connector's states and jobs in buckets of time, outages, stretches."""
+"""What is kept of the past, as statements: a connector's states and jobs in buckets of time, outages, segments."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from connectory.model import ENDED, ConnectorHealth, EventKind, JobType
 from connectory.store.retention.removal import job_end
-from connectory.store.tables import EVENTS, JOB_FLOORS, JOB_STRETCHES, JOBS, OUTAGES, UNWATCHED
+from connectory.store.tables import EVENTS, JOB_FLOORS, JOB_SEGMENTS, JOBS, OUTAGES, UNWATCHED
 from connectory.store.tables.columns import Instant
 
 #: How bad a health is, from the best to the worst.
@@ -154,6 +154,6 @@ def interruptions(system_ids: Sequence[str], span: Span) -> Any:
     return union_all(of(OUTAGES, 1), of(UNWATCHED, 0)).order_by("started_at")
 
 
-def stretches(job_ids: Sequence[str]) -> Select[Any]:
-    s = JOB_STRETCHES.c
-    return select(JOB_STRETCHES).where(s.job_id.in_(job_ids)).order_by(s.job_id, s.number)
+def segments(job_ids: Sequence[str]) -> Select[Any]:
+    s = JOB_SEGMENTS.c
+    return select(JOB_SEGMENTS).where(s.job_id.in_(job_ids)).order_by(s.job_id, s.number)

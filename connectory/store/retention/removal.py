@@ -21,7 +21,7 @@ from connectory.store.tables import (
     CONNECTORS,
     JOB_ERRORS,
     JOB_FLOORS,
-    JOB_STRETCHES,
+    JOB_SEGMENTS,
     JOBS,
     OUTAGES,
     UNWATCHED,
@@ -31,7 +31,7 @@ from connectory.store.writes.rows import batches, newest_jobs
 #: Jobs that are looked through at once.
 _CHUNK = 500
 #: What hangs on a job by its ``job_id`` and goes before it.
-_PARTS = (JOB_ERRORS, JOB_STRETCHES)
+_PARTS = (JOB_ERRORS, JOB_SEGMENTS)
 
 #: When a job ended; where nobody told, when it was last seen.
 job_end = func.coalesce(JOBS.c.completed_at, JOBS.c.last_seen_at, JOBS.c.observed_at)

@@ -5,7 +5,7 @@ answer) is joined when read and never stored.
 """
 
 from connectory.store.tables.connectors import CONDITIONS, CONNECTORS
-from connectory.store.tables.jobs import JOB_ERRORS, JOB_FLOORS, JOB_STRETCHES, JOBS
+from connectory.store.tables.jobs import JOB_ERRORS, JOB_FLOORS, JOB_SEGMENTS, JOBS
 from connectory.store.tables.leases import LEASES
 from connectory.store.tables.log import EVENTS, LOG_ENDS, LOG_HEAD, LOG_START
 from connectory.store.tables.notices import DELIVERIES, NOTICES, NOTIFIER
@@ -19,7 +19,7 @@ __all__ = [
     "JOBS",
     "JOB_ERRORS",
     "JOB_FLOORS",
-    "JOB_STRETCHES",
+    "JOB_SEGMENTS",
     "LEASES",
     "LOG_ENDS",
     "LOG_HEAD",

@@ -46,7 +46,7 @@ class JobErrorRow(SQLModel, table=True):
     is_resolved: bool | None = None
 
 
-class JobStretchRow(SQLModel, table=True):
+class JobSegmentRow(SQLModel, table=True):
     """What a job had done before its upstream resumed it and counted anew."""
 
     __tablename__ = "job_stretches"
@@ -76,5 +76,5 @@ class JobFloorRow(SQLModel, table=True):
 
 
 JOB_ERRORS = JobErrorRow.__table__  # type: ignore[attr-defined]
-JOB_STRETCHES = JobStretchRow.__table__  # type: ignore[attr-defined]
+JOB_SEGMENTS = JobSegmentRow.__table__  # type: ignore[attr-defined]
 JOB_FLOORS = JobFloorRow.__table__  # type: ignore[attr-defined]
