@@ -151,8 +151,8 @@ class Store:
                 if shape.is_kept and not self.is_sqlite:
                     await self.lanes[lane].keep()
         except (SQLAlchemyError, OSError) as error:
-            said = f"fewer connections to the store than store.connections: {in_our_words(error)}"
-            _log.warning(said, extra={"action": "store_connections_few"})
+            message = f"fewer connections to the store than store.connections: {in_our_words(error)}"
+            _log.warning(message, extra={"action": "store_connections_few"})
 
     async def _upgrade(self) -> None:
         if await self._is_current():
@@ -174,8 +174,8 @@ class Store:
         except DBAPIError as error:
             if not postgres.is_locked(error):
                 raise
-        said = f"store {self} is being upgraded: the start waits for the end of that"
-        _log.warning(said, extra={"action": "upgrade_waits"})
+        message = f"store {self} is being upgraded: the start waits for the end of that"
+        _log.warning(message, extra={"action": "upgrade_waits"})
         return False
 
     async def revision(self, connection: AsyncConnection) -> str | None:
@@ -190,8 +190,8 @@ class Store:
 
         Raises StoreUpgraded when a newer one has upgraded them, which ``until_upgraded`` tells of, and StoreError.
         """
-        told = {} if self.is_sqlite else {"key": marker(self.leases.own.id)}
-        found = (await connection.execute(_REVISION[connection.dialect.name], told)).scalar()
+        parameters = {} if self.is_sqlite else {"key": marker(self.leases.own.id)}
+        found = (await connection.execute(_REVISION[connection.dialect.name], parameters)).scalar()
         if found == migration.head():
             return
         if migration.is_unknown(found):

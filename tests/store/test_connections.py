@@ -105,7 +105,7 @@ async def test_what_a_gateway_must_not_lack_is_opened_when_it_starts(postgres_ur
         await store.close()
 
 
-async def told(lane: LaneConnections, *names: str) -> list[str]:
+async def settings(lane: LaneConnections, *names: str) -> list[str]:
     async with lane.connection() as connection:
         return [(await connection.execute(text(f"SHOW {name}"))).scalar_one() for name in names]
 
@@ -114,14 +114,14 @@ async def test_a_session_ends_what_keeps_others_waiting(postgres_url: str) -> No
     store = Store(postgres_url)
     limits = ("idle_in_transaction_session_timeout", "lock_timeout")
     try:
-        assert await told(store.lanes[Lane.WRITES], *limits) == ["15s", "18s"]
-        assert await told(store.lanes[Lane.HURRIED], *limits) == ["15s", "3s"]
+        assert await settings(store.lanes[Lane.WRITES], *limits) == ["15s", "18s"]
+        assert await settings(store.lanes[Lane.HURRIED], *limits) == ["15s", "3s"]
         for lane in (Lane.HOUSE, Lane.LIVE, Lane.CLIENTS):
-            assert await told(store.lanes[lane], *limits) == ["1min", "5s"]
+            assert await settings(store.lanes[lane], *limits) == ["1min", "5s"]
         for lane in Lane:
             dead = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
-            assert await told(store.lanes[lane], *dead) == ["5", "5", "2", "15000"]
-            assert await told(store.lanes[lane], "plan_cache_mode") == ["force_custom_plan"]
+            assert await settings(store.lanes[lane], *dead) == ["5", "5", "2", "15000"]
+            assert await settings(store.lanes[lane], "plan_cache_mode") == ["force_custom_plan"]
     finally:
         await store.close()
 
@@ -130,7 +130,7 @@ async def test_what_the_address_says_of_a_session_holds(postgres_url: str) -> No
     store = Store(f"{postgres_url}?options=-c%20lock_timeout%3D7s%20-c%20tcp_keepalives_idle%3D77")
     try:
         lane = store.lanes[Lane.WRITES]
-        assert await told(lane, "lock_timeout", "tcp_keepalives_idle", "tcp_keepalives_count") == ["7s", "77", "2"]
+        assert await settings(lane, "lock_timeout", "tcp_keepalives_idle", "tcp_keepalives_count") == ["7s", "77", "2"]
     finally:
         await store.close()
 
@@ -144,7 +144,7 @@ async def test_a_setting_that_the_server_does_not_take_costs_no_other(
     )
     store = Store(postgres_url)
     try:
-        assert await told(store.lanes[Lane.WRITES], "tcp_keepalives_idle", "lock_timeout") == ["6", "18s"]
+        assert await settings(store.lanes[Lane.WRITES], "tcp_keepalives_idle", "lock_timeout") == ["6", "18s"]
     finally:
         await store.close()
 

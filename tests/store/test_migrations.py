@@ -196,13 +196,13 @@ async def test_processes_that_upgrade_at_once(bare_store_url: str) -> None:
                 assert process.stdout is not None
                 line = await process.stdout.readline()
                 assert line == b"ready\n", (await process.communicate())[1].decode()
-            said = await asyncio.gather(*(process.communicate(b"go\n") for process in started))
+            outputs = await asyncio.gather(*(process.communicate(b"go\n") for process in started))
     finally:
         for process in started:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-    assert [(process.returncode, error) for process, (_, error) in zip(started, said, strict=True)] == [(0, b"")] * 3
+    assert [(process.returncode, error) for process, (_, error) in zip(started, outputs, strict=True)] == [(0, b"")] * 3
     store = Store(bare_store_url)
     try:
         assert await store.problems() == []

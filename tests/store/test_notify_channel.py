@@ -193,9 +193,9 @@ async def silencer(url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
 
     async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
-            while said := await source.read(65536):
+            while data := await source.read(65536):
                 if not silent.is_set():
-                    sink.write(said)
+                    sink.write(data)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(server_url.host, server_url.port or 5432)

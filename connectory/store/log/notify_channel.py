@@ -79,8 +79,8 @@ class NotifyChannel:
                 if self.is_connected:
                     pause = _FIRST_PAUSE
                 if not self._is_outage_told:
-                    text = f"no messages from other gateways for now: {error or type(error).__name__}"
-                    _log.warning(text, extra={"action": "wire_lost"})
+                    message = f"no messages from other gateways for now: {error or type(error).__name__}"
+                    _log.warning(message, extra={"action": "wire_lost"})
             finally:
                 self.is_connected = False
             self._is_outage_told = True

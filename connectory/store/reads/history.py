@@ -71,7 +71,7 @@ def _on_postgresql(element: _milliseconds, compiler: Any, **more: Any) -> str:
 def states(connector_ids: Sequence[str], span: Span) -> Select[Any]:
     """Of each connector's own rows of the log the last one per bucket and the very first one, oldest first.
 
-    ``worst``: the greatest badness told within the bucket; ``first_at``: the time of its first row; ``added`` and
+    ``worst``: the greatest badness within the bucket; ``first_at``: the time of its first row; ``added`` and
     ``removed``: the newest positions so far at which it came and went.
     """
     e = EVENTS.c
@@ -109,13 +109,13 @@ def ended_jobs(connector_ids: Sequence[str], span: Span) -> Select[Any]:
     j = JOBS.c
     ended = or_(j.status.in_(list(ENDED)), j.completed_at.is_not(None))
     within = and_(job_end >= span.begin, job_end < span.end)
-    told = (
+    ended_within = (
         select(j.connector_id, span.bucket_of(job_end).label("bucket"), j.status)
         .where(j.connector_id.in_(connector_ids), ended, within, j.type != JobType.ACCESS_CONTROL)
         .subquery()
         .c
     )
-    columns = (told.connector_id, told.bucket, told.status)
+    columns = (ended_within.connector_id, ended_within.bucket, ended_within.status)
     return select(*columns, func.count().label("jobs")).group_by(*columns)
 
 
