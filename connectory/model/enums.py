@@ -133,6 +133,7 @@ class JobStatus(DescribedEnum):
 
     @property
     def ended(self) -> bool:
+        """Whether it says how the run ended; UNKNOWN does not."""
         return self in ENDED
 
     @property

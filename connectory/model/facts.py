@@ -133,4 +133,5 @@ class JobFact(_Fingerprinted):
 
     @property
     def ended(self) -> bool:
+        """Whether nothing more is to be expected of it."""
         return self.status.ended or self.completed_at is not None

@@ -38,5 +38,6 @@ class Known:
     newest_job_at: datetime | None = None
 
     def unchanged(self, fact: ConnectorFact) -> bool:
+        """Whether the fact says what the one last stored said, and nothing of it is owed."""
         known = self.connectors.get(fact.external_id)
         return known is not None and known.fingerprint == fact.fingerprint

@@ -115,6 +115,7 @@ class Store:
 
     @property
     def is_sqlite(self) -> bool:
+        """Whether it is a file of SQLite; else a database of PostgreSQL."""
         return self.postgres is None
 
     def __str__(self) -> str:
@@ -289,6 +290,7 @@ class Store:
             await asyncio.to_thread(sqlite.checkpoint, self.file)
 
     async def close(self) -> None:
+        """Give back what is held: the leases, then the connections."""
         await self.leases.close()
         if self._trial is not None:
             await asyncio.wait({self._trial}, timeout=_TRIAL_WITHIN)

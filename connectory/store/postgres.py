@@ -55,6 +55,7 @@ class SessionLimits:
 
     @property
     def settings(self) -> dict[str, str]:
+        """The server's settings, by name, in milliseconds; 0 sets no limit."""
         limits = {"idle_in_transaction_session_timeout": self.idle, "lock_timeout": self.locks}
         return {name: f"{round((seconds or 0) * 1000)}ms" for name, seconds in limits.items()}
 

@@ -34,9 +34,11 @@ class Attempt:
             info.pop(_ATTEMPT, None)
 
     def begin_statement(self) -> None:
+        """A statement is under way from now on, or the commit."""
         self.waits_since = self._ticks()
 
     def end_statement(self) -> None:
+        """None is."""
         self.waits_since = None
 
 

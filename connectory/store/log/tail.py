@@ -37,6 +37,7 @@ class LogBatch:
 
     @property
     def position(self) -> int:
+        """That of the place."""
         return self.place.position
 
 

@@ -33,9 +33,11 @@ class Span:
 
     @property
     def count(self) -> int:
+        """How many buckets there are."""
         return -((self.begin - self.end) // self.step)
 
     def bounds(self, bucket: int) -> tuple[datetime, datetime]:
+        """From where to where a bucket reaches."""
         start = self.begin + bucket * self.step
         return start, min(start + self.step, self.end)
 
@@ -155,5 +157,6 @@ def interruptions(system_ids: Sequence[str], span: Span) -> Any:
 
 
 def segments(job_ids: Sequence[str]) -> Select[Any]:
+    """What jobs had done before they were resumed, as rows of JOB_SEGMENTS, oldest first."""
     s = JOB_SEGMENTS.c
     return select(JOB_SEGMENTS).where(s.job_id.in_(job_ids)).order_by(s.job_id, s.number)

@@ -60,6 +60,8 @@ def _details(typename: str | None, text: str | None) -> DetailsRecord | None:
 
 @dataclass(slots=True)
 class ConditionRecord:
+    """A condition that holds. ``evidence`` is decoded JSON."""
+
     code: ConditionCode
     severity: ConditionSeverity
     message: str
@@ -71,6 +73,8 @@ class ConditionRecord:
 
 @dataclass(slots=True)
 class SystemErrorRecord:
+    """What kept the last poll of a system from being complete."""
+
     code: SystemErrorCode
     message: str
     at: datetime
@@ -78,6 +82,8 @@ class SystemErrorRecord:
 
 @dataclass(slots=True)
 class SystemRecord:
+    """A System, from the columns of its row up to ``error_at``. ``stale_after`` is in seconds."""
+
     typename: ClassVar[str] = SYSTEM
 
     id: str
@@ -102,6 +108,7 @@ class SystemRecord:
 
     @property
     def last_error(self) -> SystemErrorRecord | None:
+        """None when the last poll was complete."""
         if self.error_code is None or self.error_at is None:
             return None
         return SystemErrorRecord(self.error_code, self.error_message or "", self.error_at)
@@ -113,6 +120,8 @@ class SystemRecord:
 
 @dataclass(slots=True)
 class ConnectorRecord:
+    """A Connector: columns up to ``observed_at``, then what is joined."""
+
     typename: ClassVar[str] = CONNECTOR
 
     id: str
@@ -153,11 +162,14 @@ class ConnectorRecord:
 
     @property
     def details(self) -> DetailsRecord | None:
+        """What the common fields do not hold; None without any."""
         return _details(self.details_type, self.details_text)
 
 
 @dataclass(slots=True)
 class ProgressRecord:
+    """A JobProgress. ``percent`` is from 0 to 100; rates and estimates are in seconds."""
+
     processed: int | None
     total: int | None
     percent: float | None
@@ -170,6 +182,8 @@ class ProgressRecord:
 
 @dataclass(slots=True)
 class JobRecord:
+    """A Job: columns up to ``observed_at``, then the counters and what is joined."""
+
     typename: ClassVar[str] = JOB
 
     id: str
@@ -211,10 +225,12 @@ class JobRecord:
 
     @property
     def counts(self) -> CountsFact:
+        """What it has done."""
         return CountsFact._make(self.counters)
 
     @property
     def progress(self) -> ProgressRecord:
+        """How far it has come, and when it will end, as of the snapshot's moment."""
         course = Course(
             status=self.status,
             processed=self.processed,
@@ -258,11 +274,14 @@ class JobRecord:
 
     @property
     def details(self) -> DetailsRecord | None:
+        """What the common fields do not hold; None without any."""
         return _details(self.details_type, self.details_text)
 
 
 @dataclass(slots=True)
 class JobErrorRecord:
+    """A JobError: one document that failed."""
+
     document_id: str | None
     url: str | None
     message: str
@@ -272,6 +291,8 @@ class JobErrorRecord:
 
 @dataclass(slots=True)
 class SummaryRecord:
+    """A SourceSummary: what is counted of the connectors of one source."""
+
     source: str
     total_connectors: int
     active_connectors: int

@@ -92,6 +92,7 @@ class _Expired:
     surplus: Callable[[AsyncConnection], Awaitable[int]] | None = None
 
     async def batches(self, store: Store, batch_size: BatchSize) -> AsyncIterator[ExpiredBatch]:
+        """Each is to be removed before the next is asked for."""
         while True:
             async with store.read() as connection:
                 ids = await self._find(connection, self.found, batch_size(self.table))

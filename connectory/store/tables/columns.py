@@ -85,22 +85,27 @@ def column(field: StoredField) -> Column[Any]:
 
 
 def key_column() -> Any:
+    """Text, the primary key or a part of it."""
     return Field(sa_column=Column(Name, primary_key=True))
 
 
 def text_column(*, null: bool = False, unique: bool = False) -> Any:
+    """Text, compared byte by byte."""
     return Field(default=None, sa_column=Column(Name, nullable=null, unique=unique))
 
 
 def enum_column(of: type[DescribedEnum], *, null: bool = False) -> Any:
+    """An enum of the model, ordered as it is declared."""
     return Field(default=None, sa_column=Column(Ranked(of), nullable=null))
 
 
 def time_column(*, null: bool = True) -> Any:
+    """A moment in UTC, to the microsecond."""
     return Field(default=None, sa_column=Column(Instant(), nullable=null))
 
 
 def long_column() -> Any:
+    """A whole number of 64 bits, or null."""
     return Field(default=None, sa_column=Column(Long, nullable=True))
 
 
