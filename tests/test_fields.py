@@ -77,6 +77,11 @@ def test_facts_fill_what_they_are_said_to(fields: Fields, fact: type, record: ty
     assert {path.partition(".")[0] for path in paths} | WORKED_UP[fact] == set(hints)
 
 
+def test_stored_fingerprints_stay_those_of_their_facts() -> None:
+    """They rest on this text: another one, and every job would be looked at anew."""
+    assert repr(CountsFact()) == f"CountsFact({', '.join(f'{name}=None' for name in CountsFact._fields)})"
+
+
 @OF_BOTH
 def test_records_hold_columns(fields: Fields, fact: type, record: type, table: Table, name: str) -> None:
     of = {field.name: field for field in fields if field not in COUNTER_FIELDS}

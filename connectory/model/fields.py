@@ -3,7 +3,7 @@
 From here follow the columns of the store, what a fact fills, what ``changedFields`` of an event names, and what is
 read. A new counter is a line in CountsFact, a field of the schema's JobCounts and a migration. Any other new field is a
 line in its table here, its attribute in the fact and in the record, a field of the schema and a migration.
-``tests/test_fields.py`` tells where they disagree.
+``tests/test_fields.py`` finds where they disagree.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,8 @@ from connectory.model.enums import (
 class CountsFact(NamedTuple):
     """A job's counters; None means that the upstream does not report it.
 
-    Each one is a column of the jobs, a field of JobCounts, and compared for events: all from its line here.
+    Each one is a column of the jobs, a field of JobCounts, and compared for events: all from its line here. Fingerprints
+    of jobs rest on the name of the class too.
     """
 
     indexed: int | None = None
@@ -45,9 +46,9 @@ class CountsFact(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredField:
-    """One column: of a kind that the upstream reports, or that the engine works out or keeps for itself."""
+    """One column, and what it has to do with facts, with GraphQL and with events."""
 
-    #: of the column, and of the record's attribute; text that is parsed when asked for has ``_text`` behind it there
+    #: of the column, and of the record's attribute; that of JSON which is decoded when asked for is ``NAME_text``
     name: str
     #: of its values: str, int, float, bool, datetime or an enum of the model
     type: type[Any]
@@ -61,7 +62,7 @@ class StoredField:
     fact: str | None = None
     #: the GraphQL field that shows it, with a dot before a field of that; None: it is ours alone
     shown: str | None = None
-    #: whether a change of it is told by an event
+    #: whether an event tells a change of it
     compared: bool = False
 
     @property
