@@ -25,8 +25,8 @@ from connectory.model.enums import (
 class CountsFact(NamedTuple):
     """A job's counters; None means that the upstream does not report it.
 
-    Each one is a column of the jobs, a field of JobCounts, and compared for events: all from its line here. Fingerprints
-    of jobs rest on the name of the class too.
+    Each one is a column of the jobs, a field of JobCounts, and compared for events: all from its line here.
+    Fingerprints of jobs rest on the name of the class too.
     """
 
     indexed: int | None = None
