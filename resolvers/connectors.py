@@ -4,7 +4,8 @@ from typing import Any
 
 from sqlalchemy import select
 
-from connectory.store.reads.criteria import ConnectorCriteria, connector_criteria
+from connectory.store.reads.criteria import connector_criteria
+from connectory.store.reads.filters import ConnectorCriteria
 from connectory.store.reads.records import ConnectorRecord, JobRecord, SummaryRecord, SystemRecord
 from connectory.store.reads.snapshot import CONNECTOR_COLUMNS, Snapshot
 from connectory.store.tables import CONNECTORS

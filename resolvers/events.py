@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from connectory.store.log.entries import EVENT_COLUMNS, event_record
-from connectory.store.reads.criteria import EventCriteria, event_criteria
+from connectory.store.reads.criteria import event_criteria
+from connectory.store.reads.filters import EventCriteria
 from connectory.store.reads.records import ConnectorRecord, EventRecord, GapRecord, JobRecord, SystemRecord
 from connectory.store.tables import EVENTS
 from resolvers.connectors import connector

@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, select
 from connectory.model import EventKind
 from connectory.store.log.cursors import Place
 from connectory.store.log.entries import EVENT_COLUMNS, event_record, gap_after
-from connectory.store.reads.criteria import EventCriteria, event_criteria, lets_through
+from connectory.store.reads.criteria import event_criteria, lets_through
+from connectory.store.reads.filters import EventCriteria
 from connectory.store.reads.records import EventRecord, GapRecord, JobRecord, SummaryRecord, SystemRecord
 from connectory.store.reads.snapshot import Snapshot
 from connectory.store.tables import EVENTS

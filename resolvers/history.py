@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from connectory.model import SystemErrorCode
+from connectory.model import CountsFact, SystemErrorCode
 from connectory.store.reads import history as past
 from connectory.store.reads.history import Span
-from connectory.store.reads.records import ConnectorRecord, CountsRecord, JobRecord, SystemRecord
+from connectory.store.reads.records import ConnectorRecord, JobRecord, SystemRecord
 from connectory.store.reads.snapshot import Snapshot
 from connectory.store.tables import OUTAGES
 from resolvers.context import Context
@@ -132,26 +132,25 @@ class JobStretchRecord:
     started_at: datetime | None
     ended_at: datetime | None
     processed: int | None
-    counts: CountsRecord
+    counts: CountsFact
 
 
 async def earlier_stretches(ctx: Context, job: JobRecord) -> list[JobStretchRecord]:
     """Oldest first."""
     snapshot = await ctx.snapshot()
 
-    async def stretches(ids: list[Any]) -> list[Sequence[Any]]:
-        found = await _grouped(snapshot, past.stretches(ids))
+    async def segments(ids: list[Any]) -> list[Sequence[Any]]:
+        found = await _grouped(snapshot, past.segments(ids))
         return [found[id] for id in ids]
 
-    rows: Sequence[Any] = await ctx.loader("stretches", stretches).load(job.id)
+    rows: Sequence[Any] = await ctx.loader("segments", segments).load(job.id)
     ctx.budget.spend_rows(len(rows))
-    names = CountsRecord.__dataclass_fields__
     return [
         JobStretchRecord(
             row.started_at,
             row.ended_at,
             row.processed,
-            CountsRecord(**{name: counts.get(name) for name in names}),
+            CountsFact._make(map(counts.get, CountsFact._fields)),
         )
         for row in rows
         for counts in [json.loads(row.counts)]

@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from connectory.store.reads.criteria import JOB_SOURCE, JobCriteria, job_criteria
+from connectory.store.reads.criteria import JOB_SOURCE, job_criteria
+from connectory.store.reads.filters import JobCriteria
 from connectory.store.reads.records import ConnectorRecord, JobErrorRecord, JobRecord
 from connectory.store.reads.snapshot import JOB_COLUMNS, Snapshot
 from connectory.store.tables import CONNECTORS, JOB_ERRORS, JOBS

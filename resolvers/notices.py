@@ -16,7 +16,8 @@ from connectory.model import (
     NoticeKind,
 )
 from connectory.store.log.cursors import Place
-from connectory.store.reads.criteria import NoticeCriteria, notice_criteria
+from connectory.store.reads.criteria import notice_criteria
+from connectory.store.reads.filters import NoticeCriteria
 from connectory.store.reads.records import ConnectorRecord, JobRecord, SystemRecord
 from connectory.store.reads.snapshot import Snapshot
 from connectory.store.tables import DELIVERIES, NOTICES

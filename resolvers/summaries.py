@@ -5,7 +5,8 @@ from typing import Any
 from sqlalchemy import and_, case, func, select
 
 from connectory.model import RUNNING, AccessType, ConnectorHealth, ConnectorMode, ConnectorStatus
-from connectory.store.reads.criteria import ConnectorCriteria, connector_criteria, stale_criterion
+from connectory.store.reads.criteria import connector_criteria, stale_criterion
+from connectory.store.reads.filters import ConnectorCriteria
 from connectory.store.reads.records import SummaryRecord
 from connectory.store.tables import CONNECTORS, JOBS
 from resolvers.context import Context

@@ -23,7 +23,7 @@ from connectory.observability.metrics import Polls
 from connectory.store import Store
 from connectory.store.error_texts import in_our_words
 from connectory.store.log.bus import Bus
-from connectory.store.log.notify_channel import Wire
+from connectory.store.log.notify_channel import NotifyChannel
 from connectory.store.log.tail import Tail
 from connectory.store.transactions import whole
 from connectory.store.write_health import is_failure, reason
@@ -62,7 +62,7 @@ class Engine:
         self.bus = bus or Bus()
         #: the one reader of the change log in this process
         self.tail = Tail(store, self.bus, clock=clock)
-        self.wire = Wire(store, self.bus, chance=chance)
+        self.notify_channel = NotifyChannel(store, self.bus, chance=chance)
         self.watches = Watches({system.name for system in systems}, ticks)
         self._store, self._clock = store, clock
         self._systems = systems
@@ -74,7 +74,7 @@ class Engine:
             for system in systems
         }
         self._neighbours = Neighbours(
-            self.wire, self.watches, self.pollers, name=uuid4().hex, renewal=renewal, patience=patience
+            self.notify_channel, self.watches, self.pollers, name=uuid4().hex, renewal=renewal, patience=patience
         )
         self._retention = None if retention is None else Retention(store, retention, clock=clock)
         self._tasks: list[asyncio.Task[None]] = []
@@ -84,7 +84,7 @@ class Engine:
         await register_systems(self._store, [system.registration for system in self._systems])
         await self.tail.begin()
         work = {f"poll {name}": poller.run() for name, poller in self.pollers.items()}
-        work |= {"tail": self.tail.run(), "wire": self.wire.run(), "neighbours": self._neighbours.run()}
+        work |= {"tail": self.tail.run(), "wire": self.notify_channel.run(), "neighbours": self._neighbours.run()}
         if self._retention is not None:
             work["retention"] = self._retention.run()
         if self._store.wal is not None:

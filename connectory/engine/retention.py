@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connectory.config.settings import RetentionSettings
 from connectory.store import Store
 from connectory.store.leases.rows import RETENTION_LEASE
-from connectory.store.retention.batches import Limits, Portion
-from connectory.store.retention.removal import job_floors, portions
+from connectory.store.retention.batches import ExpiredBatch, RetentionLimits
+from connectory.store.retention.removal import expired_batches, job_floors
 from connectory.store.transactions import whole
 from connectory.store.writes.rows import hold_system
 
@@ -80,7 +80,7 @@ class Retention:
     async def sweep(self) -> Mapping[str, int]:
         """Remove everything that is beyond its limits now. Returns the rows that were removed, per table."""
         removed: Counter[str] = Counter()
-        async for portion in portions(self._store, self._limits(), self.strides):
+        async for portion in expired_batches(self._store, self._limits(), self.strides):
             rows, held = await whole(self._remove(portion))
             if rows:
                 removed[portion.table] += rows
@@ -92,7 +92,7 @@ class Retention:
             _log.info(f"removed what is beyond its limits: {told}", extra={"action": "retention_swept", **removed})
         return removed
 
-    async def _remove(self, portion: Portion) -> tuple[int, float]:
+    async def _remove(self, portion: ExpiredBatch) -> tuple[int, float]:
         """Returns the rows that went, and the seconds for which others could not write."""
         async with self._store.write() as connection:
             if portion.system_id is not None:
@@ -101,13 +101,13 @@ class Retention:
             rows = await portion.remove(connection)
         return rows, self._timer() - begun
 
-    def _limits(self) -> Limits:
+    def _limits(self) -> RetentionLimits:
         settings, now = self._settings, self._clock()
 
         def since(days: float) -> datetime | None:
             return now - timedelta(days=days) if days else None
 
-        return Limits(
+        return RetentionLimits(
             events_from=since(settings.events_days),
             events=settings.events,
             jobs_from=since(settings.jobs_days),

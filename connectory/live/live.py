@@ -20,7 +20,7 @@ from connectory.live.rendering import Kitchen, Rendering, render_with, taken_var
 from connectory.live.sink import Sink
 from connectory.live.subscriber import Subscriber
 from connectory.store import Store
-from connectory.store.log.tail import Batch, Tail
+from connectory.store.log.tail import LogBatch, Tail
 from connectory.store.reads.records import EventRecord, SystemRecord
 from connectory.store.reads.snapshot import open_snapshot
 from resolvers.context import Context, Viewer
@@ -147,7 +147,7 @@ class Live:
         about = broadcast.feed.about
         return [self._open] if about is None else [self._by_id[id] for id in about]
 
-    def _hear(self, batch: Batch) -> None:
+    def _hear(self, batch: LogBatch) -> None:
         """The log has grown. Called by the tail; nobody waits here."""
         self._pass_on()
         if batch.is_another:

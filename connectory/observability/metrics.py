@@ -200,19 +200,19 @@ class _Stored(Collector):
     """The store, as it was when the page was asked for."""
 
     def __init__(self, metrics: Metrics, store: Store) -> None:
-        self._metrics, self._writing, self._lanes = metrics, store.writing, store.lanes
+        self._metrics, self._write_health, self._lanes = metrics, store.write_health, store.lanes
         self._wal = store.wal
 
     def collect(self) -> Iterable[Metric]:
         figures = self._metrics.figures
         yield GaugeMetricFamily("connectory_store_up", "Whether the store could be read.", value=figures is not None)
         yield CounterMetricFamily(
-            "connectory_store_write_failures", "Transactions that the store has not taken.", self._writing.failures
+            "connectory_store_write_failures", "Transactions that the store has not taken.", self._write_health.failures
         )
         yield GaugeMetricFamily(
             "connectory_store_write_waiting_seconds",
             "How long the present statement of a write has been waiting for the store.",
-            self._writing.waited,
+            self._write_health.waited,
         )
         yield from self._connections()
         if self._wal is not None:

@@ -59,7 +59,7 @@ class Poller:
             polls.lease.labels(system.name, holder).set_function(partial(self._is_polled, holder))
         store.leases.listen(lease_of(system.name), self._heed_lease)
         self._source: Source = system.kind.open(system.settings)
-        self._writing, self._polls = store.writing, polls
+        self._write_health, self._polls = store.write_health, polls
         polls.seconds.labels(system.name)
         self._desk = Desk(store, system, bus, clock=clock, chance=chance)
         self._background = Background(self._desk, self._source)
@@ -113,8 +113,8 @@ class Poller:
         self._waiting.append(waiter)
         self.stir()
         while not (await asyncio.wait([waiter], timeout=_GLANCE))[0]:
-            if self._writing.is_stuck:
-                return _not_stored(self.system.name, self._writing.problem())
+            if self._write_health.is_stuck:
+                return _not_stored(self.system.name, self._write_health.problem())
         return waiter.result()
 
     def _not_polled(self, error: Exception) -> ActionRefusal:

@@ -5,7 +5,6 @@ A suspended Elastic job goes on under its id with a new start, and its worker co
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -13,15 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.engine.polling.pace import SystemState
 from connectory.engine.recording.changes import Row
-from connectory.model import CountsFact, JobType
+from connectory.model import JobType
+from connectory.model.fields import COUNTER_COLUMNS
 from connectory.slices import slices
-from connectory.store.tables import JOB_STRETCHES
+from connectory.store.tables import JOB_SEGMENTS
 from connectory.store.writes.rows import batches, insert_rows
 
 #: Stretches of one job that are kept, the newest ones.
 MOST = 100
-#: Count → the jobs table's column of it.
-_COUNTS = {f.name: "counted_total" if f.name == "total" else f.name for f in fields(CountsFact)}
 
 Change = tuple[Mapping[str, Any], Mapping[str, Any]]
 
@@ -59,11 +57,11 @@ async def keep_stretches(connection: AsyncConnection, changes: Sequence[Change],
         kept = newest.get(before["id"])
         if not _is_kept(kept, before, after):
             rows.append(_stretch(before, 1 if kept is None else kept["number"] + 1, state))
-    await insert_rows(connection, JOB_STRETCHES, rows)
+    await insert_rows(connection, JOB_SEGMENTS, rows)
     for row in rows:
         if row["number"] > MOST:
-            beyond = JOB_STRETCHES.c.number <= row["number"] - MOST
-            await connection.execute(delete(JOB_STRETCHES).where(JOB_STRETCHES.c.job_id == row["job_id"], beyond))
+            beyond = JOB_SEGMENTS.c.number <= row["number"] - MOST
+            await connection.execute(delete(JOB_SEGMENTS).where(JOB_SEGMENTS.c.job_id == row["job_id"], beyond))
 
 
 def _is_kept(kept: Mapping[str, Any] | None, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -76,7 +74,7 @@ def _is_kept(kept: Mapping[str, Any] | None, before: Mapping[str, Any], after: M
 
 
 def _stretch(before: Mapping[str, Any], number: int, state: SystemState) -> Row:
-    counts = {name: before[column] for name, column in _COUNTS.items()}
+    counts = {name: before[column] for name, column in COUNTER_COLUMNS.items()}
     return {
         "job_id": before["id"],
         "number": number,
@@ -88,11 +86,11 @@ def _stretch(before: Mapping[str, Any], number: int, state: SystemState) -> Row:
 
 
 async def _newest(connection: AsyncConnection, job_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    s = JOB_STRETCHES.c
+    s = JOB_SEGMENTS.c
     found: dict[str, Mapping[str, Any]] = {}
     for some in batches(job_ids):
         last = select(s.job_id, func.max(s.number).label("number")).where(s.job_id.in_(some)).group_by(s.job_id)
         newest = last.subquery()
-        rows = select(JOB_STRETCHES).join(newest, (s.job_id == newest.c.job_id) & (s.number == newest.c.number))
+        rows = select(JOB_SEGMENTS).join(newest, (s.job_id == newest.c.job_id) & (s.number == newest.c.number))
         found |= {row["job_id"]: row for row in (await connection.execute(rows)).mappings()}
     return found

@@ -38,6 +38,7 @@ class Place:
 
     @property
     def cursor(self) -> str:
+        """Opaque text, which ``read_cursor`` reads."""
         size = (self.position.bit_length() + 7) // 8
         packed = _HEAD.pack(_FORM, self.store, self.mark or 0) + self.position.to_bytes(size, "big")
         return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
