@@ -1,12 +1,25 @@
 """Columns and their types, which mean the same on SQLite and on PostgreSQL."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from types import new_class
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Dialect, Float, Integer, SmallInteger, Text, TypeDecorator
-from sqlmodel import Field
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    TypeDecorator,
+)
+from sqlmodel import Field, SQLModel
 
 from connectory.model import DescribedEnum
 from connectory.model.fields import StoredField
@@ -79,6 +92,18 @@ def column(field: StoredField) -> Column[Any]:
     else:
         stored = Integer() if field.small else _TYPES[field.type]
     return Column(field.name, stored, primary_key=field.name == "id", nullable=field.null, default=field.default)
+
+
+def model(name: str, table: str, fields: Iterable[StoredField], *indexes: Index) -> type[SQLModel]:
+    """The SQLModel of a table whose columns are these fields."""
+    fields = tuple(fields)
+    body = {
+        "__tablename__": table,
+        "__table_args__": indexes,
+        "__annotations__": {field.name: field.type | None for field in fields},
+        **{field.name: Field(default=None, sa_column=column(field)) for field in fields},
+    }
+    return new_class(name, (SQLModel,), {"table": True}, lambda namespace: namespace.update(body))
 
 
 # ---- columns of a model, by what they hold

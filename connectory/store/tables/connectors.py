@@ -5,7 +5,7 @@ The columns of a connector are those of ``connectory.model.fields``.
 
 from datetime import datetime
 
-from sqlalchemy import Column, Index, Table
+from sqlalchemy import Column, Index
 from sqlmodel import Field, SQLModel
 
 from connectory.model import (
@@ -13,13 +13,13 @@ from connectory.model import (
     ConditionSeverity,
 )
 from connectory.model.fields import CONNECTOR_FIELDS
-from connectory.store.tables.columns import Ranked, column, enum_column, key_column, text_column, time_column
+from connectory.store.tables.columns import Ranked, enum_column, key_column, model, text_column, time_column
 
 #: What reads one content source into an upstream.
-CONNECTORS = Table(
+ConnectorRow = model(
+    "ConnectorRow",
     "connectors",
-    SQLModel.metadata,
-    *(column(field) for field in CONNECTOR_FIELDS),
+    CONNECTOR_FIELDS,
     Index("ix_connectors_system", "system_id", "external_id", unique=True),
     Index("ix_connectors_name", "name_key", "id"),
     Index("ix_connectors_source", "source", "id"),
@@ -58,4 +58,5 @@ class ConditionRow(SQLModel, table=True):
     evidence: str = text_column()
 
 
+CONNECTORS = ConnectorRow.__table__  # type: ignore[attr-defined]
 CONDITIONS = ConditionRow.__table__  # type: ignore[attr-defined]

@@ -5,17 +5,17 @@ The columns of a job are those of ``connectory.model.fields``.
 
 from datetime import datetime
 
-from sqlalchemy import Column, Index, Table, text
+from sqlalchemy import Column, Index, text
 from sqlmodel import Field, SQLModel
 
 from connectory.model.fields import JOB_FIELDS
-from connectory.store.tables.columns import Long, column, key_column, long_column, text_column, time_column
+from connectory.store.tables.columns import Long, key_column, long_column, model, text_column, time_column
 
 #: One run.
-JOBS = Table(
+JobRow = model(
+    "JobRow",
     "jobs",
-    SQLModel.metadata,
-    *(column(field) for field in JOB_FIELDS),
+    JOB_FIELDS,
     Index("ix_jobs_connector", "connector_id", "created_order", "id"),
     Index("ix_jobs_order", "created_order", "id"),
     Index("ix_jobs_system", "system_id", "created_order", "id"),
@@ -75,6 +75,7 @@ class JobFloorRow(SQLModel, table=True):
     ended_at: datetime | None = time_column()
 
 
+JOBS = JobRow.__table__  # type: ignore[attr-defined]
 JOB_ERRORS = JobErrorRow.__table__  # type: ignore[attr-defined]
 JOB_SEGMENTS = JobSegmentRow.__table__  # type: ignore[attr-defined]
 JOB_FLOORS = JobFloorRow.__table__  # type: ignore[attr-defined]
