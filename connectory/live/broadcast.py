@@ -10,10 +10,11 @@ from math import inf
 from random import Random
 from typing import Any
 
-from connectory.live.rendering import Rendering, is_outage
+from connectory.live.rendering import Rendering, StoreAway
 from connectory.live.replay import Replay, Stretch
 from connectory.live.sink import Sink
 from connectory.live.subscriber import Subscriber
+from connectory.store.error_texts import may_recover
 from connectory.store.log.cursors import Place
 from connectory.store.reads.records import EventRecord, SystemRecord
 from connectory.store.write_health import is_failure
@@ -33,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 def _may_pass(error: Exception) -> bool:
     """Whether it lies in the store that fails, rather than in what was asked or in us."""
-    return is_outage(error) or is_failure(error)
+    return isinstance(error, StoreAway) or may_recover(error) or is_failure(error)
 
 
 @dataclass(slots=True)

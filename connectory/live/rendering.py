@@ -9,14 +9,13 @@ from inspect import isawaitable
 from typing import Any
 
 from graphql import ExecutionResult, Executor, GraphQLError, create_source_event_stream
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from strawberry import Schema
 
 from connectory.execution import error_presentation
 from connectory.execution.executor import BoundedExecutor
 from connectory.execution.prepared import Prepared, Refused
 from connectory.live.moment import Moments
+from connectory.store.error_texts import may_recover
 from connectory.store.reads.snapshot import Snapshot
 from connectory.web.answer import encode
 from resolvers.context import Context, Loaders, Viewer
@@ -33,11 +32,6 @@ _LONGEST_VARIABLES = 256 * 1024
 
 class StoreAway(Exception):
     """The store does not answer now."""
-
-
-def is_outage(error: BaseException | None) -> bool:
-    """Whether it lies in the connection to the store, rather than in what was asked."""
-    return isinstance(error, (StoreAway, OSError, TimeoutError, InterfaceError, OperationalError, PoolTimeout))
 
 
 class Kitchen:
@@ -107,13 +101,14 @@ class Rendering:
                 if isawaitable(result):
                     result = await result
             for error in result.errors or ():
-                if is_outage(cause := error_presentation.unexpected(error)):
+                cause = error_presentation.unexpected(error)
+                if cause is not None and may_recover(cause):
                     raise StoreAway(str(cause))
             return encode(_told(result))
         except StoreAway:
             raise
         except Exception as error:
-            if is_outage(error):
+            if may_recover(error):
                 raise StoreAway(str(error)) from error
             return encode({"errors": [error_presentation.failure(error, path="subscription")]})
 

@@ -10,8 +10,6 @@ from datetime import datetime
 from functools import partial
 from random import Random
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from connectory.notices.plan import Plan
 from connectory.notices.planner import Planner
 from connectory.notices.settings import ReceiverSettings
@@ -29,7 +27,7 @@ from connectory.store.reads.notice_state import (
     read_present,
     stirred,
 )
-from connectory.store.transactions import whole
+from connectory.store.transactions import Transaction, whole
 from connectory.store.writes.notices import move_notifier, write_notices
 from connectory.store.writes.rows import Row, batches
 
@@ -92,9 +90,7 @@ class Notifier:
         self._position, self._systems = present.position, _states(present)
         return has_news
 
-    async def _owners(
-        self, connection: AsyncConnection, standing: Standing, present: Present, now: datetime
-    ) -> set[str]:
+    async def _owners(self, connection: Transaction, standing: Standing, present: Present, now: datetime) -> set[str]:
         """Whom to look at. Connectors without a notice are among them only where something is amiss with them."""
         beyond, before = self._position, self._systems
         if beyond is not None and await reaches_back(connection, beyond, present.position):

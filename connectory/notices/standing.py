@@ -5,10 +5,9 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from connectory.model import DeliveryPhase
 from connectory.notices.plan import Absence, Outlook, Plan, owner_of
+from connectory.store.transactions import Transaction
 from connectory.store.writes.notices import open_notices, read_place, told_receivers
 from connectory.store.writes.rows import Row
 
@@ -27,7 +26,7 @@ class Standing:
         self._outlooks: dict[str, Outlook] = {}
 
     @classmethod
-    async def read(cls, connection: AsyncConnection) -> "Standing":
+    async def read(cls, connection: Transaction) -> "Standing":
         place = await read_place(connection)
         standing = cls(place.position, place.turn, place.sequence)
         async for rows in open_notices(connection):
