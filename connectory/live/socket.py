@@ -28,7 +28,7 @@ from connectory.live.protocol import (
     read_payload,
 )
 from connectory.live.sink import TooSlow
-from connectory.live.socket_operation import SocketOperation
+from connectory.live.socket_operation import SocketOperation, SocketServices
 from connectory.observability.metrics import Metrics
 from connectory.web.answer import encode
 from resolvers.context import Viewer
@@ -60,13 +60,10 @@ class Sockets:
         metrics: Metrics,
         server: ServerSettings,
     ) -> None:
-        self.execution = execution
-        self.admission = admission
-        self.live = live
-        self.metrics = metrics
-        self.traffic = metrics.sockets
-        self.most_operations = server.subscriptions_per_socket
-        self.most_values = server.values_per_request
+        self._services = SocketServices(
+            execution, admission, live, metrics,
+            most_operations=server.subscriptions_per_socket, most_values=server.values_per_request,
+        )  # fmt: skip
         self._connections = connections
         #: aiohttp refuses messages of as many bytes as it is told
         self._message_limit = server.socket_message_bytes + 1
@@ -77,7 +74,7 @@ class Sockets:
         Raises BadRequest for a client that has too many, or speaks something else.
         """
         self._connections.enter(request.remote)
-        self.traffic.connections += 1
+        self._services.traffic.connections += 1
         # sending never waits within aiohttp: back-pressure is ours
         socket = web.WebSocketResponse(
             protocols=(PROTOCOL,), heartbeat=HEARTBEAT, autoping=False, timeout=CLOSE_WITHIN, compress=False,
@@ -87,14 +84,14 @@ class Sockets:
         try:
             writer = await _shake_hands(socket, request)
             socket.headers.clear()  # sent; a connection lives for hours
-            connection = SocketConnection(self, socket, viewer, request.remote, Flow(request, writer))
+            connection = SocketConnection(self._services, socket, viewer, request.remote, Flow(request, writer))
             self._connections.open.add(connection)
             await connection.converse()
         finally:
             if connection is not None:
                 connection.release()
                 self._connections.open.discard(connection)
-            self.traffic.connections -= 1
+            self._services.traffic.connections -= 1
             self._connections.leave(request.remote)
         return socket
 
@@ -117,12 +114,12 @@ async def _shake_hands(socket: web.WebSocketResponse, request: web.Request) -> A
 class SocketConnection:
     """One client, until either side ends it."""
 
-    __slots__ = ("_ending", "_is_acknowledged", "_socket", "client", "flow", "operations", "shared", "viewer")
+    __slots__ = ("_ending", "_is_acknowledged", "_socket", "client", "flow", "operations", "services", "viewer")
 
     def __init__(
-        self, shared: Sockets, socket: web.WebSocketResponse, viewer: Viewer, client: str | None, flow: Flow
+        self, services: SocketServices, socket: web.WebSocketResponse, viewer: Viewer, client: str | None, flow: Flow
     ) -> None:
-        self.shared = shared
+        self.services = services
         self.viewer = viewer
         self.flow = flow
         #: those that have not ended, by id
@@ -152,7 +149,7 @@ class SocketConnection:
     async def _take(self, frame: WSMessage) -> None:
         match frame.type:
             case WSMsgType.TEXT:
-                kind, message = read_message(frame.data, self.shared.most_values)
+                kind, message = read_message(frame.data, self.services.most_values)
                 handle = _HANDLERS.get(kind)
                 if handle is None:
                     raise Farewell(Code.BAD_MESSAGE, f'There is no message of type "{kind}" for clients to send.')
@@ -188,7 +185,7 @@ class SocketConnection:
         if id in self.operations:
             raise Farewell(Code.DUPLICATE_ID, f"Subscriber for {id} already exists")
         operation = SocketOperation(self, id)
-        if len(self.operations) >= self.shared.most_operations:
+        if len(self.operations) >= self.services.most_operations:
             await operation.refuse_one_too_many()
         else:
             self.operations[id] = operation
@@ -229,7 +226,7 @@ class SocketConnection:
         self._ending = asyncio.create_task(self._end(farewell), name="socket end")
 
     def _count_too_slow(self) -> None:
-        self.shared.traffic.too_slow += 1
+        self.services.traffic.too_slow += 1
         _log.info("A client reads too slowly.", extra={"action": "live_too_slow", "client": self.client})
 
     async def _end(self, farewell: Farewell) -> None:
@@ -248,6 +245,11 @@ class SocketConnection:
             await self._end(Farewell(Code.GOING_AWAY, "The gateway is shutting down; resume by cursor."))
         else:
             self.flow.transport.abort()
+
+    def forget(self, operation: SocketOperation) -> None:
+        """It has ended; another one may have its id by now."""
+        if self.operations.get(operation.id) is operation:
+            del self.operations[operation.id]
 
     def _leave_operations(self) -> None:
         for operation in self.operations.values():
