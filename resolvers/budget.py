@@ -6,7 +6,7 @@ The text of a document says little of it: twenty words ask for a million rows, o
 from graphql import GraphQLError
 
 from connectory.limits import LOOK_UP, ROW, Limits, how_to_raise
-from resolvers.errors import BadUserInput
+from resolvers.arguments import BadUserInput
 
 
 class TooMuch(BadUserInput):

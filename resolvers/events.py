@@ -8,10 +8,10 @@ from connectory.store.log.entries import EVENT_COLUMNS, event_record
 from connectory.store.reads.criteria import EventCriteria, event_criteria
 from connectory.store.reads.records import ConnectorRecord, EventRecord, GapRecord, JobRecord, SystemRecord
 from connectory.store.tables import EVENTS
+from resolvers.arguments import check_filter
 from resolvers.connectors import connector
 from resolvers.context import Context
 from resolvers.cursors import Begin, begin_after, end_before, place_at
-from resolvers.filters import check_filter
 from resolvers.jobs import job
 from resolvers.paging import Edge, PageArguments, PageInfo
 from resolvers.systems import system

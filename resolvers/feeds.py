@@ -18,10 +18,9 @@ from connectory.store.reads.records import EventRecord, GapRecord, JobRecord, Su
 from connectory.store.reads.snapshot import Snapshot
 from connectory.store.tables import EVENTS
 from connectory.store.tables.identity import JOB, type_of
+from resolvers.arguments import NotFound, check_filter, check_list
 from resolvers.context import Context
 from resolvers.cursors import begin_after, place_in
-from resolvers.errors import NotFound
-from resolvers.filters import check_filter, check_list
 from resolvers.jobs import job
 from resolvers.paging import given
 from resolvers.summaries import source_summaries

@@ -17,8 +17,8 @@ from connectory.store.reads.history import Span
 from connectory.store.reads.records import ConnectorRecord, CountsRecord, JobRecord, SystemRecord
 from connectory.store.reads.snapshot import Snapshot
 from connectory.store.tables import OUTAGES
+from resolvers.arguments import BadUserInput
 from resolvers.context import Context
-from resolvers.errors import BadUserInput
 from resolvers.paging import Edge, PageArguments, PageInfo, decode_cursor, encode_cursor, is_long, not_ours
 from resolvers.timeline import HistoryBucketRecord, Past, Watch, moment, timeline, watched
 from resolvers.vocabulary import HistoryBucketSize

@@ -12,9 +12,8 @@ from connectory.store.reads.snapshot import JOB_COLUMNS, Snapshot
 from connectory.store.tables import CONNECTORS, JOB_ERRORS, JOBS
 from connectory.store.tables.identity import JOB, type_of
 from connectory.store.writes.rows import newest_ended
+from resolvers.arguments import BadUserInput, check_filter
 from resolvers.context import Context
-from resolvers.errors import BadUserInput
-from resolvers.filters import check_filter
 from resolvers.lists import ROOT, Connection, Listed, Listing, connection
 from resolvers.paging import Edge, PageArguments, PageInfo, decode_cursor, encode_cursor, is_long, not_ours
 from resolvers.vocabulary import JobFacet, JobOrderField, SortDirection

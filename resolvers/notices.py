@@ -21,9 +21,9 @@ from connectory.store.reads.records import ConnectorRecord, JobRecord, SystemRec
 from connectory.store.reads.snapshot import Snapshot
 from connectory.store.tables import DELIVERIES, NOTICES
 from connectory.store.tables.identity import NOTICE, type_of
+from resolvers.arguments import check_filter
 from resolvers.connectors import connector
 from resolvers.context import Context
-from resolvers.filters import check_filter
 from resolvers.jobs import job
 from resolvers.lists import Connection, Listed, Listing, connection
 from resolvers.paging import PageArguments

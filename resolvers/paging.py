@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from connectory.model import DescribedEnum
-from resolvers.errors import BadUserInput
+from resolvers.arguments import MAXIMUM_SIZE, BadUserInput
 
 DEFAULT_SIZE = 25
-MAXIMUM_SIZE = 1000
 
 
 def given(cursor: str | None) -> str | None:

@@ -8,8 +8,8 @@ from connectory.model import RUNNING, AccessType, ConnectorHealth, ConnectorMode
 from connectory.store.reads.criteria import ConnectorCriteria, connector_criteria, stale_criterion
 from connectory.store.reads.records import SummaryRecord
 from connectory.store.tables import CONNECTORS, JOBS
+from resolvers.arguments import check_filter
 from resolvers.context import Context
-from resolvers.filters import check_filter
 
 _C = CONNECTORS.c
 #: Sums are taken in two halves, since SQLite fails where one outgrows 64 bits.

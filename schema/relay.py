@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import strawberry
 
-from resolvers.paging import DEFAULT_SIZE, MAXIMUM_SIZE
+from resolvers.arguments import MAXIMUM_SIZE
+from resolvers.paging import DEFAULT_SIZE
 from schema.fields import resolved
 
 First = Annotated[

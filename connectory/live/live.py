@@ -23,8 +23,8 @@ from connectory.store import Store
 from connectory.store.log.tail import Batch, Tail
 from connectory.store.reads.records import EventRecord, SystemRecord
 from connectory.store.reads.snapshot import open_snapshot
+from resolvers.arguments import BadUserInput
 from resolvers.context import Context, Viewer
-from resolvers.errors import BadUserInput
 from resolvers.feeds import LogFeed, SummaryFeed
 
 _log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from connectory.web.negotiation import EVENT_STREAM, GRAPHQL, choose, takes_even
 from connectory.execution.operation import Operation, read
 from connectory.execution.prepared import Prepared, Refused
 from connectory.config.settings import ServerSettings
-from connectory.web.access_log import tell
+from connectory.web.access_log import add_extra
 from resolvers.context import Viewer
 
 _ALLOWED = "GET, HEAD, POST, OPTIONS"
@@ -85,7 +85,7 @@ class GraphQLView:
                 _check(request, content_type, takes_stream)
                 operation = await self._read(request)
                 async with self._admission.admit(operation, request.remote) as prepared:
-                    tell(request, operation=prepared.name)
+                    add_extra(request, operation=prepared.name)
                     _check_type(request, prepared.type, takes_stream)
                     if prepared.type is OperationType.SUBSCRIPTION:
                         measured.outcome = None
@@ -93,16 +93,16 @@ class GraphQLView:
                     executed = await self._execution.run(prepared, viewer)
                     response = _answered(executed, content_type)
                 measured.outcome = executed.outcome
-                tell(request, outcome=executed.outcome)
+                add_extra(request, outcome=executed.outcome)
                 return response
             except Refused as refused:
                 measured.outcome = Outcome.REJECTED
-                tell(request, outcome=Outcome.REJECTED)
+                add_extra(request, outcome=Outcome.REJECTED)
                 status = 200 if content_type == JSON else 400
                 return answer(refused.body(), status=status, content_type=content_type or GRAPHQL, headers=_HEADERS)
             except (BadRequest, web.HTTPClientError):
                 measured.outcome = Outcome.REJECTED
-                tell(request, outcome=Outcome.REJECTED)
+                add_extra(request, outcome=Outcome.REJECTED)
                 raise
 
     async def _read(self, request: web.Request) -> Operation:

@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from connectory.web.answer import refuse
 from connectory.config.settings import DEFAULT_PORTS, ServerSettings, host_and_port, host_name, origin
-from connectory.web.access_log import ALIVE, PROBES, tell
+from connectory.web.access_log import ALIVE, PROBES, add_extra
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _METHODS = "GET, POST, OPTIONS"
@@ -56,12 +56,12 @@ class Guard:
                 return await handler(request)
             host, sender = request.headers.get(hdrs.HOST), request.headers.get(hdrs.ORIGIN)
             if not self.knows_host(host):
-                tell(request, refused_host=host)
+                add_extra(request, refused_host=host)
                 return _refuse_host(host)
             if sender is None:
                 return await handler(request)
             if not self.knows_origin(sender, host):
-                tell(request, refused_origin=sender)
+                add_extra(request, refused_origin=sender)
                 return _refuse_origin(sender)
             if not self._is_own(sender, host):
                 request[_FOREIGN] = sender

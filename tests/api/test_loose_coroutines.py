@@ -13,7 +13,7 @@ import strawberry
 from connectory.execution.executor import BoundedExecutor
 from connectory.limits import Limits
 from connectory.store import Store
-from resolvers.errors import BadUserInput
+from resolvers.arguments import BadUserInput
 from tests.api.world import open_context
 
 
