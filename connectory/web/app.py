@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
@@ -70,22 +71,24 @@ def build_app(
     app.on_response_prepare.append(guard.add_cors_headers)
     app.on_response_prepare.append(_finish_headers)
 
-    async def run(_: web.Application) -> AsyncIterator[None]:
-        try:
-            await store.open()
-            await store.upgrade()
-            with store.in_words():
-                await engine.start()
-            try:
-                yield
-            finally:
-                await engine.stop()
-                await execution.close()
-        finally:
-            await store.close()
-
-    app.cleanup_ctx.append(run)
+    app.cleanup_ctx.append(partial(_run, store=store, engine=engine, execution=execution))
     return app
+
+
+async def _run(_: web.Application, store: Store, engine: Engine, execution: Execution) -> AsyncIterator[None]:
+    """The life of store and engine around the application's."""
+    try:
+        await store.open()
+        await store.upgrade()
+        with store.in_words():
+            await engine.start()
+        try:
+            yield
+        finally:
+            await engine.stop()
+            await execution.close()
+    finally:
+        await store.close()
 
 
 def _add_graphql(
