@@ -75,4 +75,4 @@ async def _running_jobs(snapshot: Snapshot, criteria: Sequence[Any]) -> dict[str
         .where(JOBS.c.status.in_(list(RUNNING)), _INDEXED, *criteria)
         .group_by(_C.source)
     )
-    return {source: count for source, count in await snapshot.fetch(statement)}
+    return {row[0]: row[1] for row in await snapshot.fetch(statement)}
