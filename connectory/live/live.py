@@ -16,7 +16,7 @@ from connectory.execution.prepared import Prepared, Refused
 from connectory.lanes import Lane
 from connectory.live.broadcast import Broadcast, LogBroadcast, StateBroadcast, Surroundings
 from connectory.live.moment import Moments
-from connectory.live.rendering import Kitchen, Rendering, render_with, taken_variables
+from connectory.live.rendering import Rendering, SharedRendering, render_with, taken_variables
 from connectory.live.sink import Sink
 from connectory.live.subscriber import Subscriber
 from connectory.store import Store
@@ -59,7 +59,7 @@ class Live:
         self._moments = Moments(lambda: open_snapshot(store, clock(), Lane.LIVE))
         #: what is read again of the past: however long that takes, what is new goes out meanwhile
         self._replays = Moments(lambda: open_snapshot(store, clock(), Lane.CLIENTS))
-        self._kitchen = Kitchen(schema, open_context, self._moments, self._replays)
+        self._shared = SharedRendering(schema, open_context, self._moments, self._replays)
         self._around = Surroundings(position=lambda: tail.position, forget=self._forget, chance=Random())
         self._broadcasts: dict[Hashable, Broadcast] = {}
         self._by_id: dict[str, set[Broadcast]] = defaultdict(set)
@@ -91,7 +91,7 @@ class Live:
         given = None if name is None else variables.get(name)
         key = _key(prepared, taken_variables(prepared), viewer)
         broadcast = self._broadcasts.get(key) if isinstance(given, str | None) else None
-        rendering = broadcast.rendering if broadcast is not None else await render_with(self._kitchen, prepared, viewer)
+        rendering = broadcast.rendering if broadcast is not None else await render_with(self._shared, prepared, viewer)
         cursor = begin = None
         if isinstance(feed := rendering.feed, LogFeed):
             # one that does not stand in a variable is everybody's

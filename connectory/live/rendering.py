@@ -34,7 +34,7 @@ class StoreAway(Exception):
     """The store does not answer now."""
 
 
-class Kitchen:
+class SharedRendering:
     """What all renderings of one process share."""
 
     def __init__(
@@ -50,36 +50,36 @@ class Kitchen:
 class Rendering:
     """One distinct subscription, ready to be executed for each of its records."""
 
-    def __init__(self, kitchen: Kitchen, executor: Executor[Any], feed: Feed, viewer: Viewer) -> None:
+    def __init__(self, shared: SharedRendering, executor: Executor[Any], feed: Feed, viewer: Viewer) -> None:
         self.feed = feed
         self.viewer = viewer
-        self._kitchen = kitchen
+        self._shared = shared
         self._executor = executor
 
     @property
     def moment(self) -> int:
         """Another one once the log has grown."""
-        return self._kitchen.moments.number
+        return self._shared.moments.number
 
     @asynccontextmanager
     async def present(self) -> AsyncIterator[Take]:
         """The present snapshot that all renderings share, for several results. Who holds it asks for no other one:
         there are few, and who holds one while it waits for the next waits for ever where all do."""
-        async with self._kitchen.moments.present() as lent:
+        async with self._shared.moments.present() as lent:
             yield lambda: nullcontext(lent)
 
     @asynccontextmanager
     async def past(self, least: int) -> AsyncIterator[Context]:
         """A context of its own, over the snapshot that is shared by who reads again what has been; it has come to this
         position of the log, if the log has."""
-        async with self.context(partial(self._kitchen.replays.present, least)) as context:
+        async with self.context(partial(self._shared.replays.present, least)) as context:
             yield context
 
     @asynccontextmanager
     async def context(self, take: Take | None = None) -> AsyncIterator[Context]:
         """A context of its own, over the snapshot that ``take`` gives, else over the present one."""
-        kitchen = self._kitchen
-        context = kitchen.open_context(self.viewer).over(take or kitchen.moments.present)
+        shared = self._shared
+        context = shared.open_context(self.viewer).over(take or shared.moments.present)
         try:
             yield context
         finally:
@@ -95,7 +95,7 @@ class Rendering:
         # graphql-core's memo of subfields is shared by all events, and would keep some kilobytes of each for ever
         executor._relevant_sub_fields = {}
         try:
-            async with self._kitchen.turn, self.context(take) as context:
+            async with self._shared.turn, self.context(take) as context:
                 executor.context_value = context
                 result: Any = executor.execute_operation(False)
                 if isawaitable(result):
@@ -128,17 +128,17 @@ def _too_long(said: str) -> Refused:
     return Refused([GraphQLError(said, extensions={"code": error_presentation.BAD_USER_INPUT})], before_execution=False)
 
 
-async def render_with(kitchen: Kitchen, prepared: Prepared, viewer: Viewer) -> Rendering:
+async def render_with(shared: SharedRendering, prepared: Prepared, viewer: Viewer) -> Rendering:
     """Call the subscription's resolver for ``viewer`` and keep what it gives. Raises Refused."""
     built = BoundedExecutor.build(
-        kitchen.schema._schema,
+        shared.schema._schema,
         prepared.document,
         raw_variable_values=taken_variables(prepared),
         operation_name=prepared.operation.name,
     )
     if not isinstance(built, Executor):
         raise Refused(built, before_execution=False)
-    context = kitchen.open_context(viewer)
+    context = shared.open_context(viewer)
     try:
         built.context_value = context
         feed = create_source_event_stream(built)
@@ -150,7 +150,7 @@ async def render_with(kitchen: Kitchen, prepared: Prepared, viewer: Viewer) -> R
     if isinstance(feed, ExecutionResult):
         raise Refused(feed.errors or [GraphQLError("There is no such subscription.")], before_execution=False)
     assert isinstance(feed, Feed)
-    return Rendering(kitchen, built, feed, viewer)
+    return Rendering(shared, built, feed, viewer)
 
 
 def _told(result: Any) -> dict[str, Any]:
