@@ -15,8 +15,8 @@ from strawberry import Schema
 from connectory.execution.prepared import Prepared, Refused
 from connectory.lanes import Lane
 from connectory.live.broadcast import Broadcast, LogBroadcast, StateBroadcast, Surroundings
-from connectory.live.moment import Moments
 from connectory.live.rendering import Rendering, SharedRendering, render_with, taken_variables
+from connectory.live.shared_snapshots import SharedSnapshots
 from connectory.live.sink import Sink
 from connectory.live.subscriber import Subscriber
 from connectory.store import Store
@@ -56,10 +56,10 @@ class Live:
     ) -> None:
         self._tail = tail
         self._watches = watches
-        self._moments = Moments(lambda: open_snapshot(store, clock(), Lane.LIVE))
+        self._snapshots = SharedSnapshots(lambda: open_snapshot(store, clock(), Lane.LIVE))
         #: what is read again of the past: however long that takes, what is new goes out meanwhile
-        self._replays = Moments(lambda: open_snapshot(store, clock(), Lane.CLIENTS))
-        self._shared = SharedRendering(schema, open_context, self._moments, self._replays)
+        self._replays = SharedSnapshots(lambda: open_snapshot(store, clock(), Lane.CLIENTS))
+        self._shared = SharedRendering(schema, open_context, self._snapshots, self._replays)
         self._around = Surroundings(position=lambda: tail.position, forget=self._forget, chance=Random())
         self._broadcasts: dict[Hashable, Broadcast] = {}
         self._by_id: dict[str, set[Broadcast]] = defaultdict(set)
@@ -105,7 +105,7 @@ class Live:
         for broadcast in list(self._broadcasts.values()):
             for subscriber in list(broadcast.members):
                 subscriber.leave()
-        await self._moments.close()
+        await self._snapshots.close()
         await self._replays.close()
 
     def _begin(self, key: Hashable, rendering: Rendering) -> Broadcast:
@@ -179,7 +179,7 @@ class Live:
             broadcast.miss()
 
     def _pass_on(self) -> None:
-        self._moments.pass_on()
+        self._snapshots.pass_on()
         self._replays.pass_on()
 
     async def _tick(self) -> None:

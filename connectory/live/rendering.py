@@ -14,7 +14,7 @@ from strawberry import Schema
 from connectory.execution import error_presentation
 from connectory.execution.executor import BoundedExecutor
 from connectory.execution.prepared import Prepared, Refused
-from connectory.live.moment import Moments
+from connectory.live.shared_snapshots import SharedSnapshots
 from connectory.store.error_texts import may_recover
 from connectory.store.reads.snapshot import Snapshot
 from connectory.web.answer import encode
@@ -38,11 +38,15 @@ class SharedRendering:
     """What all renderings of one process share."""
 
     def __init__(
-        self, schema: Schema, open_context: Callable[[Viewer], Context], moments: Moments, replays: Moments
+        self,
+        schema: Schema,
+        open_context: Callable[[Viewer], Context],
+        snapshots: SharedSnapshots,
+        replays: SharedSnapshots,
     ) -> None:
         self.schema = schema
         self.open_context = open_context
-        self.moments = moments
+        self.snapshots = snapshots
         self.replays = replays
         self.turn = asyncio.Semaphore(_AT_ONCE)
 
@@ -57,15 +61,15 @@ class Rendering:
         self._executor = executor
 
     @property
-    def moment(self) -> int:
+    def snapshot_number(self) -> int:
         """Another one once the log has grown."""
-        return self._shared.moments.number
+        return self._shared.snapshots.number
 
     @asynccontextmanager
     async def present(self) -> AsyncIterator[Take]:
         """The present snapshot that all renderings share, for several results. Who holds it asks for no other one:
         there are few, and who holds one while it waits for the next waits for ever where all do."""
-        async with self._shared.moments.present() as lent:
+        async with self._shared.snapshots.present() as lent:
             yield lambda: nullcontext(lent)
 
     @asynccontextmanager
@@ -79,7 +83,7 @@ class Rendering:
     async def context(self, take: Take | None = None) -> AsyncIterator[Context]:
         """A context of its own, over the snapshot that ``take`` gives, else over the present one."""
         shared = self._shared
-        context = shared.open_context(self.viewer).over(take or shared.moments.present)
+        context = shared.open_context(self.viewer).over(take or shared.snapshots.present)
         try:
             yield context
         finally:

@@ -65,7 +65,7 @@ class Replay:
         self._awaited: Counter[asyncio.Task[Stretch]] = Counter()
         self._stretches: deque[Stretch] = deque(maxlen=_KEPT)
         self._bodies: dict[Hashable, bytes] = {}
-        self._moment, self._since = rendering.moment, 0.0
+        self._snapshot_number, self._since = rendering.snapshot_number, 0.0
         self._turn, self._rendering_turn = asyncio.Lock(), asyncio.Lock()
         #: positions of those who wait
         self._wanted: Counter[int] = Counter()
@@ -136,9 +136,9 @@ class Replay:
 
     def _renew(self) -> None:
         now = asyncio.get_running_loop().time()
-        if self._moment != self._rendering.moment or now - self._since > _OLDEST:
+        if self._snapshot_number != self._rendering.snapshot_number or now - self._since > _OLDEST:
             self.forget()
-            self._moment, self._since = self._rendering.moment, now
+            self._snapshot_number, self._since = self._rendering.snapshot_number, now
 
     async def results(self, stretch: Stretch, place: int) -> list[Result]:
         """The next of a stretch from that place on, as many as are sent at once."""

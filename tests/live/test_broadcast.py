@@ -163,7 +163,9 @@ async def ground(store: Store) -> AsyncIterator[Ground]:
     await ground.stand_still()
 
     async def nobody_left() -> bool:
-        return {task.get_name() for task in asyncio.all_tasks()}.isdisjoint({"subscriber", "broadcast", "live moment"})
+        return {task.get_name() for task in asyncio.all_tasks()}.isdisjoint(
+            {"subscriber", "broadcast", "live snapshot"}
+        )
 
     await until(nobody_left)
 

@@ -7,7 +7,7 @@ import pytest
 
 from connectory.execution.operation import Operation
 from connectory.live.broadcast import LogBroadcast
-from connectory.live.moment import Moments
+from connectory.live.shared_snapshots import SharedSnapshots
 from connectory.model import JobStatus
 from connectory.store import Store
 from connectory.store.log.cursors import log_position
@@ -58,7 +58,7 @@ async def comes_to(reader: Reader, position: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("of", "name"), [(EventFeed, "item"), (JobFeed, "item"), (LogBroadcast, "hear"), (Moments, "pass_on")]
+    ("of", "name"), [(EventFeed, "item"), (JobFeed, "item"), (LogBroadcast, "hear"), (SharedSnapshots, "pass_on")]
 )
 async def test_what_cannot_be_taken_once_is_read_again(
     ground: Ground, monkeypatch: pytest.MonkeyPatch, of: Any, name: str

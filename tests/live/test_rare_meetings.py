@@ -143,8 +143,8 @@ async def test_what_the_store_could_not_show_is_shown_once_it_can(
     monkeypatch.setattr("connectory.live.broadcast._AGAIN", 0.02)
     reader = await ground.follow(PROGRESS, id=JOB_ID)
     await reader.has(1)
-    moments = ground.live._moments
-    original, failures = moments._open_snapshot, 0
+    snapshots = ground.live._snapshots
+    original, failures = snapshots._open_snapshot, 0
 
     @asynccontextmanager
     async def fail() -> AsyncIterator[Snapshot]:
@@ -156,7 +156,7 @@ async def test_what_the_store_could_not_show_is_shown_once_it_can(
     def open_or_fail() -> AbstractAsyncContextManager[Snapshot]:
         return original() if failures == 3 else fail()
 
-    monkeypatch.setattr(moments, "_open_snapshot", open_or_fail)
+    monkeypatch.setattr(snapshots, "_open_snapshot", open_or_fail)
     await ground.move(status=status)
     await until_last(reader, ground.moves)
     failures = 3
@@ -177,7 +177,7 @@ async def test_a_cursor_that_is_newer_than_the_shared_snapshot_is_good(ground: G
     """The log has grown, the tail has not read so far, and something older is being rendered."""
     first = await ground.head()
     await ground.stand_still()
-    async with ground.live._moments.present():
+    async with ground.live._snapshots.present():
         await ground.move(2)
         start = first + 2 - behind
         reader = await ground.follow(
