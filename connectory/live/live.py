@@ -14,7 +14,7 @@ from strawberry import Schema
 
 from connectory.execution.prepared import Prepared, Refused
 from connectory.lanes import Lane
-from connectory.live.broadcast import Broadcast, LogBroadcast, StateBroadcast, Surroundings
+from connectory.live.broadcast import Broadcast, BroadcastContext, LogBroadcast, StateBroadcast
 from connectory.live.rendering import Rendering, SharedRendering, render_with, taken_variables
 from connectory.live.shared_snapshots import SharedSnapshots
 from connectory.live.sink import Sink
@@ -60,7 +60,7 @@ class Live:
         #: what is read again of the past: however long that takes, what is new goes out meanwhile
         self._replays = SharedSnapshots(lambda: open_snapshot(store, clock(), Lane.CLIENTS))
         self._shared = SharedRendering(schema, open_context, self._snapshots, self._replays)
-        self._around = Surroundings(position=lambda: tail.position, forget=self._forget, chance=Random())
+        self._context = BroadcastContext(position=lambda: tail.position, forget=self._forget, chance=Random())
         self._broadcasts: dict[Hashable, Broadcast] = {}
         self._by_id: dict[str, set[Broadcast]] = defaultdict(set)
         #: those that any event may concern
@@ -112,9 +112,9 @@ class Live:
         broadcast: Broadcast
         match rendering.feed:
             case LogFeed() as feed:
-                broadcast = LogBroadcast(key, rendering, feed, self._around)
+                broadcast = LogBroadcast(key, rendering, feed, self._context)
             case SummaryFeed() as feed:
-                broadcast = StateBroadcast(key, rendering, feed, self._around)
+                broadcast = StateBroadcast(key, rendering, feed, self._context)
             case other:
                 raise TypeError(f"nobody knows how to broadcast {other!r}")
         self._broadcasts[key] = broadcast
