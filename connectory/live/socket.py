@@ -19,8 +19,8 @@ from connectory.live.flow import Flow
 from connectory.live.live import Live
 from connectory.live.protocol import (
     PROTOCOL,
-    Code,
-    Farewell,
+    CloseCode,
+    CloseConnection,
     Message,
     read_id,
     read_message,
@@ -140,9 +140,11 @@ class SocketConnection:
                 await self._take(frame)
             self._find_cause(frame)
         except TimeoutError:
-            await self._end(Farewell(Code.INIT_TIMEOUT, f"No connection_init came within {INIT_WITHIN:g} s."))
-        except Farewell as farewell:
-            await self._end(farewell)
+            await self._end(
+                CloseConnection(CloseCode.INIT_TIMEOUT, f"No connection_init came within {INIT_WITHIN:g} s.")
+            )
+        except CloseConnection as closing:
+            await self._end(closing)
         except TooSlow:
             pass  # it is being closed already
 
@@ -152,7 +154,9 @@ class SocketConnection:
                 kind, message = read_message(frame.data, self.services.most_values)
                 handle = _HANDLERS.get(kind)
                 if handle is None:
-                    raise Farewell(Code.BAD_MESSAGE, f'There is no message of type "{kind}" for clients to send.')
+                    raise CloseConnection(
+                        CloseCode.BAD_MESSAGE, f'There is no message of type "{kind}" for clients to send.'
+                    )
                 if kind not in _UNANSWERED:
                     await self.flow.drained()
                 await handle(self, message)
@@ -160,14 +164,14 @@ class SocketConnection:
                 await self.flow.drained()
                 await self._socket.pong(frame.data)
             case WSMsgType.BINARY:
-                raise Farewell(Code.BAD_MESSAGE, "Messages have to be text, not binary.")
+                raise CloseConnection(CloseCode.BAD_MESSAGE, "Messages have to be text, not binary.")
 
     # ---- messages of the protocol
 
     async def _init(self, message: Message) -> None:
         read_payload(message)
         if self._is_acknowledged:
-            raise Farewell(Code.TOO_MANY_INITS, "Too many initialisation requests")
+            raise CloseConnection(CloseCode.TOO_MANY_INITS, "Too many initialisation requests")
         self._is_acknowledged = True
         await self.write(_ACK)
 
@@ -180,10 +184,10 @@ class SocketConnection:
 
     async def _subscribe(self, message: Message) -> None:
         if not self._is_acknowledged:
-            raise Farewell(Code.UNAUTHORIZED, "Unauthorized")
+            raise CloseConnection(CloseCode.UNAUTHORIZED, "Unauthorized")
         id, wanted = read_id(message), read_operation(message)
         if id in self.operations:
-            raise Farewell(Code.DUPLICATE_ID, f"Subscriber for {id} already exists")
+            raise CloseConnection(CloseCode.DUPLICATE_ID, f"Subscriber for {id} already exists")
         operation = SocketOperation(self, id)
         if len(self.operations) >= self.services.most_operations:
             await operation.refuse_one_too_many()
@@ -222,18 +226,18 @@ class SocketConnection:
 
     def _too_slow(self) -> None:
         self._count_too_slow()
-        farewell = Farewell(Code.TOO_SLOW, "You read too slowly; come back and resume by cursor.")
-        self._ending = asyncio.create_task(self._end(farewell), name="socket end")
+        closing = CloseConnection(CloseCode.TOO_SLOW, "You read too slowly; come back and resume by cursor.")
+        self._ending = asyncio.create_task(self._end(closing), name="socket end")
 
     def _count_too_slow(self) -> None:
         self.services.traffic.too_slow += 1
         _log.info("A client reads too slowly.", extra={"action": "live_too_slow", "client": self.client})
 
-    async def _end(self, farewell: Farewell) -> None:
+    async def _end(self, closing: CloseConnection) -> None:
         """Say why, and break off when even that does not get out."""
         self._leave_operations()
         asyncio.get_running_loop().call_later(CLOSE_WITHIN, self._break_off)
-        await self._socket.close(code=farewell.code, message=farewell.reason, drain=False)
+        await self._socket.close(code=closing.code, message=closing.reason, drain=False)
 
     def _break_off(self) -> None:
         if not self.flow.is_empty:
@@ -242,7 +246,7 @@ class SocketConnection:
     async def go_away(self) -> None:
         self._leave_operations()
         if self.flow.is_empty:
-            await self._end(Farewell(Code.GOING_AWAY, "The gateway is shutting down; resume by cursor."))
+            await self._end(CloseConnection(CloseCode.GOING_AWAY, "The gateway is shutting down; resume by cursor."))
         else:
             self.flow.transport.abort()
 
