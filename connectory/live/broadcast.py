@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from connectory.live.rendering import Rendering, StoreAway
-from connectory.live.replay import Replay, Stretch
+from connectory.live.replay import LogRange, Replay
 from connectory.live.sink import Sink
 from connectory.live.subscriber import Subscriber
 from connectory.store.error_texts import may_recover
@@ -234,15 +234,15 @@ class LogBroadcast(Broadcast):
             least = max(told, subscriber.position)
             await self._deliver(subscriber, partial(self._past.after, subscriber.position, least))
 
-    async def _deliver(self, subscriber: Subscriber, read: Callable[[], Awaitable[Stretch]]) -> None:
-        """Read a stretch and give it at the client's own pace. What it does not take is let go and read again: nobody
+    async def _deliver(self, subscriber: Subscriber, read: Callable[[], Awaitable[LogRange]]) -> None:
+        """Read a range and give it at the client's own pace. What it does not take is let go and read again: nobody
         holds rows for who does not read. Raises what will not pass by itself, such as GraphQLError and TooSlow."""
         if not subscriber.sink.is_ready:
             await subscriber.sink.drained()
         try:
-            stretch = await read()
-            place = stretch.place(subscriber.position)
-            while results := await self._past.results(stretch, place):
+            log_range = await read()
+            place = log_range.place(subscriber.position)
+            while results := await self._past.results(log_range, place):
                 if subscriber.has_left or not subscriber.sink.is_ready:
                     return
                 await subscriber.give(results)
@@ -253,8 +253,8 @@ class LogBroadcast(Broadcast):
             await self._context.wait_for_store(error)  # nothing is lost: it goes on from the same position
             return
         if not subscriber.has_left:
-            subscriber.position = max(stretch.chunk.position, subscriber.position or 0)
-            if stretch.chunk.is_over:
+            subscriber.position = max(log_range.chunk.position, subscriber.position or 0)
+            if log_range.chunk.is_over:
                 await subscriber.finish()
 
 

@@ -33,7 +33,7 @@ from connectory.store.writes.rows import Row, batches
 
 _log = logging.getLogger(__name__)
 #: Positions of the log after which the place is written down though nothing else is.
-_STRETCH = 1_000
+_SAVE_PLACE_AFTER = 1_000
 #: Owners that are looked at in one go; what else there is to do goes on in between.
 _SLICE = 200
 
@@ -85,7 +85,7 @@ class Notifier:
                 standing.follow(some, plan)
                 has_news = has_news or bool(plan.deliveries)
         place = standing.position
-        if standing.turn != turn or place is None or present.position - place >= _STRETCH:
+        if standing.turn != turn or place is None or present.position - place >= _SAVE_PLACE_AFTER:
             await whole(self._move(standing, present))
         self._position, self._systems = present.position, _states(present)
         return has_news

@@ -474,7 +474,7 @@ async def test_many_who_come_back_are_read_for_once(
 async def test_nothing_is_lost_or_doubled_while_the_log_grows_and_some_are_slow(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectory.live.replay._PORTION", 500)
+    monkeypatch.setattr("connectory.live.replay._BATCH_BYTES", 500)
     head = await grow(ground, 150)
     starts = [(11 * n) % head for n in range(60)]
     readers = [await ground.follow(EVENTS, after=await cursor_at(ground.store, start)) for start in starts]
