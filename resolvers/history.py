@@ -1,4 +1,4 @@
-"""The past: a connector's buckets, a system's outages, a job's earlier stretches. Each is read for all at once."""
+"""The past: a connector's buckets, a system's outages, a job's earlier segments. Each is read for all at once."""
 
 import asyncio
 import json
@@ -128,26 +128,26 @@ async def _watches(snapshot: Snapshot, span: Span, system_ids: Sequence[str]) ->
 
 
 @dataclass(slots=True)
-class JobStretchRecord:
+class JobSegmentRecord:
     started_at: datetime | None
     ended_at: datetime | None
     processed: int | None
     counts: CountsRecord
 
 
-async def earlier_stretches(ctx: Context, job: JobRecord) -> list[JobStretchRecord]:
+async def earlier_segments(ctx: Context, job: JobRecord) -> list[JobSegmentRecord]:
     """Oldest first."""
     snapshot = await ctx.snapshot()
 
-    async def stretches(ids: list[Any]) -> list[Sequence[Any]]:
+    async def segments(ids: list[Any]) -> list[Sequence[Any]]:
         found = await _grouped(snapshot, past.stretches(ids))
         return [found[id] for id in ids]
 
-    rows: Sequence[Any] = await ctx.loader("stretches", stretches).load(job.id)
+    rows: Sequence[Any] = await ctx.loader("segments", segments).load(job.id)
     ctx.budget.spend_rows(len(rows))
     names = CountsRecord.__dataclass_fields__
     return [
-        JobStretchRecord(
+        JobSegmentRecord(
             row.started_at,
             row.ended_at,
             row.processed,

@@ -180,7 +180,7 @@ class Job(Node):
         "What it had done before its upstream resumed it and counted anew, oldest first; empty for most.",
     )
     async def earlier_stretches(self: Any, info: Info) -> Any:
-        return await history.earlier_stretches(info.context, self)
+        return await history.earlier_segments(info.context, self)
 
     available_actions: list[JobAction] = strawberry.field(
         description="What it accepts now, given its state and what its system can do. Offer only these."
