@@ -18,13 +18,13 @@ from connectory.notices.troubles import is_down
 from connectory.store import Store
 from connectory.store.leases.rows import Lease
 from connectory.store.reads.notice_state import (
-    Present,
+    SystemsState,
     burdened,
     failing,
     failing_in,
     reaches_back,
     read_picture,
-    read_present,
+    read_systems,
     stirred,
 )
 from connectory.store.transactions import Transaction, whole
@@ -74,36 +74,38 @@ class Notifier:
             if self._standing is None:
                 self._standing = await Standing.read(connection)
                 self._position, self._systems = self._standing.position, {}
-            standing, present = self._standing, await read_present(connection)
-            turn, owners = standing.turn, await self._owners(connection, standing, present, now)
+            standing, current = self._standing, await read_systems(connection)
+            turn, owners = standing.turn, await self._owners(connection, standing, current, now)
             # systems first: what comes with them is told after them
-            for some in batches(sorted(owners, key=lambda id: (id not in present.systems, id)), _SLICE):
-                picture = await read_picture(connection, present, some, standing.of(some))
+            for some in batches(sorted(owners, key=lambda id: (id not in current.systems, id)), _SLICE):
+                picture = await read_picture(connection, current, some, standing.of(some))
                 plan = Planner(picture, standing, self._receivers, now, self._name).plan()
                 if plan:
-                    await whole(self._write(standing, present, plan))
+                    await whole(self._write(standing, current, plan))
                 standing.follow(some, plan)
                 has_news = has_news or bool(plan.deliveries)
         place = standing.position
-        if standing.turn != turn or place is None or present.position - place >= _SAVE_PLACE_AFTER:
-            await whole(self._move(standing, present))
-        self._position, self._systems = present.position, _states(present)
+        if standing.turn != turn or place is None or current.position - place >= _SAVE_PLACE_AFTER:
+            await whole(self._move(standing, current))
+        self._position, self._systems = current.position, _states(current)
         return has_news
 
-    async def _owners(self, connection: Transaction, standing: Standing, present: Present, now: datetime) -> set[str]:
+    async def _owners(
+        self, connection: Transaction, standing: Standing, current: SystemsState, now: datetime
+    ) -> set[str]:
         """Whom to look at. Connectors without a notice are among them only where something is amiss with them."""
         beyond, before = self._position, self._systems
-        if beyond is not None and await reaches_back(connection, beyond, present.position):
+        if beyond is not None and await reaches_back(connection, beyond, current.position):
             found = await stirred(connection, beyond, standing.owners)
         else:
             found, before = await failing(connection, None), {}
-        turned = {id for id, state in _states(present).items() if before.get(id) != state}
+        turned = {id for id, state in _states(current).items() if before.get(id) != state}
         # a system that is back may fail as before, of which the log tells nothing new
         found |= turned | standing.owners_in(turned)
         found |= await burdened(connection, turned) | await failing_in(connection, turned)
-        return found | standing.due(now, present.systems)
+        return found | standing.due(now, current.systems)
 
-    async def _write(self, standing: Standing, present: Present, plan: Plan) -> None:
+    async def _write(self, standing: Standing, current: SystemsState, plan: Plan) -> None:
         async with self._begin() as connection:
             await move_notifier(connection, standing.turn, deliveries=len(plan.deliveries))
             dropped = [row["id"] for row in plan.dropped]
@@ -113,22 +115,22 @@ class Notifier:
         for row in [*plan.new, *plan.changed]:
             if row["recovered_at"] is not None:
                 _say("recovered", row)
-            elif row["position"] == present.position:
+            elif row["position"] == current.position:
                 _say("raised", row)
 
-    async def _move(self, standing: Standing, present: Present) -> None:
+    async def _move(self, standing: Standing, current: SystemsState) -> None:
         """Only now: whoever begins here need not look at what the log tells before."""
         async with self._begin() as connection:
-            await move_notifier(connection, standing.turn, position=present.position)
+            await move_notifier(connection, standing.turn, position=current.position)
         standing.turn += 1
-        standing.position = present.position
+        standing.position = current.position
 
     def _name(self) -> str:
         return f"{self._chance.getrandbits(96):024x}"
 
 
-def _states(present: Present) -> dict[str, tuple[bool, bool]]:
-    return {id: (row.configured, is_down(row)) for id, row in present.systems.items()}
+def _states(current: SystemsState) -> dict[str, tuple[bool, bool]]:
+    return {id: (row.configured, is_down(row)) for id, row in current.systems.items()}
 
 
 def _say(what: str, row: Row) -> None:

@@ -22,7 +22,7 @@ _LONGEST = 2_800
 def payload(delivery: str, phase: DeliveryPhase, notice: Mapping[str, Any], picture: Picture) -> str:
     """The object as text."""
     job: str | None = notice["job_id"]
-    raised = Place(notice["position"], notice["mark"], picture.present.place.store)
+    raised = Place(notice["position"], notice["mark"], picture.current.place.store)
     told = {name: _plain(notice[name]) for name in ("id", "kind", "code", "severity", "title", "message")}
     times = {
         "since": notice["since"],

@@ -96,7 +96,7 @@ class Planner:
         elif not self._is_known(trouble.system_id) or (hold and not self._is_fresh(trouble.system_id)):
             self._plan.await_answer(trouble.owner, self._picture.systems[trouble.system_id])
         else:
-            place = self._picture.present.place
+            place = self._picture.current.place
             row["raised_at"], row["position"], row["mark"] = self._now, place.position, place.mark
 
     def _tell_when_due(self, receiver: ReceiverSettings, row: Row) -> None:

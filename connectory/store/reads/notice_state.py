@@ -29,7 +29,7 @@ _OUTAGES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class SystemsState:
     """The systems at one position of the log. Rows have the attributes of their table's columns."""
 
     place: Place
@@ -46,7 +46,7 @@ class Picture:
     """What the notices of some owners follow from: of connectors, and of systems for their own sake. Rows have the
     attributes of their tables' columns."""
 
-    present: Present
+    current: SystemsState
     #: those systems that are among the owners
     own_systems: Sequence[Any]
     #: those that are not over, whether raised or not
@@ -67,14 +67,14 @@ class Picture:
 
     @property
     def systems(self) -> Mapping[str, Any]:
-        return self.present.systems
+        return self.current.systems
 
 
-async def read_present(connection: AsyncConnection) -> Present:
+async def read_systems(connection: AsyncConnection) -> SystemsState:
     end = select(LOG_HEAD.c.position, LOG_HEAD.c.mark, LOG_START.c.store).select_from(LOG_ENDS)
     position, mark, store = (await connection.execute(end)).one()
     place = Place(position, mark, store)
-    return Present(place, {row.id: row for row in await connection.execute(select(SYSTEMS))})
+    return SystemsState(place, {row.id: row for row in await connection.execute(select(SYSTEMS))})
 
 
 # ---- where to look
@@ -138,11 +138,11 @@ async def _ids(connection: AsyncConnection, statement: Any) -> set[str]:
 
 
 async def read_picture(
-    connection: AsyncConnection, present: Present, owners: Collection[str], notices: Sequence[Row]
+    connection: AsyncConnection, current: SystemsState, owners: Collection[str], notices: Sequence[Row]
 ) -> Picture:
-    """``present``: of the same snapshot; ``owners``: global ids; ``notices``: theirs that are not over."""
-    systems = [present.systems[id] for id in owners if id in present.systems]
-    ids = sorted(set(owners).difference(present.systems))
+    """``current``: of the same snapshot; ``owners``: global ids; ``notices``: theirs that are not over."""
+    systems = [current.systems[id] for id in owners if id in current.systems]
+    ids = sorted(set(owners).difference(current.systems))
     connectors = await _by_id(connection, CONNECTORS, ids, _CONNECTOR_COLUMNS)
     conditions = await _conditions(connection, ids)
     known = {row["connector_id"] for row in notices if row["kind"] is NoticeKind.JOB_FAILED and row["raised_at"]}
@@ -159,7 +159,7 @@ async def read_picture(
         id: jobs[head["id"]] for id, head in heads.items() if head["id"] in jobs and head["status"] is JobStatus.FAILED
     }
     return Picture(
-        present=present,
+        current=current,
         own_systems=systems,
         notices=notices,
         conditions=conditions,
