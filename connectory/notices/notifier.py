@@ -23,7 +23,7 @@ from connectory.store.reads.notice_state import (
     failing,
     failing_in,
     reaches_back,
-    read_picture,
+    read_notice_state,
     read_systems,
     stirred,
 )
@@ -78,8 +78,8 @@ class Notifier:
             turn, owners = standing.turn, await self._owners(connection, standing, current, now)
             # systems first: what comes with them is told after them
             for some in batches(sorted(owners, key=lambda id: (id not in current.systems, id)), _SLICE):
-                picture = await read_picture(connection, current, some, standing.of(some))
-                plan = Planner(picture, standing, self._receivers, now, self._name).plan()
+                state = await read_notice_state(connection, current, some, standing.of(some))
+                plan = Planner(state, standing, self._receivers, now, self._name).plan()
                 if plan:
                     await whole(self._write(standing, current, plan))
                 standing.follow(some, plan)
@@ -87,7 +87,7 @@ class Notifier:
         place = standing.position
         if standing.turn != turn or place is None or current.position - place >= _SAVE_PLACE_AFTER:
             await whole(self._move(standing, current))
-        self._position, self._systems = current.position, _states(current)
+        self._position, self._systems = current.position, _configured_and_down(current)
         return has_news
 
     async def _owners(
@@ -99,7 +99,7 @@ class Notifier:
             found = await stirred(connection, beyond, standing.owners)
         else:
             found, before = await failing(connection, None), {}
-        turned = {id for id, state in _states(current).items() if before.get(id) != state}
+        turned = {id for id, each in _configured_and_down(current).items() if before.get(id) != each}
         # a system that is back may fail as before, of which the log tells nothing new
         found |= turned | standing.owners_in(turned)
         found |= await burdened(connection, turned) | await failing_in(connection, turned)
@@ -129,7 +129,7 @@ class Notifier:
         return f"{self._chance.getrandbits(96):024x}"
 
 
-def _states(current: SystemsState) -> dict[str, tuple[bool, bool]]:
+def _configured_and_down(current: SystemsState) -> dict[str, tuple[bool, bool]]:
     return {id: (row.configured, is_down(row)) for id, row in current.systems.items()}
 
 

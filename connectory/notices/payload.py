@@ -10,7 +10,7 @@ from typing import Any
 
 from connectory.model import DeliveryPhase, DescribedEnum
 from connectory.store.log.cursors import Place
-from connectory.store.reads.notice_state import Picture
+from connectory.store.reads.notice_state import NoticeState
 from connectory.store.tables.identity import external_id
 
 #: Of the shape of the object; keys may be added without a new one.
@@ -19,10 +19,10 @@ VERSION = 1
 _LONGEST = 2_800
 
 
-def payload(delivery: str, phase: DeliveryPhase, notice: Mapping[str, Any], picture: Picture) -> str:
+def payload(delivery: str, phase: DeliveryPhase, notice: Mapping[str, Any], state: NoticeState) -> str:
     """The object as text."""
     job: str | None = notice["job_id"]
-    raised = Place(notice["position"], notice["mark"], picture.current.place.store)
+    raised = Place(notice["position"], notice["mark"], state.current.place.store)
     told = {name: _plain(notice[name]) for name in ("id", "kind", "code", "severity", "title", "message")}
     times = {
         "since": notice["since"],
@@ -33,9 +33,9 @@ def payload(delivery: str, phase: DeliveryPhase, notice: Mapping[str, Any], pict
     told |= {
         "recoveryMessage": notice["recovery_message"],
         "eventCursor": raised.cursor,
-        "system": _of(picture.systems.get(notice["system_id"]), id="id", name="name", kind="kind"),
+        "system": _of(state.systems.get(notice["system_id"]), id="id", name="name", kind="kind"),
         "connector": _of(
-            picture.connectors.get(notice["connector_id"]),
+            state.connectors.get(notice["connector_id"]),
             id="id",
             externalId="external_id",
             name="name",

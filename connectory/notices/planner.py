@@ -11,7 +11,7 @@ from connectory.notices.plan import Absence, Plan, owner_of
 from connectory.notices.settings import HOLDS, ReceiverSettings
 from connectory.notices.standing import Standing
 from connectory.notices.troubles import Trouble, is_down, troubles
-from connectory.store.reads.notice_state import Picture
+from connectory.store.reads.notice_state import NoticeState
 from connectory.store.tables.identity import NOTICE, external_id, global_id
 from connectory.store.writes.notices import NOT_CONFIGURED
 from connectory.store.writes.rows import Row
@@ -35,22 +35,22 @@ _NEWS = timedelta(minutes=10)
 
 
 class Planner:
-    """One look at the owners of a picture. ``name`` gives the notices their names, no two of them the same."""
+    """One look at the owners of a state. ``name`` gives the notices their names, no two of them the same."""
 
     def __init__(
         self,
-        picture: Picture,
+        state: NoticeState,
         standing: Standing,
         receivers: Sequence[ReceiverSettings],
         now: datetime,
         name: Callable[[], str],
     ) -> None:
-        self._picture, self._standing, self._receivers = picture, standing, receivers
+        self._state, self._standing, self._receivers = state, standing, receivers
         self._now, self._name, self._plan = now, name, Plan()
 
     def plan(self) -> Plan:
-        found = {trouble.key: trouble for trouble in troubles(self._picture, self._now)}
-        open_ = {row["key"]: row for row in self._picture.notices}
+        found = {trouble.key: trouble for trouble in troubles(self._state, self._now)}
+        open_ = {row["key"]: row for row in self._state.notices}
         for key, row in open_.items():
             if key not in found:
                 self._end(row)
@@ -75,7 +75,7 @@ class Planner:
                     self._tell_when_due(receiver, row)
 
     def _begun(self, trouble: Trouble) -> Row:
-        id = global_id(NOTICE, self._picture.systems[trouble.system_id].name, self._name())
+        id = global_id(NOTICE, self._state.systems[trouble.system_id].name, self._name())
         return {"id": id, **asdict(trouble), **_NEW, "seen_at": self._now}
 
     def _gone_on(self, trouble: Trouble, before: Row) -> Row:
@@ -94,9 +94,9 @@ class Planner:
             self._plan.await_moment(trouble.owner, due)
         # what had to hold for a while must still be so, as far as a fresh answer tells
         elif not self._is_known(trouble.system_id) or (hold and not self._is_fresh(trouble.system_id)):
-            self._plan.await_answer(trouble.owner, self._picture.systems[trouble.system_id])
+            self._plan.await_answer(trouble.owner, self._state.systems[trouble.system_id])
         else:
-            place = self._picture.current.place
+            place = self._state.current.place
             row["raised_at"], row["position"], row["mark"] = self._now, place.position, place.mark
 
     def _tell_when_due(self, receiver: ReceiverSettings, row: Row) -> None:
@@ -108,10 +108,10 @@ class Planner:
 
     def _is_known(self, system_id: str) -> bool:
         """Whether it has been asked since it came, or came back, to the configuration."""
-        return self._picture.systems[system_id].health is not SystemHealth.UNKNOWN
+        return self._state.systems[system_id].health is not SystemHealth.UNKNOWN
 
     def _is_fresh(self, system_id: str) -> bool:
-        system = self._picture.systems[system_id]
+        system = self._state.systems[system_id]
         if system.observed_at is None:
             return False
         return bool(self._now <= system.observed_at + timedelta(seconds=min(system.stale_after, 1e9)))
@@ -121,22 +121,22 @@ class Planner:
         return (
             (not receiver.conditions or not words.isdisjoint(receiver.conditions))
             and (not receiver.severities or trouble.severity.name in receiver.severities)
-            and (not receiver.systems or self._picture.systems[trouble.system_id].name in receiver.systems)
+            and (not receiver.systems or self._state.systems[trouble.system_id].name in receiver.systems)
             and (receiver.backlog or not self._is_backlog(row))
             and (not receiver.sources or not self._sources(trouble).isdisjoint(receiver.sources))
         )
 
     def _is_backlog(self, row: Row) -> bool:
         """Whether it was so well before its connector was first seen."""
-        connector = self._picture.connectors.get(row["connector_id"])
+        connector = self._state.connectors.get(row["connector_id"])
         first = None if connector is None else connector.first_seen_at
         return first is not None and row["since"] < first - _NEWS
 
     def _sources(self, trouble: Trouble) -> set[str]:
         """Of its connector; of a system, those of all its connectors."""
         if trouble.connector_id is not None:
-            return {self._picture.connectors[trouble.connector_id].source}
-        return {source for system, source in self._picture.sources if system == trouble.system_id}
+            return {self._state.connectors[trouble.connector_id].source}
+        return {source for system, source in self._state.sources if system == trouble.system_id}
 
     # ---- what is over
 
@@ -156,14 +156,14 @@ class Planner:
 
     def _recovery(self, row: Row) -> str | None:
         """Why it is over, as a sentence; None: it is not, though nobody sees it just now."""
-        picture = self._picture
-        system = picture.systems.get(row["system_id"])
+        state = self._state
+        system = state.systems.get(row["system_id"])
         if system is None or not system.configured:
             return "Its system has been taken out of the configuration."
         if row["kind"] is NoticeKind.SYSTEM_DOWN:
             lasted = max(0.0, (self._now - row["since"]).total_seconds())  # the clock may have been set back
             return f"{system.name} answers again, after {lasted:.0f} seconds."
-        connector = picture.connectors.get(row["connector_id"])
+        connector = state.connectors.get(row["connector_id"])
         if connector is None or connector.removed_at:
             return "The connector has been removed."
         if row["kind"] is NoticeKind.JOB_FAILED:
@@ -172,7 +172,7 @@ class Planner:
 
     def _lingers(self, row: Row) -> bool:
         """Whether a condition that is absent may come back with the judgement of what was just stored."""
-        system = self._picture.systems[row["system_id"]]
+        system = self._state.systems[row["system_id"]]
         absence = self._standing.absent.get(row["id"], Absence(system.observed_at)).after(system.observed_at)
         if absence.answers >= _ANSWERS:
             return False
@@ -181,12 +181,12 @@ class Planner:
         return True
 
     def _relief(self, row: Row) -> str:
-        job = self._picture.jobs.get(row["job_id"])
+        job = self._state.jobs.get(row["job_id"])
         # documents that failed are told of runs that have ended, too: their end is no relief
         is_relief = row["code"] is not ConditionCode.DOCUMENT_ERRORS
         ended = job if job is not None and job.status.ended and is_relief else None
         said = "It is so no longer." if ended is None else f"The job has ended: {ended.status}."
-        others = {each.code.name for each in self._picture.conditions if each.connector_id == row["connector_id"]}
+        others = {each.code.name for each in self._state.conditions if each.connector_id == row["connector_id"]}
         return f"{said} Still holding: {', '.join(sorted(others))}." if others else said
 
     def _deliver(self, receiver: str, row: Mapping[str, Any], phase: DeliveryPhase, *, is_dead: bool = False) -> None:
@@ -199,7 +199,7 @@ class Planner:
                 "receiver": receiver,
                 "phase": phase,
                 "sequence": self._standing.sequence + len(deliveries) + 1,
-                "payload": payload(id, phase, row, self._picture),
+                "payload": payload(id, phase, row, self._state),
                 "created_at": self._now,
                 "attempts": 0,
                 "next_attempt_at": self._now,

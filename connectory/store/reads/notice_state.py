@@ -42,7 +42,7 @@ class SystemsState:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class NoticeState:
     """What the notices of some owners follow from: of connectors, and of systems for their own sake. Rows have the
     attributes of their tables' columns."""
 
@@ -137,9 +137,9 @@ async def _ids(connection: AsyncConnection, statement: Any) -> set[str]:
 # ---- how it stands there
 
 
-async def read_picture(
+async def read_notice_state(
     connection: AsyncConnection, current: SystemsState, owners: Collection[str], notices: Sequence[Row]
-) -> Picture:
+) -> NoticeState:
     """``current``: of the same snapshot; ``owners``: global ids; ``notices``: theirs that are not over."""
     systems = [current.systems[id] for id in owners if id in current.systems]
     ids = sorted(set(owners).difference(current.systems))
@@ -158,7 +158,7 @@ async def read_picture(
     failed_jobs = {
         id: jobs[head["id"]] for id, head in heads.items() if head["id"] in jobs and head["status"] is JobStatus.FAILED
     }
-    return Picture(
+    return NoticeState(
         current=current,
         own_systems=systems,
         notices=notices,
