@@ -10,10 +10,10 @@ from datetime import datetime
 from functools import partial
 from random import Random
 
+from connectory.notices.open_notices import OpenNotices
 from connectory.notices.plan import Plan
 from connectory.notices.planner import Planner
 from connectory.notices.settings import ReceiverSettings
-from connectory.notices.standing import Standing
 from connectory.notices.troubles import is_down
 from connectory.store import Store
 from connectory.store.leases.rows import Lease
@@ -54,7 +54,7 @@ class Notifier:
         self._store, self._receivers, self._clock, self._chance = store, receivers, clock, chance
         self._begin = partial(store.leases.guarded, lease)
         #: None: not read yet
-        self._standing: Standing | None = None
+        self._open_notices: OpenNotices | None = None
         #: of the log, up to where everything has been looked at; None: nobody has
         self._position: int | None = None
         #: system → whether it is configured, and down, as it was then; what its connectors show is another thing after
@@ -62,7 +62,7 @@ class Notifier:
 
     def forget(self) -> None:
         """Somebody else may have been at work: begin where the store says."""
-        self._standing = None
+        self._open_notices = None
 
     async def look(self) -> bool:
         """Look, if there is any reason to, and write what follows. True: something is to be delivered.
@@ -71,59 +71,59 @@ class Notifier:
         """
         has_news, now = False, self._clock()
         async with self._store.read() as connection:
-            if self._standing is None:
-                self._standing = await Standing.read(connection)
-                self._position, self._systems = self._standing.position, {}
-            standing, current = self._standing, await read_systems(connection)
-            turn, owners = standing.turn, await self._owners(connection, standing, current, now)
+            if self._open_notices is None:
+                self._open_notices = await OpenNotices.read(connection)
+                self._position, self._systems = self._open_notices.position, {}
+            open_notices, current = self._open_notices, await read_systems(connection)
+            turn, owners = open_notices.turn, await self._owners(connection, open_notices, current, now)
             # systems first: what comes with them is told after them
             for some in batches(sorted(owners, key=lambda id: (id not in current.systems, id)), _SLICE):
-                state = await read_notice_state(connection, current, some, standing.of(some))
-                plan = Planner(state, standing, self._receivers, now, self._name).plan()
+                state = await read_notice_state(connection, current, some, open_notices.of(some))
+                plan = Planner(state, open_notices, self._receivers, now, self._name).plan()
                 if plan:
-                    await whole(self._write(standing, current, plan))
-                standing.follow(some, plan)
+                    await whole(self._write(open_notices, current, plan))
+                open_notices.follow(some, plan)
                 has_news = has_news or bool(plan.deliveries)
-        place = standing.position
-        if standing.turn != turn or place is None or current.position - place >= _SAVE_PLACE_AFTER:
-            await whole(self._move(standing, current))
+        place = open_notices.position
+        if open_notices.turn != turn or place is None or current.position - place >= _SAVE_PLACE_AFTER:
+            await whole(self._move(open_notices, current))
         self._position, self._systems = current.position, _configured_and_down(current)
         return has_news
 
     async def _owners(
-        self, connection: Transaction, standing: Standing, current: SystemsState, now: datetime
+        self, connection: Transaction, open_notices: OpenNotices, current: SystemsState, now: datetime
     ) -> set[str]:
         """Whom to look at. Connectors without a notice are among them only where something is amiss with them."""
         beyond, before = self._position, self._systems
         if beyond is not None and await reaches_back(connection, beyond, current.position):
-            found = await stirred(connection, beyond, standing.owners)
+            found = await stirred(connection, beyond, open_notices.owners)
         else:
             found, before = await failing(connection, None), {}
         turned = {id for id, each in _configured_and_down(current).items() if before.get(id) != each}
         # a system that is back may fail as before, of which the log tells nothing new
-        found |= turned | standing.owners_in(turned)
+        found |= turned | open_notices.owners_in(turned)
         found |= await burdened(connection, turned) | await failing_in(connection, turned)
-        return found | standing.due(now, current.systems)
+        return found | open_notices.due(now, current.systems)
 
-    async def _write(self, standing: Standing, current: SystemsState, plan: Plan) -> None:
+    async def _write(self, open_notices: OpenNotices, current: SystemsState, plan: Plan) -> None:
         async with self._begin() as connection:
-            await move_notifier(connection, standing.turn, deliveries=len(plan.deliveries))
+            await move_notifier(connection, open_notices.turn, deliveries=len(plan.deliveries))
             dropped = [row["id"] for row in plan.dropped]
             await write_notices(connection, plan.new, plan.changed, dropped, plan.deliveries)
-        standing.turn += 1
-        standing.sequence += len(plan.deliveries)
+        open_notices.turn += 1
+        open_notices.sequence += len(plan.deliveries)
         for row in [*plan.new, *plan.changed]:
             if row["recovered_at"] is not None:
                 _say("recovered", row)
             elif row["position"] == current.position:
                 _say("raised", row)
 
-    async def _move(self, standing: Standing, current: SystemsState) -> None:
+    async def _move(self, open_notices: OpenNotices, current: SystemsState) -> None:
         """Only now: whoever begins here need not look at what the log tells before."""
         async with self._begin() as connection:
-            await move_notifier(connection, standing.turn, position=current.position)
-        standing.turn += 1
-        standing.position = current.position
+            await move_notifier(connection, open_notices.turn, position=current.position)
+        open_notices.turn += 1
+        open_notices.position = current.position
 
     def _name(self) -> str:
         return f"{self._chance.getrandbits(96):024x}"

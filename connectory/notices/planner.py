@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connectory.model import SUCCEEDED, ConditionCode, DeliveryPhase, JobStatus, NoticeKind, SystemHealth
+from connectory.notices.open_notices import OpenNotices
 from connectory.notices.payload import payload
 from connectory.notices.plan import Absence, Plan, owner_of
 from connectory.notices.settings import HOLDS, ReceiverSettings
-from connectory.notices.standing import Standing
 from connectory.notices.troubles import Trouble, is_down, troubles
 from connectory.store.reads.notice_state import NoticeState
 from connectory.store.tables.identity import NOTICE, external_id, global_id
@@ -40,12 +40,12 @@ class Planner:
     def __init__(
         self,
         state: NoticeState,
-        standing: Standing,
+        open_notices: OpenNotices,
         receivers: Sequence[ReceiverSettings],
         now: datetime,
         name: Callable[[], str],
     ) -> None:
-        self._state, self._standing, self._receivers = state, standing, receivers
+        self._state, self._open_notices, self._receivers = state, open_notices, receivers
         self._now, self._name, self._plan = now, name, Plan()
 
     def plan(self) -> Plan:
@@ -69,9 +69,9 @@ class Planner:
         elif row != before:
             self._plan.changed.append(row)
         if row["raised_at"] is not None:
-            told = self._standing.told(row["id"])
+            notified = self._open_notices.notified(row["id"])
             for receiver in self._receivers:
-                if receiver.name not in told and self._concerns(receiver, trouble, row):
+                if receiver.name not in notified and self._concerns(receiver, trouble, row):
                     self._tell_when_due(receiver, row)
 
     def _begun(self, trouble: Trouble) -> Row:
@@ -150,7 +150,7 @@ class Planner:
         over = {**row, "recovered_at": self._now, "recovery_message": said}
         self._plan.changed.append(over)
         configured = {receiver.name for receiver in self._receivers}
-        for receiver in sorted(self._standing.told(row["id"])):
+        for receiver in sorted(self._open_notices.notified(row["id"])):
             # one who is away may come back, and has to know then
             self._deliver(receiver, over, DeliveryPhase.RECOVERED, is_dead=receiver not in configured)
 
@@ -173,7 +173,7 @@ class Planner:
     def _lingers(self, row: Row) -> bool:
         """Whether a condition that is absent may come back with the judgement of what was just stored."""
         system = self._state.systems[row["system_id"]]
-        absence = self._standing.absent.get(row["id"], Absence(system.observed_at)).after(system.observed_at)
+        absence = self._open_notices.absent.get(row["id"], Absence(system.observed_at)).after(system.observed_at)
         if absence.answers >= _ANSWERS:
             return False
         self._plan.absent[row["id"]] = absence
@@ -198,7 +198,7 @@ class Planner:
                 "notice_id": row["id"],
                 "receiver": receiver,
                 "phase": phase,
-                "sequence": self._standing.sequence + len(deliveries) + 1,
+                "sequence": self._open_notices.sequence + len(deliveries) + 1,
                 "payload": payload(id, phase, row, self._state),
                 "created_at": self._now,
                 "attempts": 0,

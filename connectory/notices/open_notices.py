@@ -12,7 +12,7 @@ from connectory.store.writes.notices import open_notices, read_place, told_recei
 from connectory.store.writes.rows import Row
 
 
-class Standing:
+class OpenNotices:
     """Changed only after what it follows has been committed. Owners are global ids of connectors and of systems."""
 
     def __init__(self, position: int | None, turn: int, sequence: int) -> None:
@@ -20,22 +20,22 @@ class Standing:
         self.position, self.turn, self.sequence = position, turn, sequence
         #: by notice
         self.absent: dict[str, Absence] = {}
-        self._told: defaultdict[str, set[str]] = defaultdict(set)
+        self._notified: defaultdict[str, set[str]] = defaultdict(set)
         #: owner → id → notice
         self._notices: defaultdict[str, dict[str, Row]] = defaultdict(dict)
         self._outlooks: dict[str, Outlook] = {}
 
     @classmethod
-    async def read(cls, connection: Transaction) -> "Standing":
+    async def read(cls, connection: Transaction) -> "OpenNotices":
         place = await read_place(connection)
-        standing = cls(place.position, place.turn, place.sequence)
+        found = cls(place.position, place.turn, place.sequence)
         async for rows in open_notices(connection):
             for row in rows:
-                standing._put(row)
+                found._put(row)
         async for deliveries in told_receivers(connection):
             for delivery in deliveries:
-                standing._told[delivery.notice_id].add(delivery.receiver)
-        return standing
+                found._notified[delivery.notice_id].add(delivery.receiver)
+        return found
 
     @property
     def owners(self) -> Set[str]:
@@ -56,9 +56,9 @@ class Standing:
         """Notices that are not over, whether raised or not."""
         return [row for owner in owners for row in self._notices.get(owner, {}).values()]
 
-    def told(self, notice: str) -> Set[str]:
-        """Receivers that were told of it."""
-        return self._told.get(notice, frozenset())
+    def notified(self, notice: str) -> Set[str]:
+        """Receivers to which its RAISED was delivered or is to be."""
+        return self._notified.get(notice, frozenset())
 
     def follow(self, owners: Collection[str], plan: Plan) -> None:
         """What was planned for all of these owners has been written."""
@@ -70,7 +70,7 @@ class Standing:
             self._put(row)
         for delivery in plan.deliveries:
             if delivery["phase"] is DeliveryPhase.RAISED:
-                self._told[delivery["notice_id"]].add(delivery["receiver"])
+                self._notified[delivery["notice_id"]].add(delivery["receiver"])
         for row in plan.dropped:
             self._drop(row)
         self.absent |= plan.absent
@@ -84,7 +84,7 @@ class Standing:
 
     def _drop(self, row: Row) -> None:
         owner, id = owner_of(row), row["id"]
-        self._told.pop(id, None)
+        self._notified.pop(id, None)
         self._notices[owner].pop(id, None)
         if not self._notices[owner]:
             del self._notices[owner]
