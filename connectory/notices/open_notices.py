@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from connectory.model import DeliveryPhase
-from connectory.notices.plan import Absence, Outlook, Plan, owner_of
+from connectory.notices.plan import Absence, NextLook, Plan, owner_of
 from connectory.store.transactions import Transaction
 from connectory.store.writes.notices import open_notices, read_place, told_receivers
 from connectory.store.writes.rows import Row
@@ -23,7 +23,7 @@ class OpenNotices:
         self._notified: defaultdict[str, set[str]] = defaultdict(set)
         #: owner → id → notice
         self._notices: defaultdict[str, dict[str, Row]] = defaultdict(dict)
-        self._outlooks: dict[str, Outlook] = {}
+        self._next_looks: dict[str, NextLook] = {}
 
     @classmethod
     async def read(cls, connection: Transaction) -> "OpenNotices":
@@ -50,7 +50,7 @@ class OpenNotices:
 
     def due(self, now: datetime, systems: Mapping[str, Any]) -> set[str]:
         """Owners for whom something has come that they wait for; ``systems``: rows by id."""
-        return {owner for owner, outlook in self._outlooks.items() if outlook.has_come(now, systems)}
+        return {owner for owner, next_look in self._next_looks.items() if next_look.is_due(now, systems)}
 
     def of(self, owners: Collection[str]) -> Sequence[Row]:
         """Notices that are not over, whether raised or not."""
@@ -65,7 +65,7 @@ class OpenNotices:
         for row in self.of(owners):
             self.absent.pop(row["id"], None)
         for owner in owners:
-            self._outlooks.pop(owner, None)
+            self._next_looks.pop(owner, None)
         for row in [*plan.new, *plan.changed]:
             self._put(row)
         for delivery in plan.deliveries:
@@ -74,7 +74,7 @@ class OpenNotices:
         for row in plan.dropped:
             self._drop(row)
         self.absent |= plan.absent
-        self._outlooks |= plan.outlooks
+        self._next_looks |= plan.next_looks
 
     def _put(self, row: Row) -> None:
         if row["recovered_at"] is None:

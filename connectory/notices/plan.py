@@ -20,14 +20,14 @@ class Absence:
 
 
 @dataclass(slots=True)
-class Outlook:
+class NextLook:
     """When an owner is to be looked at again though the log does not tell of it."""
 
     moment: datetime | None = None
     #: a system and its answer that was seen: with the next one
     answer: tuple[str, datetime | None] | None = None
 
-    def has_come(self, now: datetime, systems: Mapping[str, Any]) -> bool:
+    def is_due(self, now: datetime, systems: Mapping[str, Any]) -> bool:
         if self.moment is not None and now >= self.moment:
             return True
         return self.answer is not None and systems[self.answer[0]].observed_at != self.answer[1]
@@ -42,7 +42,7 @@ class Plan:
     dropped: list[Row] = field(default_factory=list)
     deliveries: list[Row] = field(default_factory=list)
     #: by owner; of those that wait for something
-    outlooks: dict[str, Outlook] = field(default_factory=dict)
+    next_looks: dict[str, NextLook] = field(default_factory=dict)
     #: notice → what the next look has to know of it; who forgets it only ends the notice later
     absent: dict[str, Absence] = field(default_factory=dict)
 
@@ -51,12 +51,12 @@ class Plan:
         return bool(self.new or self.changed or self.dropped or self.deliveries)
 
     def await_moment(self, owner: str, moment: datetime) -> None:
-        outlook = self.outlooks.setdefault(owner, Outlook())
-        outlook.moment = moment if outlook.moment is None else min(outlook.moment, moment)
+        next_look = self.next_looks.setdefault(owner, NextLook())
+        next_look.moment = moment if next_look.moment is None else min(next_look.moment, moment)
 
     def await_answer(self, owner: str, system: Any) -> None:
         """``system``: its row."""
-        self.outlooks.setdefault(owner, Outlook()).answer = (system.id, system.observed_at)
+        self.next_looks.setdefault(owner, NextLook()).answer = (system.id, system.observed_at)
 
 
 def owner_of(notice: Row) -> str:
