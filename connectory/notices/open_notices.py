@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from connectory.model import DeliveryPhase
-from connectory.notices.plan import Absence, NextLook, Plan, owner_of
+from connectory.notices.plan import ConditionGone, NextLook, Plan, owner_of
 from connectory.store.transactions import Transaction
 from connectory.store.writes.notices import open_notices, read_place, told_receivers
 from connectory.store.writes.rows import Row
@@ -19,7 +19,7 @@ class OpenNotices:
         #: the notifier's place, see NotifierRow
         self.position, self.turn, self.sequence = position, turn, sequence
         #: by notice
-        self.absent: dict[str, Absence] = {}
+        self.absent: dict[str, ConditionGone] = {}
         self._notified: defaultdict[str, set[str]] = defaultdict(set)
         #: owner → id → notice
         self._notices: defaultdict[str, dict[str, Row]] = defaultdict(dict)

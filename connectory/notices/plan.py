@@ -9,14 +9,14 @@ from connectory.store.writes.rows import Row
 
 
 @dataclass(frozen=True, slots=True)
-class Absence:
+class ConditionGone:
     """A notice's condition does not hold, as the answer of ``observed_at`` and so many before it tell."""
 
     observed_at: datetime | None
     answers: int = 0
 
-    def after(self, observed_at: datetime | None) -> "Absence":
-        return self if observed_at == self.observed_at else Absence(observed_at, self.answers + 1)
+    def after(self, observed_at: datetime | None) -> "ConditionGone":
+        return self if observed_at == self.observed_at else ConditionGone(observed_at, self.answers + 1)
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class Plan:
     #: by owner; of those that wait for something
     next_looks: dict[str, NextLook] = field(default_factory=dict)
     #: notice → what the next look has to know of it; who forgets it only ends the notice later
-    absent: dict[str, Absence] = field(default_factory=dict)
+    absent: dict[str, ConditionGone] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Whether anything is to be written."""

@@ -8,7 +8,7 @@ from typing import Any
 from connectory.model import SUCCEEDED, ConditionCode, DeliveryPhase, JobStatus, NoticeKind, SystemHealth
 from connectory.notices.open_notices import OpenNotices
 from connectory.notices.payload import payload
-from connectory.notices.plan import Absence, Plan, owner_of
+from connectory.notices.plan import ConditionGone, Plan, owner_of
 from connectory.notices.settings import HOLDS, ReceiverSettings
 from connectory.notices.troubles import Trouble, is_down, troubles
 from connectory.store.reads.notice_state import NoticeState
@@ -173,10 +173,10 @@ class Planner:
     def _lingers(self, row: Row) -> bool:
         """Whether a condition that is absent may come back with the judgement of what was just stored."""
         system = self._state.systems[row["system_id"]]
-        absence = self._open_notices.absent.get(row["id"], Absence(system.observed_at)).after(system.observed_at)
-        if absence.answers >= _ANSWERS:
+        gone = self._open_notices.absent.get(row["id"], ConditionGone(system.observed_at)).after(system.observed_at)
+        if gone.answers >= _ANSWERS:
             return False
-        self._plan.absent[row["id"]] = absence
+        self._plan.absent[row["id"]] = gone
         self._plan.await_answer(owner_of(row), system)
         return True
 
