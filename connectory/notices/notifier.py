@@ -19,13 +19,13 @@ from connectory.store import Store
 from connectory.store.leases.rows import Lease
 from connectory.store.reads.notice_state import (
     SystemsState,
-    burdened,
+    changed_connectors,
+    connectors_with_conditions,
     failing,
     failing_in,
     reaches_back,
     read_notice_state,
     read_systems,
-    stirred,
 )
 from connectory.store.transactions import Transaction, whole
 from connectory.store.writes.notices import move_notifier, write_notices
@@ -96,13 +96,13 @@ class Notifier:
         """Whom to look at. Connectors without a notice are among them only where something is amiss with them."""
         beyond, before = self._position, self._systems
         if beyond is not None and await reaches_back(connection, beyond, current.position):
-            found = await stirred(connection, beyond, open_notices.owners)
+            found = await changed_connectors(connection, beyond, open_notices.owners)
         else:
             found, before = await failing(connection, None), {}
         turned = {id for id, each in _configured_and_down(current).items() if before.get(id) != each}
         # a system that is back may fail as before, of which the log tells nothing new
         found |= turned | open_notices.owners_in(turned)
-        found |= await burdened(connection, turned) | await failing_in(connection, turned)
+        found |= await connectors_with_conditions(connection, turned) | await failing_in(connection, turned)
         return found | open_notices.due(now, current.systems)
 
     async def _write(self, open_notices: OpenNotices, current: SystemsState, plan: Plan) -> None:

@@ -90,7 +90,7 @@ async def reaches_back(connection: AsyncConnection, beyond: int | None, position
 async def failing(connection: AsyncConnection, beyond: int | None) -> set[str]:
     """Connectors whose last finished job failed or that are in error, of those that the log tells of after ``beyond``;
     None: of all."""
-    return await _failing(connection, true() if beyond is None else CONNECTORS.c.id.in_(_told(beyond)))
+    return await _failing(connection, true() if beyond is None else CONNECTORS.c.id.in_(_changed(beyond)))
 
 
 async def failing_in(connection: AsyncConnection, system_ids: Collection[str]) -> set[str]:
@@ -98,21 +98,21 @@ async def failing_in(connection: AsyncConnection, system_ids: Collection[str]) -
     return await _failing(connection, CONNECTORS.c.system_id.in_(system_ids)) if system_ids else set()
 
 
-async def burdened(connection: AsyncConnection, system_ids: Collection[str]) -> set[str]:
+async def connectors_with_conditions(connection: AsyncConnection, system_ids: Collection[str]) -> set[str]:
     """Connectors of these systems of which a condition of weight holds."""
-    return await _burdened(connection, CONDITIONS.c.system_id.in_(system_ids)) if system_ids else set()
+    return await _with_conditions(connection, CONDITIONS.c.system_id.in_(system_ids)) if system_ids else set()
 
 
-async def stirred(connection: AsyncConnection, beyond: int, known: Set[str]) -> set[str]:
+async def changed_connectors(connection: AsyncConnection, beyond: int, known: Set[str]) -> set[str]:
     """Connectors that the log tells of after ``beyond``: with which something is amiss, or which are ``known``."""
-    told = await _ids(connection, _told(beyond))
-    if not told:
+    changed = await _ids(connection, _changed(beyond))
+    if not changed:
         return set()
-    bear = await _burdened(connection, CONDITIONS.c.connector_id.in_(_told(beyond)))
-    return told & known | bear | await failing(connection, beyond)
+    with_conditions = await _with_conditions(connection, CONDITIONS.c.connector_id.in_(_changed(beyond)))
+    return changed & known | with_conditions | await failing(connection, beyond)
 
 
-def _told(beyond: int) -> Any:
+def _changed(beyond: int) -> Any:
     """Whatever its jobs and its conditions change of a connector stands in a row of its own."""
     e = EVENTS.c
     own = (e.position > beyond, e.job_id.is_(None), e.connector_id.is_not(None))
@@ -125,7 +125,7 @@ async def _failing(connection: AsyncConnection, criterion: Any) -> set[str]:
     return await _ids(connection, select(c.id).where(fails, c.removed_at.is_(None), criterion))
 
 
-async def _burdened(connection: AsyncConnection, criterion: Any) -> set[str]:
+async def _with_conditions(connection: AsyncConnection, criterion: Any) -> set[str]:
     weighty = CONDITIONS.c.severity.in_(_WEIGHTY)
     return await _ids(connection, select(CONDITIONS.c.connector_id).where(criterion, weighty).distinct())
 
