@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from connectory.notices.sending import Outcome, Sender
+from connectory.notices.sending import AttemptOutcome, Sender
 from connectory.notices.settings import ReceiverSettings
 from connectory.observability.metrics import Deliveries
 from connectory.store import Store
@@ -138,7 +138,7 @@ class Deliverer:
                 await asyncio.sleep(_STORE_PAUSE)
         self._say(delivery, outcome, attempts, is_dead="dead_at" in values)
 
-    async def _outcome(self, delivery: Any) -> Outcome:
+    async def _outcome(self, delivery: Any) -> AttemptOutcome:
         """What came of one attempt. An accident that nobody foresaw is this message's own: it has failed, and others
         get their turn when it is given up."""
         try:
@@ -148,7 +148,7 @@ class Deliverer:
                 f"a notice for {self._settings.name} could not be sent",
                 extra={"action": "delivery_accident", "receiver": self._settings.name, "delivery": delivery.id},
             )
-            return Outcome(self._sender.told(error))
+            return AttemptOutcome(self._sender.told(error))
 
     async def _end(self, delivery: Any, values: dict[str, Any]) -> bool:
         """What was accepted was, whoever delivers now; all else is for that one to judge."""
@@ -157,7 +157,7 @@ class Deliverer:
             await end_attempt(connection, delivery.id, values)
         return True
 
-    def _judged(self, outcome: Outcome, delivery: Any, attempts: int, again_at: datetime) -> dict[str, Any]:
+    def _judged(self, outcome: AttemptOutcome, delivery: Any, attempts: int, again_at: datetime) -> dict[str, Any]:
         now = self._clock()
         if outcome.error is None:
             return {"delivered_at": now, "last_error": None}
@@ -167,7 +167,7 @@ class Deliverer:
         asked = timedelta(seconds=min(outcome.retry_after or 0.0, LONGEST_AGE))
         return {"next_attempt_at": max(again_at, now + asked), "last_error": outcome.error}
 
-    def _say(self, delivery: Any, outcome: Outcome, attempts: int, *, is_dead: bool) -> None:
+    def _say(self, delivery: Any, outcome: AttemptOutcome, attempts: int, *, is_dead: bool) -> None:
         """Counted is each attempt; told are the first failure, the end, and what is given up."""
         name = self._settings.name
         extra = {"receiver": name, "delivery": delivery.id, "attempts": attempts}

@@ -26,7 +26,7 @@ _BETWEEN, _TELLING = re.compile(r"[/?&=;#]"), 8
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AttemptOutcome:
     """Accepted: no error. Otherwise why not, whether trying again could help, and how long we are asked to wait."""
 
     error: str | None = None
@@ -60,24 +60,24 @@ class Sender:
             await self._session.close()
             self._session = None
 
-    async def send(self, delivery: Any) -> Outcome:
+    async def send(self, delivery: Any) -> AttemptOutcome:
         """Post a delivery. The status alone decides: what comes after it changes nothing."""
         body, headers = self._message(delivery)
         return await self._request("POST", lambda status: 200 <= status < 300, data=body, headers=headers)
 
-    async def knock(self) -> Outcome:
+    async def knock(self) -> AttemptOutcome:
         """Whether somebody answers at all, yes or no, by an OPTIONS request: it delivers nothing."""
         return await self._request("OPTIONS", lambda status: not 300 <= status < 400 and status not in _NOBODY)
 
-    async def _request(self, method: str, is_good: Callable[[int], bool], **more: Any) -> Outcome:
+    async def _request(self, method: str, is_good: Callable[[int], bool], **more: Any) -> AttemptOutcome:
         try:
             async with self._open().request(method, self._url, allow_redirects=False, **more) as response:
-                return Outcome() if is_good(response.status) else await self._refused(response)
+                return AttemptOutcome() if is_good(response.status) else await self._refused(response)
         except TimeoutError:
-            return Outcome(f"No answer within {self._settings.timeout:g} seconds.")
+            return AttemptOutcome(f"No answer within {self._settings.timeout:g} seconds.")
         # ValueError: a host that no name can be, as in http://a..b
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Outcome(self.told(error))
+            return AttemptOutcome(self.told(error))
 
     def told(self, error: BaseException) -> str:
         """A sentence about what went wrong, without the URL and the secret."""
@@ -90,17 +90,17 @@ class Sender:
         body = delivery.payload.encode()
         return body, headers | signed(body, _secret(self._settings), delivery.id, int(time.time()))
 
-    async def _refused(self, response: aiohttp.ClientResponse) -> Outcome:
+    async def _refused(self, response: aiohttp.ClientResponse) -> AttemptOutcome:
         status = response.status
         if 300 <= status < 400:
-            return Outcome(f"HTTP {status}: it points elsewhere, and redirects are not followed.")
+            return AttemptOutcome(f"HTTP {status}: it points elsewhere, and redirects are not followed.")
         try:
             said = (await response.content.read(4 * _LONGEST)).decode("utf-8", "replace").strip()
         except (aiohttp.ClientError, TimeoutError, OSError):
             said = ""
         final = 400 <= status < 500 and status not in _MAY_GET_BETTER
         told = " ".join(self._redact(said or response.reason or "").split())[:_LONGEST]
-        return Outcome(f"HTTP {status}: {told}".rstrip(": "), final, retry_after(response.headers))
+        return AttemptOutcome(f"HTTP {status}: {told}".rstrip(": "), final, retry_after(response.headers))
 
 
 def _sentence(said: str) -> str:
