@@ -12,7 +12,7 @@ from strawberry.types import ExecutionResult
 from connectory.execution import error_presentation
 from connectory.execution.executor import OUTCOME_UNKNOWN, TIMEOUT
 from connectory.execution.prepared import Prepared
-from connectory.observability.metrics import Outcome
+from connectory.observability.metrics import OperationOutcome
 from resolvers.context import Context, Viewer
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ class Executed:
 
     body: dict[str, Any]
     was_executed: bool
-    outcome: Outcome
+    outcome: OperationOutcome
 
 
 class Execution:
@@ -99,9 +99,9 @@ def _told(result: ExecutionResult, type: OperationType) -> Executed:
     if result.extensions:
         body["extensions"] = result.extensions
     if error_presentation.INTERNAL in codes:
-        return Executed(body, was_executed, Outcome.INTERNAL)
+        return Executed(body, was_executed, OperationOutcome.INTERNAL)
     if error_presentation.STORE_UNAVAILABLE in codes:
-        return Executed(body, was_executed, Outcome.UNAVAILABLE)
+        return Executed(body, was_executed, OperationOutcome.UNAVAILABLE)
     if not was_executed:
-        return Executed(body, was_executed, Outcome.REJECTED)
-    return Executed(body, was_executed, Outcome.PARTIAL if errors else Outcome.OK)
+        return Executed(body, was_executed, OperationOutcome.REJECTED)
+    return Executed(body, was_executed, OperationOutcome.PARTIAL if errors else OperationOutcome.OK)

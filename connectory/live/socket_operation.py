@@ -19,7 +19,7 @@ from connectory.live.flow import Flow
 from connectory.live.live import Live
 from connectory.live.sink import TooSlow
 from connectory.live.subscriber import Subscriber
-from connectory.observability.metrics import Metrics, Outcome, Traffic
+from connectory.observability.metrics import Metrics, OperationOutcome, Traffic
 from connectory.web.answer import encode
 from resolvers.context import Viewer
 
@@ -98,7 +98,7 @@ class SocketOperation:
         except Refused as refused:
             await self._refuse(refused)
         except BadRequest as refused:
-            services.metrics.count(Outcome.REJECTED)
+            services.metrics.count(OperationOutcome.REJECTED)
             await self._fail([refused.error])
         except Exception as error:
             await self._tell({"errors": [error_presentation.failure(error, path="subscription")]})
@@ -106,7 +106,7 @@ class SocketOperation:
     async def _refuse(self, refused: Refused) -> None:
         """A document at fault is told as an error of the protocol, what fails later as a result."""
         if refused.before_execution:
-            self._connection.services.metrics.count(Outcome.REJECTED)
+            self._connection.services.metrics.count(OperationOutcome.REJECTED)
             await self._fail(refused.body()["errors"])
         else:
             await self._tell(refused.body())

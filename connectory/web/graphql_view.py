@@ -17,7 +17,7 @@ from connectory.execution.bad_request import BadRequest
 from connectory.execution.execution import Executed, Execution
 from connectory.live.socket import Sockets
 from connectory.live.sse import Streams, answer_once
-from connectory.observability.metrics import Metrics, Outcome
+from connectory.observability.metrics import Metrics, OperationOutcome
 from connectory.web.negotiation import EVENT_STREAM, GRAPHQL, choose, takes_events, wants_page
 from connectory.execution.operation import Operation, read
 from connectory.execution.prepared import Prepared, Refused
@@ -30,7 +30,7 @@ _READING = (hdrs.METH_GET, hdrs.METH_HEAD)
 #: Answers differ by Accept and are of the moment.
 _HEADERS: dict[str, str] = {hdrs.VARY: "Accept", hdrs.CACHE_CONTROL: "no-store"}
 #: Of an operation that came to nothing through no fault of its own.
-_FAILED = {Outcome.INTERNAL: 500, Outcome.UNAVAILABLE: 503}
+_FAILED = {OperationOutcome.INTERNAL: 500, OperationOutcome.UNAVAILABLE: 503}
 #: Seconds after which who got no answer from the store may ask again.
 _RETRY_AFTER = "1"
 
@@ -96,13 +96,13 @@ class GraphQLView:
                 add_extra(request, outcome=executed.outcome)
                 return response
             except Refused as refused:
-                measured.outcome = Outcome.REJECTED
-                add_extra(request, outcome=Outcome.REJECTED)
+                measured.outcome = OperationOutcome.REJECTED
+                add_extra(request, outcome=OperationOutcome.REJECTED)
                 status = 200 if content_type == JSON else 400
                 return answer(refused.body(), status=status, content_type=content_type or GRAPHQL, headers=_HEADERS)
             except (BadRequest, web.HTTPClientError):
-                measured.outcome = Outcome.REJECTED
-                add_extra(request, outcome=Outcome.REJECTED)
+                measured.outcome = OperationOutcome.REJECTED
+                add_extra(request, outcome=OperationOutcome.REJECTED)
                 raise
 
     async def _read(self, request: web.Request) -> Operation:
