@@ -14,7 +14,7 @@ from connectory.config.settings import ServerSettings
 from connectory.execution.admission import Admission
 from connectory.execution.bad_request import BadRequest
 from connectory.execution.execution import Execution
-from connectory.live.connections import Connections
+from connectory.live.connections import LiveConnections
 from connectory.live.flow import Flow
 from connectory.live.live import Live
 from connectory.live.protocol import (
@@ -56,7 +56,7 @@ class Sockets:
         execution: Execution,
         admission: Admission,
         live: Live,
-        connections: Connections,
+        connections: LiveConnections,
         metrics: Metrics,
         server: ServerSettings,
     ) -> None:

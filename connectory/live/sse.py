@@ -14,7 +14,7 @@ from aiohttp.http import StreamWriter
 
 from connectory.execution import error_presentation
 from connectory.execution.prepared import Prepared, Refused
-from connectory.live.connections import Connections
+from connectory.live.connections import LiveConnections
 from connectory.live.flow import Flow
 from connectory.live.live import Live
 from connectory.live.sink import TooSlow
@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 class Streams:
     """All event streams of one application."""
 
-    def __init__(self, live: Live, connections: Connections, traffic: Traffic) -> None:
+    def __init__(self, live: Live, connections: LiveConnections, traffic: Traffic) -> None:
         self._live = live
         self._connections = connections
         self._traffic = traffic

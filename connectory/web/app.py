@@ -19,7 +19,7 @@ from connectory.execution.execution import Execution
 from connectory.web.graphql_view import GraphQLView
 from connectory.web.guard import Guard
 from connectory.web.http_server import OPEN_CONNECTIONS
-from connectory.live.connections import Connections
+from connectory.live.connections import LiveConnections
 from connectory.live.live import Live
 from connectory.live.socket import Sockets
 from connectory.live.sse import Streams
@@ -101,7 +101,7 @@ def _add_graphql(
 
     live = app[LIVE] = Live(schema, store, open_context, engine.tail, engine, clock=lambda: datetime.now(UTC))
     metrics.subscriptions = lambda: (live.subscribers, live.broadcasts)
-    execution, connections = Execution(schema, open_context), Connections(server.connections_per_client)
+    execution, connections = Execution(schema, open_context), LiveConnections(server.connections_per_client)
     admission = Admission(schema, server.limits.document, server.crowd, metrics.load)
     sockets = Sockets(execution, admission, live, connections, metrics, server)
     streams = Streams(live, connections, metrics.streams)
