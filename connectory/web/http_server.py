@@ -98,7 +98,7 @@ def _refusal(error: HttpProcessingError) -> Refusal:
     return _TOO_MANY.get(error.message, _MALFORMED)
 
 
-class Connection(web.RequestHandler):
+class HttpConnection(web.RequestHandler):
     """One connection of a client."""
 
     __slots__ = (
@@ -426,7 +426,7 @@ class Server(web.Server):
         self.open, self.intake = connections, Intake()
 
     def __call__(self) -> web.RequestHandler:
-        return Connection(self, loop=self._loop, **self._kwargs)
+        return HttpConnection(self, loop=self._loop, **self._kwargs)
 
 
 class Runner(web.AppRunner):
