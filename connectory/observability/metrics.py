@@ -66,7 +66,7 @@ class Traffic:
     too_slow: int = 0
 
 
-class Polls:
+class PollMetrics:
     """What becomes of one engine's polls; registered by the application that it is part of."""
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class Deliveries:
 class Metrics:
     """The gauges and counters of one application over one store."""
 
-    def __init__(self, store: Store, polls: Polls) -> None:
+    def __init__(self, store: Store, polls: PollMetrics) -> None:
         self.registry = CollectorRegistry()
         self._store = store
         #: what the store held at the last scrape; None: it did not answer
