@@ -20,7 +20,7 @@ from connectory.store.tables import OUTAGES
 from resolvers.arguments import BadUserInput
 from resolvers.context import Context
 from resolvers.paging import Edge, PageArguments, PageInfo, decode_cursor, encode_cursor, is_long, not_ours
-from resolvers.timeline import HistoryBucketRecord, Past, Watch, moment, timeline, watched
+from resolvers.timeline import ConnectorPast, HistoryBucketRecord, Watch, moment, timeline, watched
 from resolvers.vocabulary import HistoryBucketSize
 
 #: Of one field.
@@ -47,10 +47,10 @@ async def connector_history(
     span = _span(begin, end, size, snapshot.now)
     ctx.budget.spend_rows(span.count)
 
-    async def pasts(keys: list[Any]) -> list[Past]:
+    async def pasts(keys: list[Any]) -> list[ConnectorPast]:
         return await _pasts(snapshot, span, keys)
 
-    kept: Past = await ctx.loader(("history", span), pasts).load((connector.id, connector.system_id))
+    kept: ConnectorPast = await ctx.loader(("history", span), pasts).load((connector.id, connector.system_id))
     return _slowly(ctx, timeline(connector, kept, span, snapshot.now))
 
 
@@ -79,7 +79,7 @@ def _span(begin: datetime | None, end: datetime | None, size: HistoryBucketSize,
     return span
 
 
-async def _pasts(snapshot: Snapshot, span: Span, keys: Sequence[tuple[str, str]]) -> list[Past]:
+async def _pasts(snapshot: Snapshot, span: Span, keys: Sequence[tuple[str, str]]) -> list[ConnectorPast]:
     """What is kept of these connectors, each with its system (global ids)."""
     ids = [id for id, _ in keys]
     states = await _grouped(snapshot, past.states(ids, span))
@@ -90,7 +90,7 @@ async def _pasts(snapshot: Snapshot, span: Span, keys: Sequence[tuple[str, str]]
     first = await snapshot.fetch(past.log_begin())
     log_begin = first[0].at if first else None
     return [
-        Past(
+        ConnectorPast(
             states=states[id],
             jobs=[(bucket, status, count) for _, bucket, status, count in jobs[id]],
             oldest_job_at=next((moment(order) for _, order in oldest[id]), None),
