@@ -164,8 +164,8 @@ class JobFeed(LogFeed):
         record = await _job(ctx, self.job_id)
         if self.cursor is not None and await self._is_unchanged(ctx, self.cursor):
             return Chunk([], snapshot.position, is_over=record.has_ended)
-        said = _present(record, snapshot)
-        present = Item(said, said.position, said.cursor, self.job_id, is_last=record.has_ended, is_opening=True)
+        event = _present(record, snapshot)
+        present = Item(event, event.position, event.cursor, self.job_id, is_last=record.has_ended, is_opening=True)
         return Chunk([present], snapshot.position)
 
     async def replay(self, ctx: Context, position: int) -> Chunk:

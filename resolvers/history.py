@@ -114,9 +114,10 @@ async def _watches(snapshot: Snapshot, span: Span, system_ids: Sequence[str]) ->
     rows = await _grouped(snapshot, past.interruptions(system_ids, span))
     found = {}
     for id in system_ids:
-        system, told = snapshot.systems[id], [(row.started_at, row.ended_at or snapshot.now, row) for row in rows[id]]
+        system = snapshot.systems[id]
+        lasted = [(row.started_at, row.ended_at or snapshot.now, row) for row in rows[id]]
         outages, unwatched = (
-            [each[:2] for each in told if bool(each[2].was_asked) is asked] for asked in (True, False)
+            [each[:2] for each in lasted if bool(each[2].was_asked) is asked] for asked in (True, False)
         )
         if system.next_poll_at is not None and snapshot.now > system.fresh_until(system.next_poll_at):
             unwatched.append((system.next_poll_at, snapshot.now))  # nobody watches it now

@@ -153,9 +153,9 @@ def read(file: Path) -> dict[str, Any]:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError([f"{file}: line {line}: is not UTF-8 text; save the file as UTF-8"]) from None
     except tomllib.TOMLDecodeError as error:
-        said, _, place = str(error).partition(" (at ")
+        reason, _, place = str(error).partition(" (at ")
         where = f"{place.rstrip(')')}: " if place else ""
-        raise ConfigError([f"{file}: {where}is not valid TOML: {said}"]) from None
+        raise ConfigError([f"{file}: {where}is not valid TOML: {reason}"]) from None
     except RecursionError:
         raise ConfigError([f"{file}: is nested too deeply"]) from None
 

@@ -70,16 +70,16 @@ def _explain(model: type[BaseModel], kind: str, message: str, where: tuple[int |
     fields = {field.alias or name: field for name, field in model.model_fields.items()}
     if kind == "extra_forbidden":
         return f"unknown key{suggest(key, fields)}"
-    told = fields[str(where[0])].description if where and str(where[0]) in fields else None
-    valid = f"; {told}" if told else ""
+    description = fields[str(where[0])].description if where and str(where[0]) in fields else None
+    valid = f"; {description}" if description else ""
     if kind == "missing":
         return f"is missing{valid}"
-    said = re.sub(r"^(Value error, |Assertion failed, )", "", message)
+    sentence = re.sub(r"^(Value error, |Assertion failed, )", "", message)
     for theirs, ours in _WORDS.items():
-        said = said.replace(theirs, ours, 1)
+        sentence = sentence.replace(theirs, ours, 1)
     if where and "SecretStr" in str(getattr(fields.get(str(where[0])), "annotation", "")):
-        said = said.replace(" item", " character")
-    return said + valid
+        sentence = sentence.replace(" item", " character")
+    return sentence + valid
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

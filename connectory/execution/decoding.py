@@ -21,8 +21,8 @@ def decode(text: str, what: str, most: int) -> Any:
     """``text`` as JSON of ``most`` values; ``what`` names it in the refusal. Raises BadRequest."""
     if _count(text) > most and _count(_TEXTS.sub("", text)) > most:
         setting = "values_per_request"
-        said = f"{what} holds more than {most:,} values; send less at once, or {how_to_raise(setting)}."
-        raise BadRequest(said, setting=setting)
+        message = f"{what} holds more than {most:,} values; send less at once, or {how_to_raise(setting)}."
+        raise BadRequest(message, setting=setting)
     try:
         found = _DECODER.decode(text)
     except json.JSONDecodeError as error:

@@ -44,8 +44,8 @@ def failure(error: BaseException, **known: Any) -> dict[str, Any]:
         f"an operation has got no answer from the store: {reason(error)}",
         extra={"action": "graphql.store_unavailable", **known},
     )
-    said = f"The store does not answer now: {in_our_words(error)}. Try again in a while."
-    return {"message": said, "extensions": {"code": STORE_UNAVAILABLE}}
+    message = f"The store does not answer now: {in_our_words(error)}. Try again in a while."
+    return {"message": message, "extensions": {"code": STORE_UNAVAILABLE}}
 
 
 def internal(error: BaseException, **known: Any) -> dict[str, Any]:
@@ -67,9 +67,9 @@ def _present(error: GraphQLError, before_execution: bool, incidents: dict[int, d
         shown: dict[str, Any] = {**error.formatted, "message": _in_our_words(error)}
         shown["extensions"] = {"code": _code(error, before_execution), **(error.extensions or {})}
         return shown
-    told = incidents.get(id(cause)) or failure(cause, path=".".join(map(str, error.path or ())))
-    incidents[id(cause)] = told
-    return {**{key: value for key, value in error.formatted.items() if key in ("locations", "path")}, **told}
+    shown = incidents.get(id(cause)) or failure(cause, path=".".join(map(str, error.path or ())))
+    incidents[id(cause)] = shown
+    return {**{key: value for key, value in error.formatted.items() if key in ("locations", "path")}, **shown}
 
 
 def _in_our_words(error: GraphQLError) -> str:

@@ -58,7 +58,7 @@ class Execution:
             prepared.read.values = context.budget.spent
             # no answer waits until a store that does not answer has taken its connection back
             _keep(_close(context), self._closing)
-        return _told(result, prepared.type)
+        return _executed(result, prepared.type)
 
     async def close(self) -> None:
         """End the mutations that still run, and return once everything is given back: the store may be closed then."""
@@ -82,7 +82,7 @@ def _keep(work: Coroutine[Any, Any, T], among: set[asyncio.Task[Any]]) -> asynci
     return task
 
 
-def _told(result: ExecutionResult, type: OperationType) -> Executed:
+def _executed(result: ExecutionResult, type: OperationType) -> Executed:
     errors = error_presentation.present(result)
     codes = error_presentation.codes(errors)
     is_late = TIMEOUT in codes or OUTCOME_UNKNOWN in codes

@@ -26,8 +26,8 @@ class Exceeded(GraphQLError):
 
     def __init__(self, setting: str, limits: DocumentLimits, node: OperationDefinitionNode | None = None) -> None:
         allowed = ALLOWED[setting].format(getattr(limits, setting))
-        said = f"{allowed}; ask for less at once, or {how_to_raise(setting)}."
-        super().__init__(said, node, extensions={"code": "BAD_USER_INPUT"})
+        message = f"{allowed}; ask for less at once, or {how_to_raise(setting)}."
+        super().__init__(message, node, extensions={"code": "BAD_USER_INPUT"})
         self.setting = setting
 
 

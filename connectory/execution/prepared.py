@@ -70,12 +70,12 @@ def _chosen(document: DocumentNode, name: str | None) -> OperationDefinitionNode
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     if name is not None:
         found = [node for node in operations if node.name is not None and node.name.value == name]
-        said = f'The document has no operation named "{name}".'
+        message = f'The document has no operation named "{name}".'
     else:
         found = operations if len(operations) == 1 else []
-        said = "operationName has to name one operation of the document."
+        message = "operationName has to name one operation of the document."
     if not found:
-        error = GraphQLError(said, extensions={"code": error_presentation.BAD_USER_INPUT})
+        error = GraphQLError(message, extensions={"code": error_presentation.BAD_USER_INPUT})
         raise Refused([error], before_execution=True)
     return found[0]
 

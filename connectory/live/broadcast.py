@@ -226,12 +226,12 @@ class LogBroadcast(Broadcast):
         """Read on in the log until it is told to the end; from there on the member is live."""
         while not subscriber.has_left:
             assert subscriber.position is not None
-            told = self._context.position()
-            if subscriber.position >= told and not at_least_once:
+            newest = self._context.position()
+            if subscriber.position >= newest and not at_least_once:
                 self._live[subscriber] = None  # without any pause since the comparison
                 return
             at_least_once = False
-            least = max(told, subscriber.position)
+            least = max(newest, subscriber.position)
             await self._deliver(subscriber, partial(self._past.after, subscriber.position, least))
 
     async def _deliver(self, subscriber: Subscriber, read: Callable[[], Awaitable[LogRange]]) -> None:

@@ -192,8 +192,8 @@ class Live:
 
 def _key(prepared: Prepared, variables: Mapping[str, Any], viewer: Viewer) -> Hashable:
     """Equal for those who are to get the same bytes, wherever in the log they begin."""
-    told = {name: value for name, value in variables.items() if name != prepared.cursor_variable}
-    asked = json.dumps([prepared.operation.query, prepared.operation.name, told], sort_keys=True)
+    distinguishing = {name: value for name, value in variables.items() if name != prepared.cursor_variable}
+    asked = json.dumps([prepared.operation.query, prepared.operation.name, distinguishing], sort_keys=True)
     return hashlib.blake2b(asked.encode(), digest_size=16).digest(), viewer
 
 

@@ -108,7 +108,7 @@ class Rendering:
                 cause = error_presentation.unexpected(error)
                 if cause is not None and may_recover(cause):
                     raise StoreAway(str(cause))
-            return encode(_told(result))
+            return encode(_body(result))
         except StoreAway:
             raise
         except Exception as error:
@@ -128,8 +128,10 @@ def taken_variables(prepared: Prepared) -> dict[str, Any]:
     return taken
 
 
-def _too_long(said: str) -> Refused:
-    return Refused([GraphQLError(said, extensions={"code": error_presentation.BAD_USER_INPUT})], before_execution=False)
+def _too_long(message: str) -> Refused:
+    return Refused(
+        [GraphQLError(message, extensions={"code": error_presentation.BAD_USER_INPUT})], before_execution=False
+    )
 
 
 async def render_with(shared: SharedRendering, prepared: Prepared, viewer: Viewer) -> Rendering:
@@ -157,8 +159,8 @@ async def render_with(shared: SharedRendering, prepared: Prepared, viewer: Viewe
     return Rendering(shared, built, feed, viewer)
 
 
-def _told(result: Any) -> dict[str, Any]:
-    told: dict[str, Any] = {"data": result.data}
+def _body(result: Any) -> dict[str, Any]:
+    body: dict[str, Any] = {"data": result.data}
     if result.errors:
-        told["errors"] = error_presentation.present(result)
-    return told
+        body["errors"] = error_presentation.present(result)
+    return body

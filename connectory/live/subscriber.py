@@ -17,8 +17,8 @@ _log = logging.getLogger(__name__)
 
 
 def _refusal(error: Exception) -> Refused:
-    told = error if isinstance(error, GraphQLError) else GraphQLError("failed", original_error=error, path=[])
-    return Refused([told], before_execution=False)
+    shown = error if isinstance(error, GraphQLError) else GraphQLError("failed", original_error=error, path=[])
+    return Refused([shown], before_execution=False)
 
 
 class Publisher(Protocol):

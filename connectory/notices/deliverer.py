@@ -71,8 +71,8 @@ class Deliverer:
                     return
                 except Exception as error:
                     if not self._fails:
-                        said = f"notices for {self._settings.name} cannot be read or written: {error}"
-                        _log.warning(said, extra={"action": "deliveries_failed", "receiver": self._settings.name})
+                        message = f"notices for {self._settings.name} cannot be read or written: {error}"
+                        _log.warning(message, extra={"action": "deliveries_failed", "receiver": self._settings.name})
                     self._fails, pause = True, _STORE_PAUSE
                 else:
                     self._fails = False
@@ -148,7 +148,7 @@ class Deliverer:
                 f"a notice for {self._settings.name} could not be sent",
                 extra={"action": "delivery_accident", "receiver": self._settings.name, "delivery": delivery.id},
             )
-            return AttemptOutcome(self._sender.told(error))
+            return AttemptOutcome(self._sender.error_text(error))
 
     async def _end(self, delivery: Any, values: dict[str, Any]) -> bool:
         """What was accepted was, whoever delivers now; all else is for that one to judge."""

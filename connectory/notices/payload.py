@@ -23,14 +23,14 @@ def payload(delivery: str, phase: DeliveryPhase, notice: Mapping[str, Any], stat
     """The object as text."""
     job: str | None = notice["job_id"]
     raised = Place(notice["position"], notice["mark"], state.current.place.store)
-    told = {name: _plain(notice[name]) for name in ("id", "kind", "code", "severity", "title", "message")}
+    shown = {name: _plain(notice[name]) for name in ("id", "kind", "code", "severity", "title", "message")}
     times = {
         "since": notice["since"],
         "raisedAt": notice["raised_at"],
         "recoveredAt": notice["recovered_at"],
     }
-    told |= {name: _plain(moment) for name, moment in times.items()}
-    told |= {
+    shown |= {name: _plain(moment) for name, moment in times.items()}
+    shown |= {
         "recoveryMessage": notice["recovery_message"],
         "eventCursor": raised.cursor,
         "system": _of(state.systems.get(notice["system_id"]), id="id", name="name", kind="kind"),
@@ -43,7 +43,7 @@ def payload(delivery: str, phase: DeliveryPhase, notice: Mapping[str, Any], stat
         ),
         "job": job and {"id": job, "externalId": external_id(job)},
     }
-    return json.dumps({"version": VERSION, "delivery": delivery, "phase": phase.name, "notice": told})
+    return json.dumps({"version": VERSION, "delivery": delivery, "phase": phase.name, "notice": shown})
 
 
 def _of(row: Any, **keys: str) -> dict[str, Any] | None:
@@ -66,10 +66,10 @@ def signed(body: bytes, secret: str, delivery: str, timestamp: int) -> dict[str,
     }
 
 
-def slack(told: Mapping[str, Any]) -> dict[str, Any]:
+def slack(sent: Mapping[str, Any]) -> dict[str, Any]:
     """The same for a Slack-compatible incoming webhook."""
-    notice = told["notice"]
-    over = told["phase"] == DeliveryPhase.RECOVERED.name
+    notice = sent["notice"]
+    over = sent["phase"] == DeliveryPhase.RECOVERED.name
     mark = ":large_green_circle:" if over else ":red_circle:" if notice["severity"] == "CRITICAL" else ":warning:"
     title = ("Recovered: " if over else "") + _escaped(notice["title"])
     message = _escaped(notice["recoveryMessage"] if over else notice["message"])

@@ -144,10 +144,10 @@ class Planner:
         if row["raised_at"] is None:
             self._plan.dropped.append(row)
             return
-        said = self._recovery(row)
-        if said is None:
+        message = self._recovery(row)
+        if message is None:
             return
-        over = {**row, "recovered_at": self._now, "recovery_message": said}
+        over = {**row, "recovered_at": self._now, "recovery_message": message}
         self._plan.changed.append(over)
         configured = {receiver.name for receiver in self._receivers}
         for receiver in sorted(self._open_notices.notified(row["id"])):
@@ -185,9 +185,9 @@ class Planner:
         # documents that failed are told of runs that have ended, too: their end is no relief
         is_relief = row["code"] is not ConditionCode.DOCUMENT_ERRORS
         ended = job if job is not None and job.status.ended and is_relief else None
-        said = "It is so no longer." if ended is None else f"The job has ended: {ended.status}."
+        message = "It is so no longer." if ended is None else f"The job has ended: {ended.status}."
         others = {each.code.name for each in self._state.conditions if each.connector_id == row["connector_id"]}
-        return f"{said} Still holding: {', '.join(sorted(others))}." if others else said
+        return f"{message} Still holding: {', '.join(sorted(others))}." if others else message
 
     def _deliver(self, receiver: str, row: Mapping[str, Any], phase: DeliveryPhase, *, is_dead: bool = False) -> None:
         deliveries = self._plan.deliveries

@@ -77,9 +77,9 @@ class Sender:
             return AttemptOutcome(f"No answer within {self._settings.timeout:g} seconds.")
         # ValueError: a host that no name can be, as in http://a..b
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return AttemptOutcome(self.told(error))
+            return AttemptOutcome(self.error_text(error))
 
-    def told(self, error: BaseException) -> str:
+    def error_text(self, error: BaseException) -> str:
         """A sentence about what went wrong, without the URL and the secret."""
         return self._redact(_sentence(reason(error)))[:_LONGEST]
 
@@ -95,16 +95,16 @@ class Sender:
         if 300 <= status < 400:
             return AttemptOutcome(f"HTTP {status}: it points elsewhere, and redirects are not followed.")
         try:
-            said = (await response.content.read(4 * _LONGEST)).decode("utf-8", "replace").strip()
+            text = (await response.content.read(4 * _LONGEST)).decode("utf-8", "replace").strip()
         except (aiohttp.ClientError, TimeoutError, OSError):
-            said = ""
+            text = ""
         final = 400 <= status < 500 and status not in _MAY_GET_BETTER
-        told = " ".join(self._redact(said or response.reason or "").split())[:_LONGEST]
-        return AttemptOutcome(f"HTTP {status}: {told}".rstrip(": "), final, retry_after(response.headers))
+        error_text = " ".join(self._redact(text or response.reason or "").split())[:_LONGEST]
+        return AttemptOutcome(f"HTTP {status}: {error_text}".rstrip(": "), final, retry_after(response.headers))
 
 
-def _sentence(said: str) -> str:
-    return f"{said[:1].upper()}{said[1:]}."
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _secret(settings: ReceiverSettings) -> str:

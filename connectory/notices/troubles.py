@@ -90,7 +90,7 @@ def _failing(state: NoticeState, now: datetime) -> Iterator[Trouble]:
         is_judged = condition is not None or key in raised  # what was told once is told to whoever waits for longer
         if failed and not is_judged and ended is not None and _within_outage(state, system, ended):
             continue
-        judged, said = condition and condition.message, _said(state, connector, job, condition)
+        judged, reason = condition and condition.message, _reason(state, connector, job, condition)
         yield Trouble(
             key=key,
             kind=NoticeKind.JOB_FAILED,
@@ -100,12 +100,12 @@ def _failing(state: NoticeState, now: datetime) -> Iterator[Trouble]:
             connector_id=id,
             job_id=None if job is None else job.id,
             title=f"{connector.name} ({system.name}): {_what_fails(failed, condition)}",
-            message=" ".join(part for part in (judged, said) if part) or "No reason was told.",
+            message=" ".join(part for part in (judged, reason) if part) or "No reason was told.",
             since=(condition and condition.since) or ended or now,
         )
 
 
-def _said(state: NoticeState, connector: Any, job: Any, condition: Any) -> str | None:
+def _reason(state: NoticeState, connector: Any, job: Any, condition: Any) -> str | None:
     """The upstream's words: of the failed job or as they were judged, of the connector, of what it did last."""
     latest = state.jobs.get(connector.latest_job_id)
     words = (
@@ -114,7 +114,7 @@ def _said(state: NoticeState, connector: Any, job: Any, condition: Any) -> str |
         connector.error_message,
         latest is not None and latest.error_message,
     )
-    return next((said for said in words if said), None)
+    return next((reason for reason in words if reason), None)
 
 
 def _evidence(condition: Any) -> dict[str, Any]:

@@ -222,7 +222,8 @@ class _Stored(Collector):
 
     def _connections(self) -> Iterable[Metric]:
         size, in_use, waiting = (
-            GaugeMetricFamily(f"connectory_store_connections{name}", said, labels=["lane"]) for name, said in _LANES
+            GaugeMetricFamily(f"connectory_store_connections{name}", documentation, labels=["lane"])
+            for name, documentation in _LANES
         )
         for lane, connections in self._lanes.items():
             size.add_metric([lane], connections.size)

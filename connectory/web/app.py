@@ -152,9 +152,9 @@ async def _mask_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except Exception as error:
         if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
             return web.Response()  # the client went before its answer could begin; nobody reads this
-        told = error_presentation.failure(error, path=request.path)
-        status = 503 if error_presentation.STORE_UNAVAILABLE in error_presentation.codes([told]) else 500
-        return answer({"errors": [told]}, status=status)
+        shown = error_presentation.failure(error, path=request.path)
+        status = 503 if error_presentation.STORE_UNAVAILABLE in error_presentation.codes([shown]) else 500
+        return answer({"errors": [shown]}, status=status)
 
 
 async def _word_refusals(_: web.Request, response: web.StreamResponse) -> None:

@@ -109,12 +109,12 @@ def _refuse_origin(header: str) -> web.Response:
         return refuse(403, "FORBIDDEN_ORIGIN", "Requests from pages without an origin are not answered.")
     scheme, name, port = found
     shown = f"[{name}]" if ":" in name else name
-    said = f"{scheme}://{shown}" + ("" if port == DEFAULT_PORTS[scheme] else f":{port}")
+    page = f"{scheme}://{shown}" + ("" if port == DEFAULT_PORTS[scheme] else f":{port}")
     return refuse(
         403,
         "FORBIDDEN_ORIGIN",
-        f"Pages of {said} may not use this gateway. To allow them, add the origin to allowed_origins under [server] in "
-        f'the configuration: allowed_origins = ["{said}"].',
+        f"Pages of {page} may not use this gateway. To allow them, add the origin to allowed_origins under [server] in "
+        f'the configuration: allowed_origins = ["{page}"].',
     )
 
 

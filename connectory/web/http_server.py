@@ -282,8 +282,8 @@ class HttpConnection(web.RequestHandler):
 
     def _refuse_late(self) -> None:
         self._open.count(Ended.LATE)
-        said = f"The headers of the request have not come within {HEAD_WITHIN:g} s."
-        self._refuse(Refusal(408, "REQUEST_TIMEOUT", said))
+        message = f"The headers of the request have not come within {HEAD_WITHIN:g} s."
+        self._refuse(Refusal(408, "REQUEST_TIMEOUT", message))
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer, after what was asked before, and end the connection."""
