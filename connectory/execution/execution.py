@@ -55,7 +55,7 @@ class Execution:
                 operation_extensions=operation.extensions,
             )
         finally:
-            prepared.read.values = context.budget.spent
+            prepared.document.values = context.budget.spent
             # no answer waits until a store that does not answer has taken its connection back
             _keep(_close(context), self._closing)
         return _executed(result, prepared.type)

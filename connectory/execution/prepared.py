@@ -43,8 +43,7 @@ class Prepared:
     """An operation of a document that is valid."""
 
     operation: Operation
-    read: Document
-    document: DocumentNode
+    document: Document
     type: OperationType
     #: None where its author gave it none
     name: str | None
@@ -52,6 +51,12 @@ class Prepared:
     cursor_variable: str | None
     #: names of the variables that the operation takes
     variables: frozenset[str]
+
+    @property
+    def node(self) -> DocumentNode:
+        """The document as it was parsed."""
+        assert self.document.node is not None
+        return self.document.node
 
 
 def prepare(operation: Operation, document: Document) -> Prepared:
@@ -62,7 +67,7 @@ def prepare(operation: Operation, document: Document) -> Prepared:
     names = frozenset(defined.variable.name.value for defined in chosen.variable_definitions or ())
     cursor = _cursor_variable(document.node, chosen) if chosen.operation is OperationType.SUBSCRIPTION else None
     name = None if chosen.name is None else chosen.name.value
-    return Prepared(operation, document, document.node, chosen.operation, name, cursor, names)
+    return Prepared(operation, document, chosen.operation, name, cursor, names)
 
 
 def _chosen(document: DocumentNode, name: str | None) -> OperationDefinitionNode:

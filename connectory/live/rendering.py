@@ -138,7 +138,7 @@ async def render_with(shared: SharedRendering, prepared: Prepared, viewer: Viewe
     """Call the subscription's resolver for ``viewer`` and keep what it gives. Raises Refused."""
     built = BoundedExecutor.build(
         shared.schema._schema,
-        prepared.document,
+        prepared.node,
         raw_variable_values=taken_variables(prepared),
         operation_name=prepared.operation.name,
     )
