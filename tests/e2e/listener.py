@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from connectory.store.log.cursors import log_position
+from tests.cursors import log_position
 from tests.e2e.program import Program, serving
 from tests.live.client import Complete, Listener, Lost, Refused, SocketClient, SseClient, Stream
 from tests.wait import until

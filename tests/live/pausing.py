@@ -14,8 +14,7 @@ import pytest
 
 from connectory.live import flow, sse
 from connectory.model import JobStatus
-from connectory.store.log.cursors import log_position
-from tests.cursors import cursor_at
+from tests.cursors import cursor_at, log_position
 from tests.facts import connector, job
 from tests.live.client import Stream, item, rest
 from tests.live.ground import Ground, grounds

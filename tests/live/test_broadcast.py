@@ -17,14 +17,14 @@ from connectory.live.subscriber import Subscriber
 from connectory.model import JobStatus, Role
 from connectory.store import Store
 from connectory.store.log.bus import Bus
-from connectory.store.log.cursors import Place, log_position
+from connectory.store.log.cursors import Place
 from connectory.store.log.tail import Tail
 from connectory.store.tables.identity import CONNECTOR, JOB, global_id
 from resolvers.context import Context, Viewer
 from resolvers.feeds import Chunk, EventFeed
 from schema import build_schema
 from tests.api.world import Writer, begin
-from tests.cursors import START, cursor_at, forget
+from tests.cursors import START, cursor_at, forget, log_position
 from tests.facts import at, connector, job
 from tests.live.preparing import prepare
 from tests.wait import until

@@ -10,10 +10,9 @@ from connectory.live.broadcast import LogBroadcast
 from connectory.live.shared_snapshots import SharedSnapshots
 from connectory.model import JobStatus
 from connectory.store import Store
-from connectory.store.log.cursors import log_position
 from resolvers.feeds import EventFeed, JobFeed, SummaryFeed
 from tests.api.world import begin
-from tests.cursors import START, cursor_at
+from tests.cursors import START, cursor_at, log_position
 from tests.facts import at, connector
 from tests.live.preparing import prepare
 from tests.live.test_broadcast import EVENTS, JOB_ID, PROGRESS, SUMMARIES, Ground, Reader, until_last
