@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from connectory.engine import ConfiguredSystem
 
 DEFAULT_FILE = Path("connectory.toml")
-#: Environment variables that stand in for a key of the file.
+#: Environment variables that stand in for a key of the file. pydantic-settings would merge them too; its errors do not
+#: say whether a value came from file, variable or option.
 ENVIRONMENT: Mapping[str, KeyPath] = {
     "CONNECTORY_STORE_URL": ("store", "url"),
     "CONNECTORY_HOST": ("server", "host"),

@@ -3,6 +3,9 @@
 A page that points its own name at 127.0.0.1 (DNS rebinding) fails by its Host; a page that calls us across origins
 fails by its Origin. Clients that are no browsers send no Origin and are not concerned. Whoever probes a gateway that
 other machines reach knows it by an address that may change; on loopback a page could come that way.
+
+CORS follows from the same checks. aiohttp-cors would not do: it sends no ``Vary: Origin``, so that a cache could show one
+page's answer to another, and leaves what no route answers without headers.
 """
 
 from aiohttp import hdrs, web
