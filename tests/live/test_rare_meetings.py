@@ -14,25 +14,13 @@ from connectory.execution.prepared import Refused
 from connectory.live.broadcast import StateBroadcast
 from connectory.live.rendering import Rendering
 from connectory.model import JobStatus
-from connectory.store import Store
 from connectory.store.log.cursors import read_cursor
 from connectory.store.reads.snapshot import Snapshot, open_snapshot
-from tests.api.world import begin
 from tests.cursors import START, cursor_at, forget
 from tests.facts import at, connector
+from tests.live.alone import EVENTS, JOB_ID, PROGRESS, SUMMARIES, Ground, Reader, until_last
 from tests.live.preparing import prepare
-from tests.live.test_broadcast import EVENTS, JOB_ID, PROGRESS, SUMMARIES, Ground, Reader, until_last
 from tests.wait import until
-
-
-@pytest.fixture
-async def ground(store: Store) -> AsyncIterator[Ground]:
-    ground = Ground(store, await begin(store))
-    ground.go_on()
-    await ground.move()
-    yield ground
-    await ground.live.close()
-    await ground.stand_still()
 
 
 async def test_who_is_refused_for_its_last_event_id_leaves_nothing_behind(ground: Ground) -> None:
