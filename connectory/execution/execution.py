@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from graphql import OperationType
+from graphql import FormattedExecutionResult, OperationType
 from strawberry import Schema
 from strawberry.types import ExecutionResult
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 class Executed:
     """What became of an operation. ``body`` has ``data`` only when something ``was_executed``."""
 
-    body: dict[str, Any]
+    body: FormattedExecutionResult
     was_executed: bool
     outcome: OperationOutcome
 
@@ -93,7 +93,7 @@ def _executed(result: ExecutionResult, type: OperationType) -> Executed:
         and not any((result.data or {}).values())
     ):
         was_executed = False  # a mutation may have done something all the same
-    body: dict[str, Any] = {"errors": errors} if errors else {}
+    body: FormattedExecutionResult = {"errors": errors} if errors else {}
     if was_executed:
         body["data"] = result.data
     if result.extensions:

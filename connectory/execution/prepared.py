@@ -4,11 +4,11 @@ send it, and one operation of it chosen.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from graphql import (
     DocumentNode,
     FieldNode,
+    FormattedExecutionResult,
     GraphQLError,
     NonNullTypeNode,
     OperationDefinitionNode,
@@ -32,7 +32,7 @@ class Refused(Exception):
         self._errors = list(errors)
         self.before_execution = before_execution
 
-    def body(self) -> dict[str, Any]:
+    def body(self) -> FormattedExecutionResult:
         """What the client is told; anything unexpected is masked and logged."""
         shape = PreExecutionError if self.before_execution else ExecutionResult
         return {"errors": error_presentation.present(shape(data=None, errors=self._errors))}

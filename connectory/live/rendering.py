@@ -8,7 +8,7 @@ from functools import partial
 from inspect import isawaitable
 from typing import Any
 
-from graphql import ExecutionResult, Executor, GraphQLError, create_source_event_stream
+from graphql import ExecutionResult, Executor, FormattedExecutionResult, GraphQLError, create_source_event_stream
 from strawberry import Schema
 
 from connectory.execution import error_presentation
@@ -159,8 +159,8 @@ async def render_with(shared: SharedRendering, prepared: Prepared, viewer: Viewe
     return Rendering(shared, built, feed, viewer)
 
 
-def _body(result: Any) -> dict[str, Any]:
-    body: dict[str, Any] = {"data": result.data}
+def _body(result: Any) -> FormattedExecutionResult:
+    body: FormattedExecutionResult = {"data": result.data}
     if result.errors:
         body["errors"] = error_presentation.present(result)
     return body

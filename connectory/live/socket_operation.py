@@ -5,9 +5,9 @@ import contextlib
 import json
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from graphql import OperationType
+from graphql import FormattedExecutionResult, GraphQLFormattedError, OperationType
 
 from connectory.execution import error_presentation
 from connectory.execution.admission import Admission
@@ -126,11 +126,11 @@ class SocketOperation:
         )
         await self._fail([{"message": message, "extensions": {"code": "TOO_MANY_SUBSCRIPTIONS"}}])
 
-    async def _fail(self, errors: list[dict[str, Any]]) -> None:
+    async def _fail(self, errors: list[GraphQLFormattedError]) -> None:
         self._connection.forget(self)
         await self._connection.write(encode({"id": self.id, "type": "error", "payload": errors}))
 
-    async def _tell(self, body: dict[str, Any]) -> None:
+    async def _tell(self, body: FormattedExecutionResult) -> None:
         await self.send(encode(body), "")
         await self.complete()
 

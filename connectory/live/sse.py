@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from aiohttp import hdrs, web
 from aiohttp.http import StreamWriter
+from graphql import FormattedExecutionResult
 
 from connectory.execution import error_presentation
 from connectory.execution.prepared import Prepared, Refused
@@ -111,7 +112,7 @@ class Stream:
                 await self._over.wait()
         return self._over.is_set()
 
-    async def _tell(self, body: dict[str, object]) -> None:
+    async def _tell(self, body: FormattedExecutionResult) -> None:
         await self.send(encode(body), "")
         await self.complete()
 
