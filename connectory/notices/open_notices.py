@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence, Set
 from datetime import datetime
-from typing import Any
 
 from connectory.model import DeliveryPhase
 from connectory.notices.plan import ConditionGone, NextLook, Plan, owner_of
+from connectory.store.reads.notice_state import SystemState
 from connectory.store.transactions import Transaction
 from connectory.store.writes.notices import open_notices, read_place, told_receivers
 from connectory.store.writes.rows import Row
@@ -48,7 +48,7 @@ class OpenNotices:
         of = ((owner, next(iter(notices.values()))) for owner, notices in self._notices.items())
         return {owner for owner, notice in of if notice["system_id"] in systems}
 
-    def due(self, now: datetime, systems: Mapping[str, Any]) -> set[str]:
+    def due(self, now: datetime, systems: Mapping[str, SystemState]) -> set[str]:
         """Owners for whom something has come that they wait for; ``systems``: rows by id."""
         return {owner for owner, next_look in self._next_looks.items() if next_look.is_due(now, systems)}
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
+from connectory.store.reads.notice_state import SystemState
 from connectory.store.writes.rows import Row
 
 
@@ -27,7 +27,7 @@ class NextLook:
     #: a system and its answer that was seen: with the next one
     answer: tuple[str, datetime | None] | None = None
 
-    def is_due(self, now: datetime, systems: Mapping[str, Any]) -> bool:
+    def is_due(self, now: datetime, systems: Mapping[str, SystemState]) -> bool:
         if self.moment is not None and now >= self.moment:
             return True
         return self.answer is not None and systems[self.answer[0]].observed_at != self.answer[1]
@@ -54,7 +54,7 @@ class Plan:
         next_look = self.next_looks.setdefault(owner, NextLook())
         next_look.moment = moment if next_look.moment is None else min(next_look.moment, moment)
 
-    def await_answer(self, owner: str, system: Any) -> None:
+    def await_answer(self, owner: str, system: SystemState) -> None:
         """``system``: its row."""
         self.next_looks.setdefault(owner, NextLook()).answer = (system.id, system.observed_at)
 

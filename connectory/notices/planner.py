@@ -11,7 +11,7 @@ from connectory.notices.payload import payload
 from connectory.notices.plan import ConditionGone, Plan, owner_of
 from connectory.notices.settings import HOLDS, ReceiverSettings
 from connectory.notices.troubles import Trouble, is_down, troubles
-from connectory.store.reads.notice_state import NoticeState
+from connectory.store.reads.notice_state import ConnectorState, NoticeState
 from connectory.store.tables.identity import NOTICE, external_id, global_id
 from connectory.store.writes.notices import NOT_CONFIGURED
 from connectory.store.writes.rows import Row
@@ -210,7 +210,7 @@ class Planner:
         )
 
 
-def _success(row: Row, connector: Any) -> str | None:
+def _success(row: Row, connector: ConnectorState) -> str | None:
     if connector.last_finished_job_status in SUCCEEDED:
         return "Its last job succeeded." if row["job_id"] else "It is no longer in error."
     is_over = row["job_id"] is None and connector.last_finished_job_status is not JobStatus.FAILED

@@ -16,7 +16,7 @@ from connectory.model import (
     NoticeKind,
     SystemHealth,
 )
-from connectory.store.reads.notice_state import NoticeState
+from connectory.store.reads.notice_state import ConditionState, ConnectorState, JobState, NoticeState, SystemState
 from connectory.store.reads.records import DOWN
 
 
@@ -50,7 +50,7 @@ def troubles(state: NoticeState, now: datetime) -> list[Trouble]:
     return sorted(found, key=lambda trouble: (trouble.kind is not NoticeKind.SYSTEM_DOWN, trouble.since, trouble.key))
 
 
-def is_down(system: Any) -> bool:
+def is_down(system: SystemState) -> bool:
     return system.health in DOWN
 
 
@@ -105,9 +105,11 @@ def _failing(state: NoticeState, now: datetime) -> Iterator[Trouble]:
         )
 
 
-def _reason(state: NoticeState, connector: Any, job: Any, condition: Any) -> str | None:
+def _reason(
+    state: NoticeState, connector: ConnectorState, job: JobState | None, condition: ConditionState | None
+) -> str | None:
     """The upstream's words: of the failed job or as they were judged, of the connector, of what it did last."""
-    latest = state.jobs.get(connector.latest_job_id)
+    latest = state.jobs.get(connector.latest_job_id or "")
     words = (
         job is not None and job.error_message,
         condition is not None and _evidence(condition).get("lastError"),
@@ -117,18 +119,18 @@ def _reason(state: NoticeState, connector: Any, job: Any, condition: Any) -> str
     return next((reason for reason in words if reason), None)
 
 
-def _evidence(condition: Any) -> dict[str, Any]:
+def _evidence(condition: ConditionState) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(condition.evidence)
     return found
 
 
-def _what_fails(failed: bool, condition: Any) -> str:
+def _what_fails(failed: bool, condition: ConditionState | None) -> str:
     if condition is not None:
         return "its jobs fail"
     return "a job failed" if failed else "in error"
 
 
-def _within_outage(state: NoticeState, system: Any, ended: datetime) -> bool:
+def _within_outage(state: NoticeState, system: SystemState, ended: datetime) -> bool:
     """What ended while its system was down is the outage's; it was found to be down some polls after it was."""
     slack = timedelta(seconds=min(system.stale_after, 3600))
     return any(
@@ -138,7 +140,7 @@ def _within_outage(state: NoticeState, system: Any, ended: datetime) -> bool:
 
 def _conditions(state: NoticeState) -> Iterator[Trouble]:
     """One per connector and code, told by the worst of them and by the oldest of these."""
-    groups: dict[tuple[str, ConditionCode], list[Any]] = defaultdict(list)
+    groups: dict[tuple[str, ConditionCode], list[ConditionState]] = defaultdict(list)
     for row in state.conditions:
         if row.code is not ConditionCode.REPEATED_FAILURES:
             groups[row.connector_id, row.code].append(row)

@@ -3,12 +3,20 @@
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import and_, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.model import ConditionSeverity, ConnectorStatus, JobStatus, NoticeKind, SystemErrorCode
+from connectory.model import (
+    ConditionCode,
+    ConditionSeverity,
+    ConnectorStatus,
+    JobStatus,
+    NoticeKind,
+    SystemErrorCode,
+    SystemHealth,
+)
 from connectory.store.log.cursors import Place
 from connectory.store.tables import (
     CONDITIONS,
@@ -28,13 +36,67 @@ _WEIGHTY = (ConditionSeverity.WARNING, ConditionSeverity.CRITICAL)
 _OUTAGES = 1_000
 
 
+class SystemState(NamedTuple):
+    """What notices need of a system; columns of its row, as in the other states."""
+
+    id: str
+    name: str
+    kind: str
+    configured: bool
+    health: SystemHealth
+    observed_at: datetime | None
+    #: seconds
+    stale_after: float
+    down_since: datetime | None
+    error_message: str | None
+
+
+class ConnectorState(NamedTuple):
+    id: str
+    system_id: str
+    external_id: str
+    name: str
+    source: str
+    status: ConnectorStatus
+    last_finished_job_status: JobStatus | None
+    last_sync_at: datetime | None
+    error_message: str | None
+    removed_at: datetime | None
+    latest_job_id: str | None
+    first_seen_at: datetime | None
+
+
+class JobState(NamedTuple):
+    id: str
+    status: JobStatus
+    completed_at: datetime | None
+    error_message: str | None
+
+
+class ConditionState(NamedTuple):
+    #: global id of a connector, or of an open job
+    subject_id: str
+    code: ConditionCode
+    connector_id: str
+    job_id: str | None
+    severity: ConditionSeverity
+    since: datetime
+    message: str
+    #: an object of JSON
+    evidence: str
+
+
+_State = TypeVar("_State", SystemState, ConnectorState, JobState, ConditionState)
+_Known = TypeVar("_Known", ConnectorState, JobState)
+
+
 @dataclass(frozen=True, slots=True)
 class SystemsState:
-    """The systems at one position of the log. Rows have the attributes of their table's columns."""
+    """The systems at one position of the log."""
 
     place: Place
     #: by id; those too that are no longer configured
-    systems: Mapping[str, Any]
+    systems: Mapping[str, SystemState]
 
     @property
     def position(self) -> int:
@@ -43,22 +105,21 @@ class SystemsState:
 
 @dataclass(frozen=True, slots=True)
 class NoticeState:
-    """What the notices of some owners follow from: of connectors, and of systems for their own sake. Rows have the
-    attributes of their tables' columns."""
+    """What the notices of some owners follow from: of connectors, and of systems for their own sake."""
 
     current: SystemsState
     #: those systems that are among the owners
-    own_systems: Sequence[Any]
+    own_systems: Sequence[SystemState]
     #: those that are not over, whether raised or not
     notices: Sequence[Row]
     #: those of WARNING or CRITICAL weight
-    conditions: Sequence[Any]
+    conditions: Sequence[ConditionState]
     #: by id
-    connectors: Mapping[str, Any]
+    connectors: Mapping[str, ConnectorState]
     #: connector → its newest ended job; only where that failed and nobody has been told yet
-    failed_jobs: Mapping[str, Any]
+    failed_jobs: Mapping[str, JobState]
     #: by id; those that failed, those whose conditions are over, and the latest of connectors in error
-    jobs: Mapping[str, Any]
+    jobs: Mapping[str, JobState]
     #: system → (began, ended), newest first, back to the oldest of these failures; not those that began with our
     #: credentials refused: the upstream was well
     outages: Mapping[str, Sequence[tuple[datetime, datetime | None]]]
@@ -66,7 +127,7 @@ class NoticeState:
     sources: frozenset[tuple[str, str]]
 
     @property
-    def systems(self) -> Mapping[str, Any]:
+    def systems(self) -> Mapping[str, SystemState]:
         return self.current.systems
 
 
@@ -74,7 +135,7 @@ async def read_systems(connection: AsyncConnection) -> SystemsState:
     end = select(LOG_HEAD.c.position, LOG_HEAD.c.mark, LOG_START.c.store).select_from(LOG_ENDS)
     position, mark, store = (await connection.execute(end)).one()
     place = Place(position, mark, store)
-    return SystemsState(place, {row.id: row for row in await connection.execute(select(SYSTEMS))})
+    return SystemsState(place, {system.id: system for system in await _read(connection, SYSTEMS, SystemState)})
 
 
 # ---- where to look
@@ -143,7 +204,7 @@ async def read_notice_state(
     """``current``: of the same snapshot; ``owners``: global ids; ``notices``: theirs that are not over."""
     systems = [current.systems[id] for id in owners if id in current.systems]
     ids = sorted(set(owners).difference(current.systems))
-    connectors = await _by_id(connection, CONNECTORS, ids, _CONNECTOR_COLUMNS)
+    connectors = await _by_id(connection, CONNECTORS, ids, ConnectorState)
     conditions = await _conditions(connection, ids)
     known = {row["connector_id"] for row in notices if row["kind"] is NoticeKind.JOB_FAILED and row["raised_at"]}
     failed = [
@@ -153,8 +214,8 @@ async def read_notice_state(
     holding = {(row.connector_id, row.code) for row in conditions}
     over = {row["job_id"] for row in notices if (row["connector_id"], row["code"]) not in holding}
     in_error = {row.latest_job_id for row in connectors.values() if row.status is ConnectorStatus.ERROR}
-    wanted = (over | in_error | {head["id"] for head in heads.values()}) - {None}
-    jobs = await _by_id(connection, JOBS, sorted(wanted), _JOB_COLUMNS)
+    wanted = {id for id in (*over, *in_error, *(head["id"] for head in heads.values())) if id is not None}
+    jobs = await _by_id(connection, JOBS, sorted(wanted), JobState)
     failed_jobs = {
         id: jobs[head["id"]] for id, head in heads.items() if head["id"] in jobs and head["status"] is JobStatus.FAILED
     }
@@ -171,32 +232,28 @@ async def read_notice_state(
     )
 
 
-_CONNECTOR_COLUMNS = (
-    "id", "system_id", "external_id", "name", "source", "status", "last_finished_job_status", "last_sync_at",
-    "error_message", "removed_at", "latest_job_id", "first_seen_at",
-)  # fmt: skip
-_JOB_COLUMNS = ("id", "status", "completed_at", "error_message")
-_CONDITION_COLUMNS = ("subject_id", "code", "connector_id", "job_id", "severity", "since", "message", "evidence")
+async def _read(connection: AsyncConnection, table: Any, state: type[_State], *criteria: Any) -> list[_State]:
+    """The table's rows that meet the criteria, as far as ``state`` has them."""
+    statement = select(*(table.c[name] for name in state._fields)).where(*criteria)
+    return [state(*row) for row in await connection.execute(statement)]
 
 
-async def _by_id(connection: AsyncConnection, table: Any, ids: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+async def _by_id(connection: AsyncConnection, table: Any, ids: Sequence[str], state: type[_Known]) -> dict[str, _Known]:
+    found: dict[str, _Known] = {}
     for some in batches(ids):
-        statement = select(*(table.c[name] for name in names)).where(table.c.id.in_(some))
-        found |= {row.id: row for row in await connection.execute(statement)}
+        found |= {row.id: row for row in await _read(connection, table, state, table.c.id.in_(some))}
     return found
 
 
-async def _conditions(connection: AsyncConnection, connector_ids: Sequence[str]) -> list[Any]:
+async def _conditions(connection: AsyncConnection, connector_ids: Sequence[str]) -> list[ConditionState]:
     c = CONDITIONS.c
-    found: list[Any] = []
+    found: list[ConditionState] = []
     for some in batches(connector_ids):
-        of = select(*(c[name] for name in _CONDITION_COLUMNS)).where(c.connector_id.in_(some))
-        found += (await connection.execute(of.where(c.severity.in_(_WEIGHTY)))).all()
+        found += await _read(connection, CONDITIONS, ConditionState, c.connector_id.in_(some), c.severity.in_(_WEIGHTY))
     return found
 
 
-def _oldest_ends(connectors: Sequence[Any], failed_jobs: Mapping[str, Any]) -> dict[str, datetime]:
+def _oldest_ends(connectors: Sequence[ConnectorState], failed_jobs: Mapping[str, JobState]) -> dict[str, datetime]:
     """By system, when the oldest of these failures came to its end."""
     found: dict[str, datetime] = {}
     for row in connectors:
