@@ -6,6 +6,7 @@ Notices and their deliveries are written in one transaction, so nothing is doubl
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from random import Random
@@ -18,6 +19,7 @@ from connectory.notices.troubles import is_down
 from connectory.store import Store
 from connectory.store.leases.rows import Lease
 from connectory.store.reads.notice_state import (
+    Notice,
     SystemsState,
     changed_connectors,
     connectors_with_conditions,
@@ -29,7 +31,7 @@ from connectory.store.reads.notice_state import (
 )
 from connectory.store.transactions import Transaction, whole
 from connectory.store.writes.notices import move_notifier, write_notices
-from connectory.store.writes.rows import Row, batches
+from connectory.store.writes.rows import batches
 
 _log = logging.getLogger(__name__)
 #: Positions of the log after which the place is written down though nothing else is.
@@ -108,15 +110,16 @@ class Notifier:
     async def _write(self, open_notices: OpenNotices, current: SystemsState, plan: Plan) -> None:
         async with self._begin() as connection:
             await move_notifier(connection, open_notices.turn, deliveries=len(plan.deliveries))
-            dropped = [row["id"] for row in plan.dropped]
-            await write_notices(connection, plan.new, plan.changed, dropped, plan.deliveries)
+            dropped = [notice.id for notice in plan.dropped]
+            new, changed, deliveries = (list(map(asdict, each)) for each in (plan.new, plan.changed, plan.deliveries))
+            await write_notices(connection, new, changed, dropped, deliveries)
         open_notices.turn += 1
         open_notices.sequence += len(plan.deliveries)
-        for row in [*plan.new, *plan.changed]:
-            if row["recovered_at"] is not None:
-                _say("recovered", row)
-            elif row["position"] == current.position:
-                _say("raised", row)
+        for notice in [*plan.new, *plan.changed]:
+            if notice.recovered_at is not None:
+                _say("recovered", notice)
+            elif notice.position == current.position:
+                _say("raised", notice)
 
     async def _move(self, open_notices: OpenNotices, current: SystemsState) -> None:
         """Only now: whoever begins here need not look at what the log tells before."""
@@ -130,11 +133,11 @@ class Notifier:
 
 
 def _configured_and_down(current: SystemsState) -> dict[str, tuple[bool, bool]]:
-    return {id: (row.configured, is_down(row)) for id, row in current.systems.items()}
+    return {id: (system.configured, is_down(system)) for id, system in current.systems.items()}
 
 
-def _say(what: str, row: Row) -> None:
+def _say(what: str, notice: Notice) -> None:
     _log.info(
-        f"notice {what}: {row['title']}",
-        extra={"action": f"notice_{what}", "notice": row["id"], "kind": row["kind"].name},
+        f"notice {what}: {notice.title}",
+        extra={"action": f"notice_{what}", "notice": notice.id, "kind": notice.kind.name},
     )

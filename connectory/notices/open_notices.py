@@ -5,11 +5,10 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from datetime import datetime
 
 from connectory.model import DeliveryPhase
-from connectory.notices.plan import ConditionGone, NextLook, Plan, owner_of
-from connectory.store.reads.notice_state import SystemState
+from connectory.notices.plan import ConditionGone, NextLook, Plan
+from connectory.store.reads.notice_state import Notice, SystemState
 from connectory.store.transactions import Transaction
 from connectory.store.writes.notices import open_notices, read_place, told_receivers
-from connectory.store.writes.rows import Row
 
 
 class OpenNotices:
@@ -22,7 +21,7 @@ class OpenNotices:
         self.absent: dict[str, ConditionGone] = {}
         self._notified: defaultdict[str, set[str]] = defaultdict(set)
         #: owner → id → notice
-        self._notices: defaultdict[str, dict[str, Row]] = defaultdict(dict)
+        self._notices: defaultdict[str, dict[str, Notice]] = defaultdict(dict)
         self._next_looks: dict[str, NextLook] = {}
 
     @classmethod
@@ -31,7 +30,7 @@ class OpenNotices:
         found = cls(place.position, place.turn, place.sequence)
         async for rows in open_notices(connection):
             for row in rows:
-                found._put(row)
+                found._put(Notice(**row))
         async for deliveries in told_receivers(connection):
             for delivery in deliveries:
                 found._notified[delivery.notice_id].add(delivery.receiver)
@@ -46,15 +45,15 @@ class OpenNotices:
         if not systems:
             return set()
         of = ((owner, next(iter(notices.values()))) for owner, notices in self._notices.items())
-        return {owner for owner, notice in of if notice["system_id"] in systems}
+        return {owner for owner, notice in of if notice.system_id in systems}
 
     def due(self, now: datetime, systems: Mapping[str, SystemState]) -> set[str]:
         """Owners for whom something has come that they wait for; ``systems``: rows by id."""
         return {owner for owner, next_look in self._next_looks.items() if next_look.is_due(now, systems)}
 
-    def of(self, owners: Collection[str]) -> Sequence[Row]:
+    def of(self, owners: Collection[str]) -> Sequence[Notice]:
         """Notices that are not over, whether raised or not."""
-        return [row for owner in owners for row in self._notices.get(owner, {}).values()]
+        return [notice for owner in owners for notice in self._notices.get(owner, {}).values()]
 
     def notified(self, notice: str) -> Set[str]:
         """Receivers to which its RAISED was delivered or is to be."""
@@ -62,28 +61,28 @@ class OpenNotices:
 
     def follow(self, owners: Collection[str], plan: Plan) -> None:
         """What was planned for all of these owners has been written."""
-        for row in self.of(owners):
-            self.absent.pop(row["id"], None)
+        for notice in self.of(owners):
+            self.absent.pop(notice.id, None)
         for owner in owners:
             self._next_looks.pop(owner, None)
-        for row in [*plan.new, *plan.changed]:
-            self._put(row)
+        for notice in [*plan.new, *plan.changed]:
+            self._put(notice)
         for delivery in plan.deliveries:
-            if delivery["phase"] is DeliveryPhase.RAISED:
-                self._notified[delivery["notice_id"]].add(delivery["receiver"])
-        for row in plan.dropped:
-            self._drop(row)
+            if delivery.phase is DeliveryPhase.RAISED:
+                self._notified[delivery.notice_id].add(delivery.receiver)
+        for notice in plan.dropped:
+            self._drop(notice)
         self.absent |= plan.absent
         self._next_looks |= plan.next_looks
 
-    def _put(self, row: Row) -> None:
-        if row["recovered_at"] is None:
-            self._notices[owner_of(row)][row["id"]] = row
+    def _put(self, notice: Notice) -> None:
+        if notice.recovered_at is None:
+            self._notices[notice.owner][notice.id] = notice
         else:
-            self._drop(row)
+            self._drop(notice)
 
-    def _drop(self, row: Row) -> None:
-        owner, id = owner_of(row), row["id"]
+    def _drop(self, notice: Notice) -> None:
+        owner, id = notice.owner, notice.id
         self._notified.pop(id, None)
         self._notices[owner].pop(id, None)
         if not self._notices[owner]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from connectory.model import DeliveryPhase, DescribedEnum
 from connectory.store.log.cursors import Place
-from connectory.store.reads.notice_state import NoticeState
+from connectory.store.reads.notice_state import Notice, NoticeState
 from connectory.store.tables.identity import external_id
 
 #: Of the shape of the object; keys may be added without a new one.
@@ -19,23 +19,24 @@ VERSION = 1
 _LONGEST = 2_800
 
 
-def payload(delivery: str, phase: DeliveryPhase, notice: Mapping[str, Any], state: NoticeState) -> str:
+def payload(delivery: str, phase: DeliveryPhase, notice: Notice, state: NoticeState) -> str:
     """The object as text."""
-    job: str | None = notice["job_id"]
-    raised = Place(notice["position"], notice["mark"], state.current.place.store)
-    shown = {name: _plain(notice[name]) for name in ("id", "kind", "code", "severity", "title", "message")}
+    job: str | None = notice.job_id
+    assert notice.position is not None  # nobody is told of what was not raised
+    raised = Place(notice.position, notice.mark, state.current.place.store)
+    shown = {name: _plain(getattr(notice, name)) for name in ("id", "kind", "code", "severity", "title", "message")}
     times = {
-        "since": notice["since"],
-        "raisedAt": notice["raised_at"],
-        "recoveredAt": notice["recovered_at"],
+        "since": notice.since,
+        "raisedAt": notice.raised_at,
+        "recoveredAt": notice.recovered_at,
     }
     shown |= {name: _plain(moment) for name, moment in times.items()}
     shown |= {
-        "recoveryMessage": notice["recovery_message"],
+        "recoveryMessage": notice.recovery_message,
         "eventCursor": raised.cursor,
-        "system": _of(state.systems.get(notice["system_id"]), id="id", name="name", kind="kind"),
+        "system": _of(state.systems.get(notice.system_id), id="id", name="name", kind="kind"),
         "connector": _of(
-            state.connectors.get(notice["connector_id"]),
+            state.connector_of(notice),
             id="id",
             externalId="external_id",
             name="name",

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from connectory.store.reads.notice_state import SystemState
-from connectory.store.writes.rows import Row
+from connectory.model import DeliveryPhase
+from connectory.store.reads.notice_state import Notice, SystemState
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,32 @@ class NextLook:
         return self.answer is not None and systems[self.answer[0]].observed_at != self.answer[1]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One message to one receiver: its row, see DeliveryRow."""
+
+    id: str
+    notice_id: str
+    receiver: str
+    phase: DeliveryPhase
+    sequence: int
+    payload: str
+    created_at: datetime
+    attempts: int = 0
+    next_attempt_at: datetime
+    delivered_at: datetime | None = None
+    dead_at: datetime | None
+    last_error: str | None
+
+
 @dataclass
 class Plan:
     """Of some owners: of connectors, and of systems for their own sake."""
 
-    new: list[Row] = field(default_factory=list)
-    changed: list[Row] = field(default_factory=list)
-    dropped: list[Row] = field(default_factory=list)
-    deliveries: list[Row] = field(default_factory=list)
+    new: list[Notice] = field(default_factory=list)
+    changed: list[Notice] = field(default_factory=list)
+    dropped: list[Notice] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
     #: by owner; of those that wait for something
     next_looks: dict[str, NextLook] = field(default_factory=dict)
     #: notice → what the next look has to know of it; who forgets it only ends the notice later
@@ -57,9 +75,3 @@ class Plan:
     def await_answer(self, owner: str, system: SystemState) -> None:
         """``system``: its row."""
         self.next_looks.setdefault(owner, NextLook()).answer = (system.id, system.observed_at)
-
-
-def owner_of(notice: Row) -> str:
-    """Whose it is: global id of the connector, else of the system."""
-    owner: str = notice["connector_id"] or notice["system_id"]
-    return owner

@@ -75,7 +75,7 @@ def _down(state: NoticeState, now: datetime) -> Iterator[Trouble]:
 def _failing(state: NoticeState, now: datetime) -> Iterator[Trouble]:
     """One per connector, whether its last job failed, its last ones did, the engine counts them, or it is in error."""
     repeated = {row.connector_id: row for row in state.conditions if row.code is ConditionCode.REPEATED_FAILURES}
-    raised = {row["key"] for row in state.notices if row["raised_at"]}
+    raised = {row.key for row in state.notices if row.raised_at}
     for id, connector in state.connectors.items():
         system = state.systems.get(connector.system_id)
         if system is None or not system.configured or connector.removed_at:

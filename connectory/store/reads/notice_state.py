@@ -29,11 +29,41 @@ from connectory.store.tables import (
     OUTAGES,
     SYSTEMS,
 )
-from connectory.store.writes.rows import Row, batches, newest_jobs
+from connectory.store.writes.rows import batches, newest_jobs
 
 _WEIGHTY = (ConditionSeverity.WARNING, ConditionSeverity.CRITICAL)
 #: Of a system's outages, as many as failures are compared with.
 _OUTAGES = 1_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Notice:
+    """A notice that is not over, or has just come to its end: its row, see NoticeRow."""
+
+    id: str
+    key: str
+    kind: NoticeKind
+    code: ConditionCode | None
+    severity: ConditionSeverity
+    system_id: str
+    connector_id: str | None
+    job_id: str | None
+    title: str
+    message: str
+    since: datetime
+    seen_at: datetime
+    raised_at: datetime | None = None
+    position: int | None = None
+    mark: int | None = None
+    recovered_at: datetime | None = None
+    recovery_message: str | None = None
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str | None = None
+
+    @property
+    def owner(self) -> str:
+        """Whose it is: global id of the connector, else of the system."""
+        return self.connector_id or self.system_id
 
 
 class SystemState(NamedTuple):
@@ -111,7 +141,7 @@ class NoticeState:
     #: those systems that are among the owners
     own_systems: Sequence[SystemState]
     #: those that are not over, whether raised or not
-    notices: Sequence[Row]
+    notices: Sequence[Notice]
     #: those of WARNING or CRITICAL weight
     conditions: Sequence[ConditionState]
     #: by id
@@ -129,6 +159,13 @@ class NoticeState:
     @property
     def systems(self) -> Mapping[str, SystemState]:
         return self.current.systems
+
+    def connector_of(self, notice: Notice) -> ConnectorState | None:
+        """None for a system as a whole, or once retention has removed it."""
+        return None if notice.connector_id is None else self.connectors.get(notice.connector_id)
+
+    def job_of(self, notice: Notice) -> JobState | None:
+        return None if notice.job_id is None else self.jobs.get(notice.job_id)
 
 
 async def read_systems(connection: AsyncConnection) -> SystemsState:
@@ -199,20 +236,20 @@ async def _ids(connection: AsyncConnection, statement: Any) -> set[str]:
 
 
 async def read_notice_state(
-    connection: AsyncConnection, current: SystemsState, owners: Collection[str], notices: Sequence[Row]
+    connection: AsyncConnection, current: SystemsState, owners: Collection[str], notices: Sequence[Notice]
 ) -> NoticeState:
     """``current``: of the same snapshot; ``owners``: global ids; ``notices``: theirs that are not over."""
     systems = [current.systems[id] for id in owners if id in current.systems]
     ids = sorted(set(owners).difference(current.systems))
     connectors = await _by_id(connection, CONNECTORS, ids, ConnectorState)
     conditions = await _conditions(connection, ids)
-    known = {row["connector_id"] for row in notices if row["kind"] is NoticeKind.JOB_FAILED and row["raised_at"]}
+    known = {row.connector_id for row in notices if row.kind is NoticeKind.JOB_FAILED and row.raised_at}
     failed = [
         id for id, row in connectors.items() if id not in known and row.last_finished_job_status is JobStatus.FAILED
     ]
     heads = {id: each["finished"] for id, each in (await newest_jobs(connection, failed)).items() if each["finished"]}
     holding = {(row.connector_id, row.code) for row in conditions}
-    over = {row["job_id"] for row in notices if (row["connector_id"], row["code"]) not in holding}
+    over = {row.job_id for row in notices if (row.connector_id, row.code) not in holding}
     in_error = {row.latest_job_id for row in connectors.values() if row.status is ConnectorStatus.ERROR}
     wanted = {id for id in (*over, *in_error, *(head["id"] for head in heads.values())) if id is not None}
     jobs = await _by_id(connection, JOBS, sorted(wanted), JobState)
