@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr
 
+from connectory.config import Mistake
 from connectory.config.interpolation import Interpolation, KeyPath, spell
-from connectory.config.mistakes import Mistake
 from connectory.config.problems import Problems, suggest
 from connectory.config.settings import (
     AuthSettings,

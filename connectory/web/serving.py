@@ -19,7 +19,7 @@ from aiohttp import web
 
 from connectory.web.http_server import Runner
 from connectory.web.memory import return_what_is_freed, return_what_lies_between
-from connectory.config.mistakes import Mistake
+from connectory.config import Mistake
 from connectory.web.open_connections import Ended
 from connectory.web.access_log import AccessLogger
 
