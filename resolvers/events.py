@@ -19,6 +19,8 @@ from resolvers.systems import system
 
 @dataclass(slots=True)
 class EventConnection:
+    """A page of the change log."""
+
     edges: list[Edge]
     nodes: list[EventRecord | GapRecord]
     page_info: PageInfo
@@ -69,12 +71,15 @@ async def events(
 
 
 async def connector_of_event(ctx: Context, event: EventRecord) -> ConnectorRecord | None:
+    """None for an event of no connector, and once retention has removed it."""
     return None if event.connector_id is None else await connector(ctx, event.connector_id)
 
 
 async def job_of_event(ctx: Context, event: EventRecord) -> JobRecord | None:
+    """None for an event of no job, and once retention has removed it."""
     return None if event.job_id is None else await job(ctx, event.job_id)
 
 
 async def system_of_event(ctx: Context, event: EventRecord) -> SystemRecord | None:
+    """None when it is no longer configured."""
     return await system(ctx, event.system_id)

@@ -215,6 +215,7 @@ class SummaryFeed(Feed):
 
 
 def event_feed(filter: EventCriteria | None, after: str | None) -> EventFeed:
+    """What ``Subscription.events`` follows. Raises BadUserInput: too many values, no cursor."""
     check_filter(filter)
     return EventFeed(filter, _checked(after))
 
@@ -227,6 +228,7 @@ def job_feed(job_id: str, after: str | None) -> JobFeed:
 
 
 def summary_feed(sources: Sequence[str] | None) -> SummaryFeed:
+    """What ``Subscription.sourceSummaryChanged`` follows. Raises BadUserInput for too many sources."""
     check_list("sources", sources)
     return SummaryFeed(frozenset(sources) if sources else None)
 

@@ -130,6 +130,8 @@ async def _watches(snapshot: Snapshot, span: Span, system_ids: Sequence[str]) ->
 
 @dataclass(slots=True)
 class JobSegmentRecord:
+    """What a job had done before it was resumed and counted anew."""
+
     started_at: datetime | None
     ended_at: datetime | None
     processed: int | None
@@ -164,6 +166,8 @@ async def earlier_segments(ctx: Context, job: JobRecord) -> list[JobSegmentRecor
 
 @dataclass(slots=True)
 class OutageRecord:
+    """A time in which a system did not answer."""
+
     started_at: datetime
     ended_at: datetime | None
     code: SystemErrorCode
@@ -172,6 +176,8 @@ class OutageRecord:
 
 @dataclass(slots=True)
 class OutageConnection:
+    """A page of outages; the rest is counted only when asked for."""
+
     edges: list[Edge]
     nodes: list[OutageRecord]
     page_info: PageInfo
@@ -179,6 +185,7 @@ class OutageConnection:
     _system_id: str
 
     async def total_count(self) -> int:
+        """Of all that are kept."""
         snapshot = await self._ctx.snapshot()
 
         async def counts(ids: list[Any]) -> list[int]:

@@ -104,6 +104,8 @@ async def jobs(
 
 @dataclass(slots=True)
 class JobErrorConnection:
+    """A page of failed documents; the rest is counted only when asked for."""
+
     edges: list[Edge]
     nodes: list[JobErrorRecord]
     page_info: PageInfo
@@ -111,6 +113,7 @@ class JobErrorConnection:
     _job_id: str
 
     async def total_count(self) -> int:
+        """Of all that the job names."""
         snapshot = await self._ctx.snapshot()
 
         async def counts(ids: list[Any]) -> list[int]:

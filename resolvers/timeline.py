@@ -16,6 +16,8 @@ _BY_BADNESS = {bad: health for health, bad in BADNESS.items()}
 
 @dataclass(slots=True)
 class HistoryBucketRecord:
+    """A connector in one bucket of time; None where nothing is known."""
+
     from_: datetime
     to: datetime
     status: ConnectorStatus | None = None

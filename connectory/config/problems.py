@@ -24,6 +24,7 @@ class Problems:
         self.secrets: set[str] = set()
 
     def add(self, path: KeyPath, sentence: str) -> None:
+        """Of several sentences about one place the first stays."""
         self.found.setdefault(path, sentence)
 
     def check(self, model: type[Settings], table: Any, path: KeyPath) -> Settings | None:
@@ -42,6 +43,7 @@ class Problems:
             return None
 
     def sentences(self) -> list[str]:
+        """As ConfigError has them, without secrets, in the order in which they were found."""
         return [
             f"{self.origins.get(path, self._file)}: {spell(path)}: {self._discreet(sentence)}"
             for path, sentence in self.found.items()

@@ -104,6 +104,7 @@ class Address:
 
     @property
     def secrets(self) -> frozenset[str]:
+        """Texts that must never be shown."""
         found = [self.password, *(self.parameters.get(name, "") for name in _SECRETS)]
         return frozenset(secret for secret in found if secret)
 

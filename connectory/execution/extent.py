@@ -44,6 +44,7 @@ class Extent:
     spreads: list[tuple[str, int]] = field(default_factory=list)
 
     def add_spread(self, spread: "Extent", depth: int) -> None:
+        """Count a fragment in that is spread so deep; nothing is counted beyond a billion."""
         self.fields = min(self.fields + spread.fields, _COUNTLESS)
         self.aliases = min(self.aliases + spread.aliases, _COUNTLESS)
         self.directives = min(self.directives + spread.directives, _COUNTLESS)

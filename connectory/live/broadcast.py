@@ -81,6 +81,7 @@ class Broadcast(ABC):
         return subscriber
 
     def remove(self, subscriber: Subscriber) -> None:
+        """The subscriber has left; with the last one the broadcast ends."""
         self._live.pop(subscriber, None)
         self.members.discard(subscriber)
         if not self.members:
@@ -90,6 +91,7 @@ class Broadcast(ABC):
 
     @property
     def feed(self) -> Feed:
+        """What it renders."""
         return self.rendering.feed
 
     @property

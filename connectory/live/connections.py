@@ -37,6 +37,7 @@ class LiveConnections:
         self._by_client[client] += 1
 
     def leave(self, client: str | None) -> None:
+        """Count one less, of a client that has entered."""
         self._by_client[client] -= 1
         if not self._by_client[client]:
             del self._by_client[client]

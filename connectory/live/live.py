@@ -38,7 +38,8 @@ class Watches(Protocol):
     def watch(self, ids: Iterable[str]) -> None:
         """Look often at these jobs, and at the open jobs of these connectors, by global id; counted."""
 
-    def unwatch(self, ids: Iterable[str]) -> None: ...
+    def unwatch(self, ids: Iterable[str]) -> None:
+        """As often as they were watched."""
 
 
 class Live:
@@ -77,6 +78,7 @@ class Live:
 
     @property
     def subscribers(self) -> int:
+        """Subscriptions of all clients together."""
         return sum(len(broadcast.members) for broadcast in self._broadcasts.values())
 
     async def subscribe(

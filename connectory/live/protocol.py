@@ -38,6 +38,7 @@ class CloseConnection(Exception):
 
     @property
     def reason(self) -> bytes:
+        """The message as a close frame takes it: 123 bytes of UTF-8 at most."""
         return str(self).encode()[:_LONGEST_REASON].decode(errors="ignore").encode()
 
 

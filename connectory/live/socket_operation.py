@@ -39,6 +39,7 @@ class SocketServices:
 
     @property
     def traffic(self) -> Traffic:
+        """What is counted of WebSockets."""
         return self.metrics.sockets
 
 
@@ -81,6 +82,7 @@ class SocketOperation:
         self._held: asyncio.Task[None] | Subscriber | None = None
 
     def begin(self, operation: Operation) -> None:
+        """Run it in a task of its own; whatever comes of it is sent as messages of its id."""
         self._held = asyncio.create_task(self._run(operation), name="operation")
 
     async def _run(self, operation: Operation) -> None:
@@ -119,6 +121,7 @@ class SocketOperation:
         return executed
 
     async def refuse_one_too_many(self) -> None:
+        """Send the error TOO_MANY_SUBSCRIPTIONS."""
         most = self._connection.services.most_operations
         message = (
             f"This WebSocket carries {most:,} operations already. Complete some, or raise subscriptions_per_socket "

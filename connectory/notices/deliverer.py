@@ -33,6 +33,7 @@ class Backoff:
     longest: float = 1_800.0
 
     def pause(self, attempts: int, chance: Random) -> float:
+        """Seconds after so many attempts, one or more."""
         return min(self.longest, self.first * 2.0 ** min(attempts - 1, 32)) * chance.uniform(0.5, 1.0)
 
 

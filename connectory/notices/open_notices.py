@@ -26,6 +26,7 @@ class OpenNotices:
 
     @classmethod
     async def read(cls, connection: Transaction) -> "OpenNotices":
+        """As the store has them."""
         place = await read_place(connection)
         found = cls(place.position, place.turn, place.sequence)
         async for rows in open_notices(connection):
@@ -38,6 +39,7 @@ class OpenNotices:
 
     @property
     def owners(self) -> Set[str]:
+        """Those of whom a notice is not over."""
         return self._notices.keys()
 
     def owners_in(self, systems: Collection[str]) -> set[str]:

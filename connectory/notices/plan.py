@@ -16,6 +16,7 @@ class ConditionGone:
     answers: int = 0
 
     def after(self, observed_at: datetime | None) -> "ConditionGone":
+        """The same after an answer of that moment; one that was seen already does not count again."""
         return self if observed_at == self.observed_at else ConditionGone(observed_at, self.answers + 1)
 
 
@@ -28,6 +29,7 @@ class NextLook:
     answer: tuple[str, datetime | None] | None = None
 
     def is_due(self, now: datetime, systems: Mapping[str, SystemState]) -> bool:
+        """Whether what it waits for has come; ``systems`` are by id."""
         if self.moment is not None and now >= self.moment:
             return True
         return self.answer is not None and systems[self.answer[0]].observed_at != self.answer[1]
@@ -69,6 +71,7 @@ class Plan:
         return bool(self.new or self.changed or self.dropped or self.deliveries)
 
     def await_moment(self, owner: str, moment: datetime) -> None:
+        """Look at the owner again at that moment, or at an earlier one that it waits for already."""
         next_look = self.next_looks.setdefault(owner, NextLook())
         next_look.moment = moment if next_look.moment is None else min(next_look.moment, moment)
 

@@ -36,6 +36,7 @@ class Planner:
         self._now, self._name, self._plan = now, name, Plan()
 
     def plan(self) -> Plan:
+        """What is to be written of the owners, and what the next look has to know. To be called once."""
         found = {trouble.key: trouble for trouble in troubles(self._state, self._now)}
         open_ = {notice.key: notice for notice in self._state.notices}
         for key, notice in open_.items():

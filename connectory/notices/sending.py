@@ -56,6 +56,7 @@ class Sender:
         return self._session
 
     async def close(self) -> None:
+        """End its session; another request would open a new one."""
         if self._session is not None:
             await self._session.close()
             self._session = None

@@ -51,6 +51,7 @@ def troubles(state: NoticeState, now: datetime) -> list[Trouble]:
 
 
 def is_down(system: SystemState) -> bool:
+    """Whether it does not answer, or refuses our credentials."""
     return system.health in DOWN
 
 

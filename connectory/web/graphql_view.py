@@ -57,6 +57,7 @@ class GraphQLView:
         self._viewing = viewing
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer any request to /graphql, by whichever method and protocol it comes, what is wrong with it too."""
         if request.method == hdrs.METH_OPTIONS:
             return web.Response(status=204, headers={hdrs.ALLOW: _ALLOWED})
         accept = ", ".join(request.headers.getall(hdrs.ACCEPT, ()))

@@ -53,6 +53,7 @@ class Guard:
         return (name, port) == (ours[0], ours[1] or DEFAULT_PORTS[scheme])
 
     def middleware(self) -> Middleware:
+        """Refuses with 403, and answers preflights."""
         @web.middleware
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
             if request.path in self._unchecked:

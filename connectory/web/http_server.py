@@ -57,6 +57,8 @@ _ANY = 1 << 30
 
 
 class Refusal(NamedTuple):
+    """An answer to what is no request that can be served: HTTP status, code of the error, message."""
+
     status: int
     code: str
     message: str

@@ -24,7 +24,8 @@ class Sender(Protocol):
     def proceed(self) -> None:
         """Read a chunk."""
 
-    def abort(self) -> None: ...
+    def abort(self) -> None:
+        """End its connection at once."""
 
 
 class Intake:

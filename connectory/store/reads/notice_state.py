@@ -82,6 +82,8 @@ class SystemState(NamedTuple):
 
 
 class ConnectorState(NamedTuple):
+    """What notices need of a connector."""
+
     id: str
     system_id: str
     external_id: str
@@ -97,6 +99,8 @@ class ConnectorState(NamedTuple):
 
 
 class JobState(NamedTuple):
+    """What notices need of a job."""
+
     id: str
     status: JobStatus
     completed_at: datetime | None
@@ -104,6 +108,8 @@ class JobState(NamedTuple):
 
 
 class ConditionState(NamedTuple):
+    """A condition of WARNING or CRITICAL weight."""
+
     #: global id of a connector, or of an open job
     subject_id: str
     code: ConditionCode
@@ -130,6 +136,7 @@ class SystemsState:
 
     @property
     def position(self) -> int:
+        """Of the log."""
         return self.place.position
 
 
@@ -158,6 +165,7 @@ class NoticeState:
 
     @property
     def systems(self) -> Mapping[str, SystemState]:
+        """By id; those too that are no longer configured."""
         return self.current.systems
 
     def connector_of(self, notice: Notice) -> ConnectorState | None:
@@ -165,10 +173,12 @@ class NoticeState:
         return None if notice.connector_id is None else self.connectors.get(notice.connector_id)
 
     def job_of(self, notice: Notice) -> JobState | None:
+        """None where it is about no job, or about one that was not read."""
         return None if notice.job_id is None else self.jobs.get(notice.job_id)
 
 
 async def read_systems(connection: AsyncConnection) -> SystemsState:
+    """At the end of the log, as the connection's snapshot shows it."""
     end = select(LOG_HEAD.c.position, LOG_HEAD.c.mark, LOG_START.c.store).select_from(LOG_ENDS)
     position, mark, store = (await connection.execute(end)).one()
     place = Place(position, mark, store)
