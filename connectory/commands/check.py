@@ -44,7 +44,7 @@ _REACHED = {
 }
 #: Receivers are asked by OPTIONS: a message would be read by somebody.
 _KNOCKED = "reachable; no message was sent, so whether it accepts one is not known"
-_NOBODY_TOLD = "Nobody would be told; look at its url, and whether it runs and can be reached from here"
+_UNREACHABLE = "Nobody would be told; look at its url, and whether it runs and can be reached from here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ async def _knock(settings: ReceiverSettings) -> CheckResult:
         outcome = await sender.knock()
     finally:
         await sender.close()
-    answer = _KNOCKED if outcome.error is None else f"no answer to OPTIONS: {outcome.error} {_NOBODY_TOLD}"
+    answer = _KNOCKED if outcome.error is None else f"no answer to OPTIONS: {outcome.error} {_UNREACHABLE}"
     return CheckResult(settings.name, settings.format, outcome.error is None, answer)
 
 

@@ -164,9 +164,11 @@ class Live:
                     if not events or events[-1] is not event:
                         events.append(event)
         for broadcast, events in concerned.items():
-            self._tell(broadcast, events, batch.systems)
+            self._pass_events(broadcast, events, batch.systems)
 
-    def _tell(self, broadcast: Broadcast, events: Sequence[EventRecord], systems: Mapping[str, SystemRecord]) -> None:
+    def _pass_events(
+        self, broadcast: Broadcast, events: Sequence[EventRecord], systems: Mapping[str, SystemRecord]
+    ) -> None:
         """One that cannot take what it is told reads it again from the log, and costs the others nothing."""
         try:
             broadcast.hear(events, systems)
@@ -189,7 +191,7 @@ class Live:
             await asyncio.sleep(_CLOCK_INTERVAL)
             self._pass_on()
             for broadcast in list(self._states):
-                self._tell(broadcast, (), {})
+                self._pass_events(broadcast, (), {})
 
 
 def _key(prepared: Prepared, variables: Mapping[str, Any], viewer: Viewer) -> Hashable:

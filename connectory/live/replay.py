@@ -142,11 +142,11 @@ class Replay:
 
     async def results(self, log_range: LogRange, place: int) -> list[Result]:
         """The next of a range from that place on, as many as are sent at once."""
-        found, is_whole = self._rendered(log_range, place)
-        if not is_whole:
+        found, is_complete = self._rendered(log_range, place)
+        if not is_complete:
             async with self._rendering_turn:
-                found, is_whole = self._rendered(log_range, place)
-                if not is_whole:
+                found, is_complete = self._rendered(log_range, place)
+                if not is_complete:
                     found = await self._render(log_range, place)
         return found
 

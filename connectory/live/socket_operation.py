@@ -96,14 +96,14 @@ class SocketOperation:
                 executed = await self._execute(prepared)
             with contextlib.suppress(TooSlow):
                 await self.drained()
-                await self._tell(executed.body)
+                await self._send_only(executed.body)
         except Refused as refused:
             await self._refuse(refused)
         except BadRequest as refused:
             services.metrics.count(OperationOutcome.REJECTED)
             await self._fail([refused.error])
         except Exception as error:
-            await self._tell({"errors": [error_presentation.failure(error, path="subscription")]})
+            await self._send_only({"errors": [error_presentation.failure(error, path="subscription")]})
 
     async def _refuse(self, refused: Refused) -> None:
         """A document at fault is told as an error of the protocol, what fails later as a result."""
@@ -111,7 +111,7 @@ class SocketOperation:
             self._connection.services.metrics.count(OperationOutcome.REJECTED)
             await self._fail(refused.body()["errors"])
         else:
-            await self._tell(refused.body())
+            await self._send_only(refused.body())
 
     async def _execute(self, prepared: Prepared) -> Executed:
         services = self._connection.services
@@ -133,7 +133,7 @@ class SocketOperation:
         self._connection.forget(self)
         await self._connection.write(encode({"id": self.id, "type": "error", "payload": errors}))
 
-    async def _tell(self, body: FormattedExecutionResult) -> None:
+    async def _send_only(self, body: FormattedExecutionResult) -> None:
         await self.send(encode(body), "")
         await self.complete()
 

@@ -98,9 +98,9 @@ class Stream:
         try:
             self._subscriber = await live.subscribe(prepared, self, viewer, last_event_id=last_event_id)
         except Refused as refused:
-            await self._tell(refused.body())
+            await self._send_only(refused.body())
         except Exception as error:
-            await self._tell({"errors": [error_presentation.failure(error, path="subscription")]})
+            await self._send_only({"errors": [error_presentation.failure(error, path="subscription")]})
         with contextlib.suppress(TooSlow):
             while not await self._is_over_within(COMMENT_EVERY):
                 await self.drained()
@@ -112,7 +112,7 @@ class Stream:
                 await self._over.wait()
         return self._over.is_set()
 
-    async def _tell(self, body: FormattedExecutionResult) -> None:
+    async def _send_only(self, body: FormattedExecutionResult) -> None:
         await self.send(encode(body), "")
         await self.complete()
 

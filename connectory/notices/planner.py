@@ -60,7 +60,7 @@ class Planner:
             notified = self._open_notices.notified(notice.id)
             for receiver in self._receivers:
                 if receiver.name not in notified and self._concerns(receiver, trouble, notice):
-                    self._tell_when_due(receiver, notice)
+                    self._notify_when_due(receiver, notice)
 
     def _begun(self, trouble: Trouble) -> Notice:
         id = global_id(NOTICE, self._state.systems[trouble.system_id].name, self._name())
@@ -87,7 +87,7 @@ class Planner:
             place = self._state.current.place
             notice.raised_at, notice.position, notice.mark = self._now, place.position, place.mark
 
-    def _tell_when_due(self, receiver: ReceiverSettings, notice: Notice) -> None:
+    def _notify_when_due(self, receiver: ReceiverSettings, notice: Notice) -> None:
         due = notice.seen_at + timedelta(seconds=receiver.holds(notice.kind))
         if self._now < due:
             self._plan.await_moment(notice.owner, due)

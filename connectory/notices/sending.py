@@ -22,7 +22,7 @@ _NOBODY = frozenset({502, 503, 504})
 #: Characters of a refusal that are kept.
 _LONGEST = 200
 #: Of a URL's path and query; a piece of so many characters may be a key.
-_BETWEEN, _TELLING = re.compile(r"[/?&=;#]"), 8
+_BETWEEN, _LONG_ENOUGH = re.compile(r"[/?&=;#]"), 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,5 +115,5 @@ def _secret(settings: ReceiverSettings) -> str:
 def _parts(url: str) -> set[str]:
     """What an error must not tell of the URL: it whole and in pieces, as written and as a server reads it."""
     path = url.split("://", 1)[-1].partition("/")[2]
-    pieces = [piece for piece in _BETWEEN.split(path) if len(piece) >= _TELLING]
+    pieces = [piece for piece in _BETWEEN.split(path) if len(piece) >= _LONG_ENOUGH]
     return {url, path} | {form for piece in pieces for form in (piece, unquote(piece), unquote_plus(piece))}

@@ -236,9 +236,9 @@ class HttpConnection(web.RequestHandler):
             self._check_newest(new, self._payload if in_body else EMPTY_PAYLOAD)
         elif not in_body and not self._upgraded and data.strip(b"\r\n"):  # empty lines may stand between requests
             self._go_on_with_head(len(data))
-        self._tell_state()
+        self._report_state()
 
-    def _tell_state(self) -> None:
+    def _report_state(self) -> None:
         """Whether somebody waits for our answer, and how much is held until we can begin with it."""
         is_complete = self._payload.is_eof()
         if is_complete and self._request_count > self._answered:
@@ -364,7 +364,7 @@ class HttpConnection(web.RequestHandler):
         self._is_refused |= is_too_large  # what is left of such a body is thrown away as it comes
         finished = await super().finish_response(request, resp, start_time)
         self._answered += 1
-        self._tell_state()
+        self._report_state()
         if self._is_refused and self.transport is not None and self.transport.can_write_eof():
             self.transport.write_eof()
             await asyncio.sleep(LINGER)  # cut short when the client goes
