@@ -11,6 +11,7 @@ from urllib.parse import unquote, unquote_plus
 import aiohttp
 
 from connectory.notices.payload import signed, slack
+from connectory.notices.plan import Delivery
 from connectory.notices.settings import ReceiverSettings
 from connectory.observability.log import Redaction
 from sources.http import reason, retry_after
@@ -61,7 +62,7 @@ class Sender:
             await self._session.close()
             self._session = None
 
-    async def send(self, delivery: Any) -> AttemptOutcome:
+    async def send(self, delivery: Delivery) -> AttemptOutcome:
         """Post a delivery. The status alone decides: what comes after it changes nothing."""
         body, headers = self._message(delivery)
         return await self._request("POST", lambda status: 200 <= status < 300, data=body, headers=headers)
@@ -84,7 +85,7 @@ class Sender:
         """A sentence about what went wrong, without the URL and the secret."""
         return self._redact(_sentence(reason(error)))[:_LONGEST]
 
-    def _message(self, delivery: Any) -> tuple[bytes, dict[str, str]]:
+    def _message(self, delivery: Delivery) -> tuple[bytes, dict[str, str]]:
         headers = {"Content-Type": "application/json", "User-Agent": "connectory"}
         if self._settings.format == "slack":
             return json.dumps(slack(json.loads(delivery.payload))).encode(), headers
