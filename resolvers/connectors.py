@@ -10,8 +10,8 @@ from connectory.store.reads.records import ConnectorRecord, JobRecord, SummaryRe
 from connectory.store.reads.snapshot import CONNECTOR_COLUMNS, Snapshot
 from connectory.store.tables import CONNECTORS
 from connectory.store.tables.identity import CONNECTOR, type_of
+from resolvers.arguments import check_filter
 from resolvers.context import Context
-from resolvers.filters import check_filter
 from resolvers.lists import ROOT, Connection, Listed, Listing, connection
 from resolvers.paging import PageArguments
 from resolvers.vocabulary import ConnectorFacet, ConnectorOrderField, SortDirection

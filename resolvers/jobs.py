@@ -13,9 +13,8 @@ from connectory.store.reads.snapshot import JOB_COLUMNS, Snapshot
 from connectory.store.tables import CONNECTORS, JOB_ERRORS, JOBS
 from connectory.store.tables.identity import JOB, type_of
 from connectory.store.writes.rows import newest_ended
+from resolvers.arguments import BadUserInput, check_filter
 from resolvers.context import Context
-from resolvers.errors import BadUserInput
-from resolvers.filters import check_filter
 from resolvers.lists import ROOT, Connection, Listed, Listing, connection
 from resolvers.paging import Edge, PageArguments, PageInfo, decode_cursor, encode_cursor, is_long, not_ours
 from resolvers.vocabulary import JobFacet, JobOrderField, SortDirection
@@ -106,6 +105,8 @@ async def jobs(
 
 @dataclass(slots=True)
 class JobErrorConnection:
+    """A page of failed documents; the rest is counted only when asked for."""
+
     edges: list[Edge]
     nodes: list[JobErrorRecord]
     page_info: PageInfo
@@ -113,6 +114,7 @@ class JobErrorConnection:
     _job_id: str
 
     async def total_count(self) -> int:
+        """Of all that the job names."""
         snapshot = await self._ctx.snapshot()
 
         async def counts(ids: list[Any]) -> list[int]:

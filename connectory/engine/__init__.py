@@ -19,7 +19,7 @@ from connectory.engine.polling.poller import STOPPING, Poller
 from connectory.engine.polling.watches import Watches
 from connectory.engine.retention import Retention
 from connectory.model import ActionFailureCode, ActionRefusal
-from connectory.observability.metrics import Polls
+from connectory.observability.metrics import PollMetrics
 from connectory.store import Store
 from connectory.store.error_texts import in_our_words
 from connectory.store.log.bus import Bus
@@ -67,7 +67,7 @@ class Engine:
         self._store, self._clock = store, clock
         self._systems = systems
         #: counted for whoever watches over us
-        self.polls = Polls()
+        self.polls = PollMetrics()
         chance = chance or Random()
         self.pollers = {
             system.name: Poller(store, system, self.bus, self.watches, self.polls, clock=clock, chance=chance)

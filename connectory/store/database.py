@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import NullPool
 
-from connectory.config.mistakes import Mistake
+from connectory.config import Mistake
 from connectory.config.store_url import STORES, Address
 from connectory.lanes import CONNECTIONS, SHAPES, Lane, Patience, Shape, divide
 from connectory.store import postgres, sqlite

@@ -93,5 +93,5 @@ def _window(coding: str, begin: bytes) -> int:
 
 def _too_large(most: int) -> BadRequest:
     setting = "body_bytes"
-    said = f"The body has more than {most:,} bytes, as sent or unpacked; send less, or {how_to_raise(setting)}."
-    return BadRequest(said, status=413, setting=setting)
+    message = f"The body has more than {most:,} bytes, as sent or unpacked; send less, or {how_to_raise(setting)}."
+    return BadRequest(message, status=413, setting=setting)

@@ -19,7 +19,7 @@ from connectory.engine.polling.watches import Watches
 from connectory.engine.recording.commit import Commit
 from connectory.engine.recording.conditions import Told
 from connectory.model import ActionFailureCode, ActionRefusal, Known, Observation, Problem, SystemErrorCode
-from connectory.observability.metrics import Polls
+from connectory.observability.metrics import PollMetrics
 from connectory.store import Store
 from connectory.store.error_texts import in_our_words
 from connectory.store.leases.rows import Overtaken, lease_of
@@ -45,7 +45,7 @@ class Poller:
         system: ConfiguredSystem,
         bus: Bus,
         watches: Watches,
-        polls: Polls,
+        polls: PollMetrics,
         *,
         clock: Callable[[], datetime],
         chance: Random,

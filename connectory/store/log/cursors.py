@@ -57,11 +57,6 @@ def read_cursor(cursor: str) -> Place:
     return Place(int.from_bytes(packed[_HEAD.size :], "big"), mark or None, store)
 
 
-def log_position(cursor: str) -> int:
-    """The position in a cursor. Raises ValueError for anything else."""
-    return read_cursor(cursor).position
-
-
 def _unpacked(cursor: str) -> bytes:
     if len(cursor) > 2 * max(_LONGEST, _LONGEST_BEFORE):
         raise ValueError("too long for a cursor")

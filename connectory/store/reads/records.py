@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Table
 
-from connectory.eta import NO_ESTIMATE, Course, estimate, percent
+from connectory.eta import NO_ESTIMATE, Progress, estimate, percent
 from connectory.model import (
     AccessType,
     Capability,
@@ -231,7 +231,7 @@ class JobRecord:
     @property
     def progress(self) -> ProgressRecord:
         """How far it has come, and when it will end, as of the snapshot's moment."""
-        course = Course(
+        progress = Progress(
             status=self.status,
             processed=self.processed,
             total=self.expected_total,
@@ -241,7 +241,7 @@ class JobRecord:
             expected_processed=self.expected_processed,
             started_at=self.started_at,
         )
-        left = estimate(course, self.now) if self._is_current else NO_ESTIMATE
+        left = estimate(progress, self.now) if self._is_current else NO_ESTIMATE
         return ProgressRecord(
             processed=self.processed,
             total=self.expected_total,
