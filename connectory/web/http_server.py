@@ -169,6 +169,10 @@ class HttpConnection(web.RequestHandler):
         if self._taking is not None:
             self._taking.cancel()
         super().connection_lost(exc)
+        # request, reader and connection know each other: what was not read would wait with them for the collector
+        unread, self._payload = self._payload, EMPTY_PAYLOAD
+        if unread is not EMPTY_PAYLOAD:
+            unread._buffer.clear()
 
     def abort(self) -> None:
         if self.transport is not None:
