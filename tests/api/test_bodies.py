@@ -1,5 +1,6 @@
 """The body of a request: how much of it is read, as sent and unpacked, and what becomes of the rest."""
 
+import gc
 import gzip
 import json
 import zlib
@@ -7,10 +8,12 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+from aiohttp import StreamReader
 
 from tests.api.gateway import Client, served
 from tests.api.stand_in import STAND_IN
 from tests.api.test_http_server import CHUNKED, POST, connected
+from tests.wait import until
 
 MOST = 20_000
 MEGABYTE = b" " * (1 << 20)
@@ -97,3 +100,27 @@ async def test_values_are_counted_before_they_are_made(sqlite_url: str) -> None:
             assert "more than 100 values" in error["message"]
             assert "raise values_per_request under [server]" in error["message"]
         assert client.metric("connectory_graphql_refused_total", setting="values_per_request") == 3
+
+
+async def test_nothing_of_a_refused_body_outlives_its_connection(client: Client) -> None:
+    """Request, connection and what nobody has read of it know each other: all wait for the collector."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with connected(client) as (reader, writer):
+            writer.write(POST + b"Content-Length: 1048576\r\n\r\n" + MEGABYTE[:60_000])
+            assert b" 413 " in await reader.readline()
+            assert unread() > 0
+        await until(all_read, within=5)
+    finally:
+        gc.enable()
+
+
+async def all_read() -> bool:
+    return unread() == 0
+
+
+def unread() -> int:
+    """Bytes of bodies that wait in this process for somebody to read them."""
+    readers = [each for each in gc.get_objects() if type(each) is StreamReader]
+    return sum(len(piece) for each in readers for piece in each._buffer)
