@@ -75,7 +75,7 @@ async def test_an_answer_that_comes_after_another_gateway_took_over(store_url: s
 
         async def refused() -> bool:
             poller = first.engine.pollers["scripted"]
-            return poller._desk.known is None and all(task.done() for task in poller._background._tasks.values())
+            return poller._session.known is None and all(task.done() for task in poller._background._tasks.values())
 
         await until(refused)
         await until(second.polled(3))

@@ -56,12 +56,12 @@ async def test_a_wait_that_is_asked_for_during_a_polls_commit_is_shown_after_it(
     await engine.start()
     try:
         await asyncio.wait_for(commits.wait(), 10)
-        desk = engine.pollers["scripted"]._desk
-        known = desk.known
-        asking = asyncio.create_task(desk.hold([Problem(SystemErrorCode.RATE_LIMITED, "slowly", retry_after=600.0)]))
+        session = engine.pollers["scripted"]._session
+        known = session.known
+        asking = asyncio.create_task(session.hold([Problem(SystemErrorCode.RATE_LIMITED, "slowly", retry_after=600.0)]))
 
         async def waits() -> bool:
-            return desk.held > 0
+            return session.held > 0
 
         await until(waits)
         gate.set()
@@ -70,7 +70,7 @@ async def test_a_wait_that_is_asked_for_during_a_polls_commit_is_shown_after_it(
         assert "could not be stored" not in caplog.text
         assert (system["error_code"], system["error_message"]) == (SystemErrorCode.RATE_LIMITED, "slowly")
         assert system["last_success_at"] is not None, "the poll has been stored, too"
-        assert desk.known is known
+        assert session.known is known
     finally:
         await engine.stop()
 

@@ -122,7 +122,7 @@ async def test_what_a_look_at_a_waiting_job_sees_is_stored(store: Store) -> None
     async with running(store, idle(scripted)) as engine:
         await polled(engine, scripted)
         engine.watch([JOB_1])
-        await until(truth(lambda: "1" in engine.pollers["scripted"]._desk.known.running_jobs))  # type: ignore[union-attr]
+        await until(truth(lambda: "1" in engine.pollers["scripted"]._session.known.running_jobs))  # type: ignore[union-attr]
 
 
 async def test_watches_come_on_top_of_what_runs(store: Store) -> None:

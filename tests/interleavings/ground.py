@@ -102,9 +102,9 @@ class Gateway:
         """What is remembered to hold is what is stored."""
         if not self.is_sure or self.engine is None:
             return
-        desk = self.engine.pollers[SYSTEM_NAME]._desk
-        if desk.known is not None:
-            remembered = {(*key_of(each), each.severity, each.since) for each in desk.past.held.findings.values()}
+        session = self.engine.pollers[SYSTEM_NAME]._session
+        if session.known is not None:
+            remembered = {(*key_of(each), each.severity, each.since) for each in session.past.held.findings.values()}
             stored = self._ground.last.conditions
             held = {(row["subject_id"], row["code"], row["severity"], row["since"]) for row in stored}
             assert remembered == held, f"conditions: remembered {remembered - held}, stored {held - remembered}"

@@ -29,7 +29,7 @@ from connectory.store.write_health import is_failure, reason
 _log = logging.getLogger(__name__)
 
 
-class Desk:
+class SystemSession:
     """One system's memory and its place in the store. ``known`` is None until it has been recalled."""
 
     def __init__(
