@@ -113,7 +113,7 @@ def _spread(row: Row) -> Row:
     """The columns that count, with each field of the details as one of them."""
     details = json.loads(row["details"] or "{}")
     shown = {name: value for name, value in row.items() if name not in _BOOKKEEPING and name != "details"}
-    if "created_order" in row and row["sequence"] is None:  # else it depends on the neighbours that were known
+    if "created_order" in row and row["sequence"] is None:  # else it depends on the jobs next to it that were known
         shown["created_order"] = row["created_order"]
     return shown | {f"details.{name}": value for name, value in details.items()}
 

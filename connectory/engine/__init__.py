@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from connectory.config.settings import RetentionSettings
 from connectory.engine.polling.configured import ConfiguredSystem
-from connectory.engine.polling.peers import PATIENCE, RENEWAL, Neighbours
+from connectory.engine.polling.peers import PATIENCE, RENEWAL, Peers
 from connectory.engine.polling.poller import STOPPING, Poller
 from connectory.engine.polling.watches import Watches
 from connectory.engine.retention import Retention
@@ -43,7 +43,7 @@ class Engine:
     """Polls every configured system until it is stopped. One system's trouble never delays another.
 
     ``clock`` tells the time (UTC-aware), ``ticks`` counts seconds, ``chance`` is the jitter. ``renewal`` and
-    ``patience`` are of the talk with other gateways, see ``Neighbours``. Without ``retention`` everything is kept.
+    ``patience`` are of the talk with other gateways, see ``Peers``. Without ``retention`` everything is kept.
     """
 
     def __init__(
@@ -73,9 +73,7 @@ class Engine:
             system.name: Poller(store, system, self.bus, self.watches, self.polls, clock=clock, chance=chance)
             for system in systems
         }
-        self._neighbours = Neighbours(
-            self.wire, self.watches, self.pollers, name=uuid4().hex, renewal=renewal, patience=patience
-        )
+        self._peers = Peers(self.wire, self.watches, self.pollers, name=uuid4().hex, renewal=renewal, patience=patience)
         self._retention = None if retention is None else Retention(store, retention, clock=clock)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -84,7 +82,7 @@ class Engine:
         await register_systems(self._store, [system.registration for system in self._systems])
         await self.tail.begin()
         work = {f"poll {name}": poller.run() for name, poller in self.pollers.items()}
-        work |= {"tail": self.tail.run(), "wire": self.wire.run(), "neighbours": self._neighbours.run()}
+        work |= {"tail": self.tail.run(), "wire": self.wire.run(), "peers": self._peers.run()}
         if self._retention is not None:
             work["retention"] = self._retention.run()
         if self._store.wal is not None:
@@ -104,7 +102,7 @@ class Engine:
         if poller is None:
             return ActionRefusal(ActionFailureCode.NOT_FOUND, f"No system is configured by the name {system!r}.")
         refusal = await poller.refresh()
-        return await self._neighbours.refresh(system) if refusal is poller.elsewhere else refusal
+        return await self._peers.refresh(system) if refusal is poller.elsewhere else refusal
 
     def watch(self, ids: Iterable[str]) -> None:
         """Look at these jobs, and at the open jobs of these connectors (global ids), every ``live_interval`` until
@@ -112,11 +110,11 @@ class Engine:
         new = self.watches.add(ids)
         for system in {thing.system for thing in new}:
             self.pollers[system].stir()
-        self._neighbours.tell_watched(new)
+        self._peers.tell_watched(new)
 
     def unwatch(self, ids: Iterable[str]) -> None:
         """One watcher fewer of each."""
-        self._neighbours.tell_left(self.watches.remove(ids))
+        self._peers.tell_left(self.watches.remove(ids))
 
     async def acknowledge(self, notice: str, by: str) -> ActionRefusal | None:
         """Note that ``by`` has seen to a notice; whoever was first stays. Part of the port that resolvers call."""
@@ -138,7 +136,7 @@ class Engine:
 
     async def stop(self) -> None:
         """End all work within five seconds. A commit that has begun is finished or rolled back as a whole."""
-        self._neighbours.give_up(STOPPING)
+        self._peers.give_up(STOPPING)
         for task in self._tasks:
             task.cancel()
         if self._tasks:

@@ -271,7 +271,7 @@ async def test_numbers_decide_which_job_is_the_newest(stage: Stage) -> None:
     await stage.poll([A], numbered)
     await stage.poll([A], [job("25", sequence=25, order_at=at(5000)), job("31", sequence=31, order_at=at(-5000))])
     await stage.history([job(f"{n}", sequence=n, order_at=at(n)) for n in (29, 24, 5)])
-    for number, moment in ((26, at(99_999)), (21, at(-99_999))):  # one alone, between neighbours of earlier commits
+    for number, moment in ((26, at(99_999)), (21, at(-99_999))):  # one alone, between jobs of earlier commits
         await stage.history([job(f"{number}", sequence=number, order_at=moment)])
     placed = sorted(await rows(stage.store, JOBS), key=lambda row: row["created_order"])
     assert [row["sequence"] for row in placed] == [5, 10, 20, 21, 24, 25, 26, 29, 30, 31]

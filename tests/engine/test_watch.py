@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from connectory.engine import ConfiguredSystem, Engine
-from connectory.engine.polling.peers import Neighbours
+from connectory.engine.polling.peers import Peers
 from connectory.engine.polling.watches import LASTING, Watched, Watches
 from connectory.model import ActionFailureCode, ActionRefusal, JobStatus, Observation
 from connectory.store import Store
@@ -434,7 +434,7 @@ async def test_a_client_that_gives_up_leaves_nothing_behind(pair: Pair) -> None:
     await until(truth(lambda: pair.source.polls > polls))
     asked.cancel()
     await asyncio.wait([asked])
-    assert pair.second._neighbours._asked == {}
+    assert pair.second._peers._asked == {}
     pair.source.hangs.set()
     pair.source.hangs = None
     async with asyncio.timeout(PATIENCE):
@@ -459,7 +459,7 @@ class Refusing:
 def test_what_is_not_for_us_is_passed_over(sqlite_url: str, caplog: pytest.LogCaptureFixture) -> None:
     """Our own messages come back to us, and a newer version may say what we do not know."""
     watches, wire = Watches({"scripted"}, Ticks()), Wire(Store(sqlite_url), Bus())
-    Neighbours(wire, watches, {"scripted": Refusing()}, name="here")
+    Peers(wire, watches, {"scripted": Refusing()}, name="here")
     for channel in (WATCHES_CHANNEL, REFRESH_CHANNEL):
         wire._receive(None, 0, channel, '{"gateway": "east", "news": 1}')
         wire._receive(None, 0, channel, json.dumps({"gateway": "here", "watched": [JOB_1], "refresh": "scripted"}))
@@ -470,7 +470,7 @@ def test_what_is_not_for_us_is_passed_over(sqlite_url: str, caplog: pytest.LogCa
 async def test_a_long_refusal_fits_into_a_message(sqlite_url: str) -> None:
     wire, said = Wire(Store(sqlite_url), Bus()), []
     wire.send = lambda channel, payload: said.append((channel, payload))  # type: ignore[method-assign]
-    Neighbours(wire, Watches({"scripted"}, Ticks()), {"scripted": Refusing()}, name="here")
+    Peers(wire, Watches({"scripted"}, Ticks()), {"scripted": Refusing()}, name="here")
     wire._receive(None, 0, REFRESH_CHANNEL, json.dumps({"gateway": "east", "refresh": "scripted", "number": 3}))
     await until(truth(lambda: said))
     ((channel, payload),) = said

@@ -36,7 +36,7 @@ class Polls(Protocol):
     async def refresh(self) -> ActionRefusal | None: ...
 
 
-class Neighbours:
+class Peers:
     """Speaks for the gateway ``name``, which no other gateway has. All times are seconds."""
 
     def __init__(
