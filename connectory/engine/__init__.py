@@ -25,7 +25,7 @@ from connectory.store.error_texts import in_our_words
 from connectory.store.log.bus import Bus
 from connectory.store.log.notify_channel import Wire
 from connectory.store.log.tail import Tail
-from connectory.store.transactions import whole
+from connectory.store.transactions import shielded
 from connectory.store.write_health import is_failure, reason
 from connectory.store.writes.notices import acknowledge
 from connectory.store.writes.registration import register_systems
@@ -119,7 +119,7 @@ class Engine:
     async def acknowledge(self, notice: str, by: str) -> ActionRefusal | None:
         """Note that ``by`` has seen to a notice; whoever was first stays. Part of the port that resolvers call."""
         try:
-            known = await whole(self._acknowledge(notice, by))
+            known = await shielded(self._acknowledge(notice, by))
         except Exception as error:
             if not is_failure(error):
                 raise

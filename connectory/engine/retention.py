@@ -15,7 +15,7 @@ from connectory.store import Store
 from connectory.store.leases.rows import RETENTION_LEASE
 from connectory.store.retention.batches import Limits, Portion
 from connectory.store.retention.removal import job_floors, portions
-from connectory.store.transactions import whole
+from connectory.store.transactions import shielded
 from connectory.store.writes.rows import hold_system
 
 _log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class Retention:
         """Remove everything that is beyond its limits now. Returns the rows that were removed, per table."""
         removed: Counter[str] = Counter()
         async for portion in portions(self._store, self._limits(), self.strides):
-            rows, held = await whole(self._remove(portion))
+            rows, held = await shielded(self._remove(portion))
             if rows:
                 removed[portion.table] += rows
                 self.strides.learn(portion.table, rows, held)

@@ -13,7 +13,7 @@ from connectory.notices.settings import ReceiverSettings
 from connectory.observability.metrics import Deliveries
 from connectory.store import Store
 from connectory.store.leases.rows import Lease, Overtaken
-from connectory.store.transactions import whole
+from connectory.store.transactions import shielded
 from connectory.store.writes.notices import begin_attempt, end_attempt, next_delivery, was_given_up
 
 _log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class Deliverer:
             return None
         now = self._clock()
         if is_pointless:
-            await whole(self._end(delivery, {"dead_at": now, "last_error": "Its RAISED was never accepted."}))
+            await shielded(self._end(delivery, {"dead_at": now, "last_error": "Its RAISED was never accepted."}))
             return 0.0
         wait: float = (delivery.next_attempt_at - now).total_seconds()
         # a clock that was set back holds up nothing new, and one that was set forward is seen before long
@@ -105,7 +105,7 @@ class Deliverer:
         attempts = delivery.attempts + 1
         again_at = now + timedelta(seconds=self._backoff.pause(attempts, self._chance))
         # whoever finds this attempt unfinished after a crash waits for it to be over
-        if await whole(self._begin(delivery, again_at + timedelta(seconds=self._settings.timeout))):
+        if await shielded(self._begin(delivery, again_at + timedelta(seconds=self._settings.timeout))):
             await self._attempt(delivery, attempts, again_at)
         return 0.0
 
@@ -129,7 +129,7 @@ class Deliverer:
         values = self._judged(outcome, delivery, attempts, again_at)
         while True:
             try:
-                await whole(self._end(delivery, values))
+                await shielded(self._end(delivery, values))
                 break
             except Exception:
                 if outcome.error is not None:

@@ -29,7 +29,7 @@ from connectory.store.reads.notice_state import (
     read_present,
     stirred,
 )
-from connectory.store.transactions import whole
+from connectory.store.transactions import shielded
 from connectory.store.writes.notices import move_notifier, write_notices
 from connectory.store.writes.rows import Row, batches
 
@@ -83,12 +83,12 @@ class Notifier:
                 picture = await read_picture(connection, present, some, standing.of(some))
                 plan = Planner(picture, standing, self._receivers, now, self._name).plan()
                 if plan:
-                    await whole(self._write(standing, present, plan))
+                    await shielded(self._write(standing, present, plan))
                 standing.follow(some, plan)
                 has_news = has_news or bool(plan.deliveries)
         place = standing.position
         if standing.turn != turn or place is None or present.position - place >= _STRETCH:
-            await whole(self._move(standing, present))
+            await shielded(self._move(standing, present))
         self._position, self._systems = present.position, _states(present)
         return has_news
 

@@ -23,7 +23,7 @@ from connectory.store.leases.rows import Lease, Overtaken, lease_of
 from connectory.store.log.bus import Bus
 from connectory.store.reads.records import DOWN
 from connectory.store.tables.identity import SYSTEM, global_id
-from connectory.store.transactions import whole
+from connectory.store.transactions import shielded
 from connectory.store.write_health import is_failure, reason
 
 _log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class SystemSession:
             self.store, self.id, name, kind.rolls_up, known, self.now(), lease=self._lease, examines=kind.examines,
             past=self.past,
         )  # fmt: skip
-        position = await whole(write(commit))
+        position = await shielded(write(commit))
         if position is not None:
             self._bus.wake(position)
 
@@ -130,7 +130,7 @@ class SystemSession:
                 if known is not self.known or self._lease is None:
                     return
                 judgement = Judgement(self.store, self.system, self.past, self.now(), lease=self._lease)
-                position = await whole(judgement.run(told))
+                position = await shielded(judgement.run(told))
         except Exception as error:
             if isinstance(error, Overtaken | SQLAlchemyError | OSError):
                 self.forget(known)  # the store may have something else than we remember

@@ -26,7 +26,7 @@ class Sequenced:
         self._orders = [order for _, order in pairs]
 
     def place(self, sequence: int, moment: datetime) -> int:
-        """The created_order of a new job: its time, moved in between the jobs next to it where it disagrees with theirs."""
+        """The created_order of a new job: its time, moved in between those of the next numbers where it disagrees."""
         order = microseconds(moment)
         at = bisect_left(self._sequences, sequence)
         # jobs stay as many microseconds apart as their numbers: so there is room for all that lie between
