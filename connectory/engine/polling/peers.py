@@ -17,7 +17,7 @@ PATIENCE = 60.0
 _LONGEST_SENTENCE = 1_000
 
 
-class Polls(Protocol):
+class LocalPoller(Protocol):
     """One system's poller, as far as other gateways need it."""
 
     elsewhere: ActionRefusal
@@ -43,7 +43,7 @@ class Peers:
         self,
         wire: Wire,
         watches: Watches,
-        pollers: Mapping[str, Polls],
+        pollers: Mapping[str, LocalPoller],
         *,
         name: str,
         renewal: float = RENEWAL,
@@ -123,7 +123,7 @@ class Peers:
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
 
-    async def _answer(self, poller: Polls, gateway: str, number: int) -> None:
+    async def _answer(self, poller: LocalPoller, gateway: str, number: int) -> None:
         refusal = await poller.refresh()
         if refusal is not poller.elsewhere:  # we had just lost it: whoever polls it now answers
             said = None if refusal is None else _told(refusal)
