@@ -109,7 +109,7 @@ class Engine:
         ``unwatch`` has been called as often. Ids that nobody knows are ignored."""
         new = self.watches.add(ids)
         for system in {thing.system for thing in new}:
-            self.pollers[system].stir()
+            self.pollers[system].wake()
         self._peers.tell_watched(new)
 
     def unwatch(self, ids: Iterable[str]) -> None:

@@ -450,7 +450,7 @@ class Refusing:
     elsewhere = ActionRefusal(ActionFailureCode.UPSTREAM_UNAVAILABLE, "elsewhere")
     is_here = True
 
-    def stir(self) -> None: ...
+    def wake(self) -> None: ...
 
     async def refresh(self) -> ActionRefusal | None:
         return ActionRefusal(ActionFailureCode.UPSTREAM_REJECTED, "\x01" * 5_000, 418, 7.5)

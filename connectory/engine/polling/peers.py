@@ -30,7 +30,7 @@ class LocalPoller(Protocol):
     def is_here(self) -> bool:
         """Whether this gateway polls the system."""
 
-    def stir(self) -> None:
+    def wake(self) -> None:
         """What is watched of the system may have changed."""
 
     async def refresh(self) -> ActionRefusal | None: ...
@@ -86,7 +86,7 @@ class Peers:
     def _hear_watches(self, gateway: str, message: Mapping[str, Any]) -> None:
         self._watches.hear_left(gateway, message.get("left", ()))
         for system in {thing.system for thing in self._watches.hear(gateway, message.get("watched", ()))}:
-            self._pollers[system].stir()
+            self._pollers[system].wake()
 
     # ---- refreshes
 

@@ -67,7 +67,7 @@ class Poller:
         self._is_closed = False
         #: those who wait for a poll that begins after they asked
         self._waiting: list[Waiter] = []
-        self._stirred = asyncio.Event()
+        self._wakeup = asyncio.Event()
 
     async def run(self) -> None:
         try:
@@ -111,7 +111,7 @@ class Poller:
             return _refusal(f"{self.system.name} asked us to wait", held)
         waiter: Waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
-        self.stir()
+        self.wake()
         while not (await asyncio.wait([waiter], timeout=_GLANCE))[0]:
             if self._writing.is_stuck:
                 return _not_stored(self.system.name, self._writing.problem())
@@ -138,11 +138,11 @@ class Poller:
     def _heed_lease(self) -> None:
         self.standby.look()
         if self._session.has_turned:
-            self.stir()
+            self.wake()
 
-    def stir(self) -> None:
+    def wake(self) -> None:
         """Between polls: see at once whether somebody asks for one, or watches what was not watched."""
-        self._stirred.set()
+        self._wakeup.set()
 
     # ---- one poll
 
@@ -227,11 +227,11 @@ class Poller:
             await self._idle(more)
 
     async def _pause(self, seconds: float) -> None:
-        """So long, or until something is stirred."""
+        """So long, or until it is woken."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._stirred.wait()
-        self._stirred.clear()
+                await self._wakeup.wait()
+        self._wakeup.clear()
 
     def _to_look_at(self) -> frozenset[str]:
         known = self._session.known

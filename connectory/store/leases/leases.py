@@ -40,7 +40,7 @@ class Leases:
         if store.is_sqlite:
             self._table = self._sqlite = SqliteLeases(store, self.own)
         else:
-            self._table = PostgresLeases(store, self.own, self._stir)
+            self._table = PostgresLeases(store, self.own, self._wake)
         self._wanted: set[str] = set()
         self._held: dict[str, Lease] = {}
         #: when what we hold was renewed last, by our own count
@@ -50,7 +50,7 @@ class Leases:
         self._listeners: dict[str, Callable[[], None]] = {}
         self._round: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
-        self._stirred = asyncio.Event()
+        self._wakeup = asyncio.Event()
 
     def listen(self, name: str, listener: Callable[[], None]) -> None:
         """Call ``listener`` every second or so, and soon after the lease was taken or lost."""
@@ -122,8 +122,8 @@ class Leases:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.expiry * _RETRY):
-                    await self._stirred.wait()
-            self._stirred.clear()
+                    await self._wakeup.wait()
+            self._wakeup.clear()
             try:
                 if self._is_due or self._wanted - self._held.keys() or not self._table.is_connected:
                     await self._have_round()
@@ -169,10 +169,10 @@ class Leases:
     def _lose(self, lease: Lease) -> None:
         if self._held.get(lease.name) == lease:
             del self._held[lease.name]
-            self._stir()
+            self._wake()
 
-    def _stir(self) -> None:
-        self._stirred.set()
+    def _wake(self) -> None:
+        self._wakeup.set()
 
     def _tell(self) -> None:
         for listener in self._listeners.values():
