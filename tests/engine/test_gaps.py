@@ -200,5 +200,5 @@ async def test_an_answer_that_could_not_be_stored_ends_no_gap(sqlite_store: Stor
     await _fail(scene)
     for _ in range(2):
         scene.seconds += 100
-        scene.past.see_answer(scene.state, scene.now)
-    assert list(scene.past.gaps) == [Gap(at(15), scene.now)]
+        scene.memory.see_answer(scene.state, scene.now)
+    assert list(scene.memory.gaps) == [Gap(at(15), scene.now)]

@@ -11,7 +11,7 @@ import pytest
 from connectory.engine import Engine
 from connectory.engine.judging.judge import judge
 from connectory.engine.judging.thresholds import Thresholds
-from connectory.engine.memory.past import Past
+from connectory.engine.memory.system_memory import SystemMemory
 from connectory.engine.recording import conditions as judgement
 from connectory.model import ConnectorHealth, ConnectorMode, CountsFact, EventKind, JobStatus, JobType, Observation
 from connectory.store import Store
@@ -108,16 +108,16 @@ async def test_what_moved_before_a_restart_is_read_back_from_the_log(store: Stor
     stage = await Stage.open(store)
     for processed in (None, 1, 2, 2, 5):
         await stage.poll([connector()], [running(processed, last_seen_at=at(processed or 0))])
-    said = stage.past
+    said = stage.memory
     await stage.restart()
-    for past in (said, stage.past):
+    for past in (said, stage.memory):
         view = past.jobs[job_id("1")].view
         assert [(sample.at, sample.processed) for sample in view.samples] == [(at(30), 1), (at(45), 2), (at(75), 5)]
         assert (view.first_seen_at, view.moved_at, view.heartbeat_at) == (at(15), at(75), at(75))
         assert view.status_since is None
     await stage.poll([connector()], [running(5, status=JobStatus.CANCELING)])
     await stage.restart()
-    assert stage.past.jobs[job_id("1")].view.status_since == at(90)
+    assert stage.memory.jobs[job_id("1")].view.status_since == at(90)
 
 
 @pytest.mark.parametrize("kept", ["nothing", "the newest line"])
@@ -172,7 +172,7 @@ async def test_conditions_end_with_their_job_in_the_same_commit(store: Store) ->
     beyond = (await stage.events())[-1]["position"]
     await stage.poll([connector()], [ended("1", 1, processed=5)])
     assert await stage.conditions() == {}
-    assert stage.past.held.findings == {}
+    assert stage.memory.held.findings == {}
     told = {event["kind"].name: event["changed_fields"].split(",") for event in await stage.events(beyond)}
     assert "conditions" in told["JOB_FINISHED"]
     assert {"conditions", "health"} <= set(told["CONNECTOR_CHANGED"])
@@ -193,8 +193,8 @@ async def test_conditions_end_with_their_connector(store: Store, how: str) -> No
     await stage.poll(gone)
     assert (await stage.connector())["removed_at"] is not None
     assert await stage.conditions() == {}
-    assert A not in stage.past.connectors
-    assert stage.past.jobs == {}
+    assert A not in stage.memory.connectors
+    assert stage.memory.jobs == {}
 
 
 async def test_failures_are_counted_over_what_the_store_remembers(store: Store) -> None:
@@ -386,7 +386,7 @@ async def test_runs_that_move_no_content_are_no_past(store: Store) -> None:
     await stage.poll([connector()], [*failed, ended("ok", -50_000)])
     await stage.judge()
     assert await stage.conditions() == {}
-    assert [run.id for run in stage.past.connectors[A].runs or ()] == [job_id("ok")]
+    assert [run.id for run in stage.memory.connectors[A].runs or ()] == [job_id("ok")]
 
 
 async def test_another_process_that_polled_meanwhile(store: Store) -> None:
@@ -400,14 +400,14 @@ async def test_another_process_that_polled_meanwhile(store: Store) -> None:
     with pytest.raises(Overtaken):
         await stage.judge(no_progress=10)
     assert await stage.conditions() == {}
-    assert stage.past.held.findings == {}
+    assert stage.memory.held.findings == {}
 
 
 async def test_a_past_without_anything(store: Store) -> None:
-    past = Past()
+    memory = SystemMemory()
     async with store.read() as connection:
-        await past.recall(connection, "nothing", at(0))
-    assert (past.jobs, past.connectors, past.held.findings) == ({}, {}, {})
+        await memory.recall(connection, "nothing", at(0))
+    assert (memory.jobs, memory.connectors, memory.held.findings) == ({}, {}, {})
 
 
 # ---- in the engine

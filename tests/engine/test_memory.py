@@ -26,12 +26,12 @@ async def test_an_answer_that_is_refused_leaves_no_trace_in_memory(store: Store)
     later = connector(worker_seen_at=at(2), parse_errors=2, blocks_checkpoint=True)
     with pytest.raises(Exception, match=r"(?i)int"):
         await stage.poll([later], [job("1", status=JobStatus.RUNNING, processed=2**80)])
-    assert list(stage.past.gaps) == []
-    assert stage.past.foreseen(id, None, stage.now).kept == (await kept(stage))
+    assert list(stage.memory.gaps) == []
+    assert stage.memory.foreseen(id, None, stage.now).kept == (await kept(stage))
     await stage.poll([later], [job("1", status=JobStatus.RUNNING, processed=2)])
     row = await stage.connector()
     assert (row["worker_moved_at"], row["blocks_since"]) == (stage.now, stage.now)
-    assert [gap.end for gap in stage.past.gaps] == [stage.now]
+    assert [gap.end for gap in stage.memory.gaps] == [stage.now]
 
 
 async def kept(stage: Stage) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class Gateway:
             return
         session = self.engine.pollers[SYSTEM_NAME]._session
         if session.known is not None:
-            remembered = {(*key_of(each), each.severity, each.since) for each in session.past.held.findings.values()}
+            remembered = {(*key_of(each), each.severity, each.since) for each in session.memory.held.findings.values()}
             stored = self._ground.last.conditions
             held = {(row["subject_id"], row["code"], row["severity"], row["since"]) for row in stored}
             assert remembered == held, f"conditions: remembered {remembered - held}, stored {held - remembered}"

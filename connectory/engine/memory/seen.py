@@ -32,7 +32,7 @@ class Watched:
     """A connector as we watched it."""
 
     external_id: str
-    #: its open jobs, which ``Past`` keeps up
+    #: its open jobs, which ``SystemMemory`` keeps up
     jobs: Set[str]
     fingerprint: str | None = None
     #: what ConnectorView takes as it stands

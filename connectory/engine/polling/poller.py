@@ -150,7 +150,7 @@ class Poller:
         """One poll and its commit. Returns the seconds to wait before the next."""
         known, started = self._session.known, self._session.now()
         assert known is not None
-        self._session.past.see_question()
+        self._session.memory.see_question()
         try:
             with self._polls.seconds.labels(self.system.name).time():
                 observation = await self._source.poll(known)
@@ -244,7 +244,7 @@ class Poller:
         known, state = self._session.known, self._session.state
         if known is None:
             return False
-        self._session.past.see_question()
+        self._session.memory.see_question()
         try:
             async with asyncio.timeout(seconds):
                 observation = await self._source.look(known, jobs)

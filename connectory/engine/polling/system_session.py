@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectory.engine.memory.loading import recall
-from connectory.engine.memory.past import Past
+from connectory.engine.memory.system_memory import SystemMemory
 from connectory.engine.polling.configured import ConfiguredSystem
 from connectory.engine.polling.pace import SystemState, asked_to_wait, backoff
 from connectory.engine.recording.commit import Commit
@@ -40,7 +40,7 @@ class SystemSession:
         self._name = lease_of(system.name)
         self.known: Known | None = None
         #: recalled and forgotten together with ``known``
-        self.past = Past()
+        self.memory = SystemMemory()
         self.state = SystemState()
         self._bus, self._clock, self._chance = bus, clock, chance
         #: one commit at a time: whatever is committed rests on the same memory
@@ -71,11 +71,11 @@ class SystemSession:
         return lease is not None
 
     async def _read(self, lease: Lease) -> None:
-        past = Past()
+        memory = SystemMemory()
         async with self.store.read() as connection:
             known, self.state = await recall(connection, self.id)
-            await past.recall(connection, self.id, self.now())
-        self.known, self.past, self._lease = known, past, lease
+            await memory.recall(connection, self.id, self.now())
+        self.known, self.memory, self._lease = known, memory, lease
         if self.state.error_code is SystemErrorCode.RATE_LIMITED:
             self._not_before = self.state.next_poll_at  # a restart does not shorten what was asked for
 
@@ -116,7 +116,7 @@ class SystemSession:
             raise Overtaken
         commit = Commit(
             self.store, self.id, name, kind.rolls_up, known, self.now(), lease=self._lease, examines=kind.examines,
-            past=self.past,
+            memory=self.memory,
         )  # fmt: skip
         position = await shielded(write(commit))
         if position is not None:
@@ -129,7 +129,7 @@ class SystemSession:
             async with self._turn:
                 if known is not self.known or self._lease is None:
                     return
-                judgement = Judgement(self.store, self.system, self.past, self.now(), lease=self._lease)
+                judgement = Judgement(self.store, self.system, self.memory, self.now(), lease=self._lease)
                 position = await shielded(judgement.run(told))
         except Exception as error:
             if isinstance(error, Overtaken | SQLAlchemyError | OSError):

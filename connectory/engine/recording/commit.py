@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.engine.judging.views import Finding
 from connectory.engine.memory.held import Key, key_of, worst
-from connectory.engine.memory.past import Past
+from connectory.engine.memory.system_memory import SystemMemory
 from connectory.engine.polling.pace import SystemState, transition
 from connectory.engine.recording.changes import Row, connector_event, job_event, judge, with_details
 from connectory.engine.recording.jobs import JobWriter
@@ -74,16 +74,16 @@ class Commit:
         *,
         lease: Lease,
         examines: bool = False,
-        past: Past | None = None,
+        memory: SystemMemory | None = None,
     ) -> None:
         self._begin = partial(store.leases.guarded, lease)
         self._id, self._system, self._rolls_up = system_id, system, rolls_up
-        self._known, self._now, self._past = known, now, past or Past()
+        self._known, self._now, self._memory = known, now, memory or SystemMemory()
         self._events: list[Row] = []
         self._of_system: list[Row] = []
         #: connector → its newest content job, as this commit found them
         self._latest: dict[str, str | None] = {}
-        self._jobs = JobWriter(system_id, system, known, now, examines=examines, memory=self._past)
+        self._jobs = JobWriter(system_id, system, known, now, examines=examines, memory=self._memory)
         #: connectors found removed, and conditions that ended with their subject
         self._removed: set[str] = set()
         #: connectors that have a new row, by external id
@@ -92,7 +92,7 @@ class Commit:
 
     async def poll(self, observation: Observation, before: SystemState, after: SystemState) -> int | None:
         """Store a poll that read the list. Returns the log's new position, None when the log has not grown."""
-        gaps, reader = self._past.gaps_after(before, self._now), self._reader()
+        gaps, reader = self._memory.gaps_after(before, self._now), self._reader()
         news = await reader.read(observation)
         await reader.miss(news, observation, before.observed_at)
         gone = [*observation.gone_jobs, *await reader.left_behind(news, observation)]
@@ -105,7 +105,7 @@ class Commit:
             await self._write_connectors(connection, news, touched)
             self._system_event(before, after)
             position = await self._append(connection)
-        self._past.see_answer(before, self._now)
+        self._memory.see_answer(before, self._now)
         await self._remember(news, lost)
         return position
 
@@ -147,7 +147,7 @@ class Commit:
     async def history(self, batch: HistoryBatch, state: SystemState) -> int | None:
         """Store a stretch of past jobs. Returns the log's new position, None when the log has not grown."""
         async with self._begin() as connection:
-            touched = await self._jobs.write(connection, batch.jobs, {}, state, past=True)
+            touched = await self._jobs.write(connection, batch.jobs, {}, state, is_history=True)
             await self._end_conditions(connection, set())
             await self._write_connectors(connection, News(), touched)
             finished = slices(batch.finished)
@@ -168,7 +168,7 @@ class Commit:
             return await self._append(connection)
 
     def _reader(self) -> Reader:
-        return Reader(self._id, self._system, self._known, self._past, self._now)
+        return Reader(self._id, self._system, self._known, self._memory, self._now)
 
     async def _write_system(self, connection: AsyncConnection, before: SystemState, after: SystemState) -> None:
         await update_system(connection, self._id, asdict(after))
@@ -217,7 +217,7 @@ class Commit:
             self._roll_up(after, newest)
         if before and before["status"] is not after["status"]:
             after["status_since"] = self._now
-        judge(after, worst(finding for finding in self._past.held.of(id) if key_of(finding) not in lost))
+        judge(after, worst(finding for finding in self._memory.held.of(id) if key_of(finding) not in lost))
         return after
 
     async def _end_conditions(self, connection: AsyncConnection, names: Set[str]) -> None:
@@ -225,7 +225,7 @@ class Commit:
         removed = {global_id(CONNECTOR, self._system, name) for name in names}
         if removed or self._jobs.closed:
             self._removed = removed
-            self._lost = await self._past.held.lost(self._jobs.closed, removed)
+            self._lost = await self._memory.held.lost(self._jobs.closed, removed)
             await delete_conditions(connection, [key_of(finding) for finding in self._lost])
 
     def _roll_up(self, row: Row, newest: Mapping[str, Any]) -> None:
@@ -278,7 +278,7 @@ class Commit:
         )
 
     async def _remember(self, news: News, lost: Iterable[str]) -> None:
-        await self._past.see_connectors(news.watched)
+        await self._memory.see_connectors(news.watched)
         self._known.connectors.update(news.known)
         for name in self._added:  # what is remembered of one whose row retention has removed went with it
             self._known.connectors[name].history_read, self._known.connectors[name].latest_job = False, None
@@ -293,5 +293,5 @@ class Commit:
                 if (memory := self._known.connectors.get(name)) is not None:
                     memory.latest_job = latest
         await self._jobs.remember()
-        await self._past.held.drop(self._lost)
-        self._past.forget_connectors(self._removed)
+        await self._memory.held.drop(self._lost)
+        self._memory.forget_connectors(self._removed)

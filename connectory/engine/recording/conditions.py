@@ -18,7 +18,7 @@ from connectory.engine.judging.judge import judge
 from connectory.engine.judging.views import Finding, SystemView
 from connectory.engine.memory.held import Key, condition_row, key_of, worst
 from connectory.engine.memory.open_jobs import ESTIMATES
-from connectory.engine.memory.past import Past, run_of
+from connectory.engine.memory.system_memory import SystemMemory, run_of
 from connectory.engine.polling.configured import ConfiguredSystem
 from connectory.engine.recording.changes import Row, connector_event, job_event
 from connectory.engine.recording.changes import judge as judge_health
@@ -78,11 +78,13 @@ class Told:
 
 
 class Judgement:
-    """One judgement of one system, under the lease that the past was read under. Memory follows only after the
+    """One judgement of one system, under the lease that the memory was read under. Memory follows only after the
     transaction has been committed."""
 
-    def __init__(self, store: Store, system: ConfiguredSystem, past: Past, now: datetime, *, lease: Lease) -> None:
-        self._store, self._system, self._past, self._now, self._lease = store, system, past, now, lease
+    def __init__(
+        self, store: Store, system: ConfiguredSystem, memory: SystemMemory, now: datetime, *, lease: Lease
+    ) -> None:
+        self._store, self._system, self._memory, self._now, self._lease = store, system, memory, now, lease
         self._id = global_id(SYSTEM, system.name)
         #: connectors that could not be judged, by the reason, and not for the same one before
         self._unjudged: dict[str, list[tuple[str, Exception]]] = defaultdict(list)
@@ -93,7 +95,7 @@ class Judgement:
         Raises Overtaken.
         """
         await self._read_runs(told)
-        difference, due = Difference(), self._past.due
+        difference, due = Difference(), self._memory.due
         ids = [*await self._picked(due.awake, told), *await self._picked(due.at_rest, told, _AT_REST)]
         async for some in slices(ids, _JUDGED_AT_ONCE):
             self._compare(some, difference)
@@ -117,32 +119,32 @@ class Judgement:
         return found[:most]
 
     def _is_told(self, id: str, told: Told) -> bool:
-        watched = self._past.connectors[id]
+        watched = self._memory.connectors[id]
         return bool(watched.said) and watched.external_id in told
 
     async def _read_runs(self, told: Told) -> None:
         """The past of connectors that something just happened to, then of those that something goes on with, then of
         others. What is left is read after the next poll."""
-        past = self._past
+        memory = self._memory
         ranked: tuple[list[str], list[str], list[str]] = ([], [], [])
-        async for some in slices(await self._picked(past.due.unread, told)):
+        async for some in slices(await self._picked(memory.due.unread, told)):
             for id in some:
-                goes_on = past.connectors[id].jobs or past.held.any_of(id)
-                ranked[0 if id in past.stirred else 1 if goes_on else 2].append(id)
+                goes_on = memory.connectors[id].jobs or memory.held.any_of(id)
+                ranked[0 if id in memory.stirred else 1 if goes_on else 2].append(id)
         for some in batches([id for rank in ranked for id in rank][:_UNREAD], _READ_AT_ONCE):
             async with self._store.read() as connection:
                 found = await past_runs(connection, some)
             for id, rows in found.items():
-                past.see_runs(id, tuple(run_of(row) for row in rows))
+                memory.see_runs(id, tuple(run_of(row) for row in rows))
 
     # ---- comparing
 
     def _compare(self, ids: Sequence[str], difference: Difference) -> None:
         """What is odd about a connector keeps nobody from judging the others; what held of it goes on to hold."""
-        system = self._past.seen_of(self._system.view)
+        system = self._memory.seen_of(self._system.view)
         for id in ids:
-            watched = self._past.connectors[id]
-            self._past.judged(id, self._now)
+            watched = self._memory.connectors[id]
+            self._memory.judged(id, self._now)
             try:
                 found, estimates = self._verdict(id, system)
             except Exception as error:
@@ -150,21 +152,21 @@ class Judgement:
                     watched.trouble = repr(error)
                     self._unjudged[repr(error)].append((watched.external_id, error))
                 continue
-            difference.compare(id, found, self._past.held, self._now)
+            difference.compare(id, found, self._memory.held, self._now)
             difference.estimates |= estimates
 
     def _verdict(self, id: str, system: SystemView) -> tuple[list[Finding], dict[str, Row]]:
         """What holds of a connector and its open jobs, and the estimates that change."""
-        view = self._past.view(id)
-        found = judge(system, [view], self._system.thresholds, self._past.held.findings, self._now)
+        view = self._memory.view(id)
+        found = judge(system, [view], self._system.thresholds, self._memory.held.findings, self._now)
         estimates = ((job.id, self._estimate(job.id)) for job in view.jobs)
         return found, {job: row for job, row in estimates if row is not None}
 
     def _estimate(self, id: str) -> Row | None:
         """What past runs let expect; and the rate of a job that stands still, which sinks though nothing is told.
         None: as before."""
-        job = self._past.jobs[id]
-        runs = self._past.connectors[job.row["connector_id"]].runs or ()
+        job = self._memory.jobs[id]
+        runs = self._memory.connectors[job.row["connector_id"]].runs or ()
         expected = expect(runs, job.row["type"])
         estimates: Row = {
             "expected_seconds": expected.seconds,
@@ -175,7 +177,7 @@ class Judgement:
         }
         is_running = job.row["status"] in RUNNING and job.row["rate_per_second"]
         if is_running and is_due(job.row["counted_at"], self._now):
-            estimates |= {"rate_per_second": self._past.rate(job.row, self._now), "counted_at": self._now}
+            estimates |= {"rate_per_second": self._memory.rate(job.row, self._now), "counted_at": self._now}
         return estimates if any(job.row[name] != estimates[name] for name in ESTIMATES) else None
 
     # ---- writing
@@ -214,7 +216,7 @@ class Judgement:
         async for some in slices(difference.noticed):
             for id in (finding.connector_id for finding in some):
                 if id not in found:
-                    found[id] = {key_of(finding): finding for finding in self._past.held.of(id)}
+                    found[id] = {key_of(finding): finding for finding in self._memory.held.of(id)}
         async for some in slices(difference.cleared):
             for finding in some:
                 found[finding.connector_id].pop(key_of(finding), None)
@@ -232,11 +234,11 @@ class Judgement:
         return [event for event in events if event is not None]
 
     async def _remember(self, difference: Difference) -> None:
-        await self._past.held.drop(difference.cleared)
-        await self._past.held.put(difference.written, self._now)
+        await self._memory.held.drop(difference.cleared)
+        await self._memory.held.put(difference.written, self._now)
         async for some in slices(difference.estimates.items()):
             for id, estimates in some:
-                self._past.jobs[id].row |= estimates
+                self._memory.jobs[id].row |= estimates
         _say(self._system.name, "raised", difference.raised)
         _say(self._system.name, "cleared", difference.cleared)
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.engine.judging.views import Gap
-from connectory.engine.memory.past import Past
+from connectory.engine.memory.system_memory import SystemMemory
 from connectory.engine.polling.pace import SystemState
 from connectory.engine.recording.changes import Row, job_event, job_row
 from connectory.engine.recording.order import Sequenced, microseconds
@@ -41,7 +41,7 @@ class JobWriter:
     """Writes the jobs of one system within one transaction. ``events`` are the log rows that this makes."""
 
     def __init__(
-        self, system_id: str, system: str, known: Known, now: datetime, *, examines: bool, memory: Past
+        self, system_id: str, system: str, known: Known, now: datetime, *, examines: bool, memory: SystemMemory
     ) -> None:
         self._id, self._system, self._known, self._now, self._examines = system_id, system, known, now, examines
         self._memory = memory
@@ -50,7 +50,7 @@ class JobWriter:
         self.closed: set[str] = set()
         #: rows as they were written, and whether that was a part of the history
         self._written: list[Row] = []
-        self._past = False
+        self._is_history = False
         self._gaps: Collection[Gap] = ()
         #: what the store holds now of the jobs that were told
         self._held: list[JobFact] = []
@@ -62,25 +62,25 @@ class JobWriter:
         lost: Mapping[str, JobStatus],
         state: SystemState,
         *,
-        past: bool = False,
+        is_history: bool = False,
         gaps: Collection[Gap] | None = None,
     ) -> set[str]:
         """Write jobs that are new, changed or lost; returns the global ids of the connectors whose jobs changed.
 
         ``lost``: jobs of which there is no fact any more, and the status that is left to them.
-        ``past``: the facts are of the history, which may have read a job before the polls that went on meanwhile did.
+        ``is_history``: the facts are of the history, which may be older than what polls have stored meanwhile.
         ``gaps``: when nobody watched, as it will be remembered.
         """
         self._gaps = self._memory.gaps if gaps is None else gaps
         rows = await self._rows(facts)
         left = {global_id(JOB, self._system, name): status for name, status in lost.items()}
         stored = await rows_by_id(connection, JOBS, [*{**rows, **left}])
-        self._leave_out_older(rows, stored, past=past)
+        self._leave_out_older(rows, stored, is_history=is_history)
         fresh = [(row, fact) for id, (row, fact) in rows.items() if id not in stored]
         await self._place(connection, fresh)
         fresh = await without_removed(connection, rows, fresh)
         errors = {row["id"]: fact.errors for row, fact in rows.values() if fact.errors is not None}
-        wanted = set() if past else self._to_examine(fresh)
+        wanted = set() if is_history else self._to_examine(fresh)
         inserts, updates, unseen_before, touched = [], [], [], set()
         async for some in slices(fresh):
             for row, _ in some:
@@ -106,7 +106,7 @@ class JobWriter:
         await insert_rows(connection, JOBS, inserts)
         await update_rows(connection, JOBS, [*updates, *unseen_before])
         self._held = [fact for _, fact in rows.values()]
-        self._written, self._past = [*inserts, *updates], past
+        self._written, self._is_history = [*inserts, *updates], is_history
         touched |= {row["connector_id"] for row in self._written}
         return touched - {None}
 
@@ -120,12 +120,12 @@ class JobWriter:
         return rows
 
     def _leave_out_older(
-        self, rows: dict[str, tuple[Row, JobFact]], stored: dict[str, Mapping[str, Any]], *, past: bool
+        self, rows: dict[str, tuple[Row, JobFact]], stored: dict[str, Mapping[str, Any]], *, is_history: bool
     ) -> None:
         """The history and the polls ask side by side, and nobody knows whose answer is the newer one. The history
         changes no stored job to an open one, and an end that it told while a poll or look was under way stands: what
         is open the next poll tells."""
-        for id in [*rows] if past else rows.keys() & self._memory.ended_meanwhile:
+        for id in [*rows] if is_history else rows.keys() & self._memory.ended_meanwhile:
             row = rows[id][0]
             if row["is_open"] and id in stored and stored[id]["fingerprint"] != row["fingerprint"]:
                 del rows[id], stored[id]
@@ -206,7 +206,7 @@ class JobWriter:
     async def remember(self) -> None:
         """After the commit: which jobs are open, which run, and how new the newest is."""
         known = self._known
-        await self._memory.see_jobs(self._written, self._now, past=self._past)
+        await self._memory.see_jobs(self._written, self._now, is_history=self._is_history)
         opened: dict[str, str | None] = {}
         ended: set[str] = set()
         running: set[str] = set()

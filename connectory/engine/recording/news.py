@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from connectory.engine.memory.past import Past
 from connectory.engine.memory.seen import Watched
+from connectory.engine.memory.system_memory import SystemMemory
 from connectory.engine.recording.changes import Row, connector_row
 from connectory.model import ConnectorFact, Known, KnownConnector, Observation
 from connectory.slices import slices
@@ -41,7 +41,7 @@ class Reader:
     system_id: str
     system: str
     known: Known
-    past: Past
+    memory: SystemMemory
     now: datetime
 
     async def read(self, observation: Observation) -> News:
@@ -54,14 +54,14 @@ class Reader:
                 owed = fact.external_id in observation.owed
                 if owed or memory is None or memory.is_missing or memory.fingerprint != fact.fingerprint:
                     self._changed(news, fact, memory or KnownConnector(), owed=owed)
-                elif not fact.is_removed and not self.past.is_seen(fact):  # stored by an earlier process
+                elif not fact.is_removed and not self.memory.is_seen(fact):  # stored by an earlier process
                     id = global_id(CONNECTOR, self.system, fact.external_id)
-                    news.watched[id] = self.past.foreseen(id, fact, self.now)
+                    news.watched[id] = self.memory.foreseen(id, fact, self.now)
         return news
 
     def _changed(self, news: News, fact: ConnectorFact, memory: KnownConnector, *, owed: bool) -> None:
         name, row = fact.external_id, connector_row(self.system_id, self.system, fact, owed=owed)
-        watched = self.past.foreseen(row["id"], None if fact.is_removed else fact, self.now)
+        watched = self.memory.foreseen(row["id"], None if fact.is_removed else fact, self.now)
         row["missed_polls"], row["observed_at"] = 0, None
         row["removed_at"] = self.now if fact.is_removed else None
         news.rows[name] = row | watched.kept

@@ -36,7 +36,7 @@ from connectory.store.writes.rows import Row
 _LONGEST_MESSAGE = 300
 
 
-class Past:
+class SystemMemory:
     """Of one system. Follows what has been committed, as ``Known`` does."""
 
     def __init__(self) -> None:
@@ -127,19 +127,19 @@ class Past:
             for id, watched in some:
                 self._put(id, watched)
 
-    async def see_jobs(self, rows: Iterable[Row], now: datetime, *, past: bool = False) -> None:
-        """Jobs that were written; ``past``: as a part of the history."""
+    async def see_jobs(self, rows: Iterable[Row], now: datetime, *, is_history: bool = False) -> None:
+        """Jobs that were written; ``is_history``: as a part of the history."""
         async for some in slices(rows):
             for row in some:
-                self._see_job(row, now, past=past)
+                self._see_job(row, now, is_history=is_history)
 
-    def _see_job(self, row: Row, now: datetime, *, past: bool) -> None:
+    def _see_job(self, row: Row, now: datetime, *, is_history: bool) -> None:
         job = self._take(row["id"])
         if not row["is_open"]:
-            if past:
+            if is_history:
                 self.ended_meanwhile.add(row["id"])
             if row["connector_id"] is not None:
-                self._stir(row["connector_id"], urgent=not past)
+                self._stir(row["connector_id"], urgent=not is_history)
             return
         if job is None:
             job = OpenJob(row, now)
