@@ -1,11 +1,11 @@
-"""Open jobs as we watched them."""
+"""Open jobs as we saw them."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from connectory.engine.judging.views import Finding, JobView
-from connectory.engine.memory.seen import Counter
+from connectory.engine.memory.connectors import Counter
 from connectory.engine.recording.progress_tracking import COUNTERS, backlog
 from connectory.model import ConditionCode, JobStatus
 from connectory.store.reads.past import Trace
@@ -23,7 +23,7 @@ _SEEN = ("firstSeenAt", "lastMovedAt", "lastSignAt")
 
 
 class OpenJob:
-    """An open job as we watched it."""
+    """An open job as we saw it."""
 
     def __init__(self, row: Mapping[str, Any], first_seen_at: datetime) -> None:
         self.row: Row = {name: row[name] for name in COLUMNS}

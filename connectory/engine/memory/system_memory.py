@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.engine.judging.rate import rate_per_second
 from connectory.engine.judging.views import ConnectorView, Gap, Run, Sample, SystemView
+from connectory.engine.memory.connectors import ConnectorMemory
 from connectory.engine.memory.due import Due
 from connectory.engine.memory.held import Held
 from connectory.engine.memory.open_jobs import COLUMNS, OpenJob
-from connectory.engine.memory.seen import Watched
 from connectory.engine.polling.pace import SystemState
 from connectory.model import RUNNING, ConnectorFact, JobType
 from connectory.slices import slices
@@ -42,9 +42,9 @@ class SystemMemory:
     def __init__(self) -> None:
         self.held = Held()
         self.jobs: dict[str, OpenJob] = {}
-        self.connectors: dict[str, Watched] = {}
+        self.connectors: dict[str, ConnectorMemory] = {}
         #: the same by what the upstream calls them
-        self._named: dict[str, Watched] = {}
+        self._named: dict[str, ConnectorMemory] = {}
         #: connector → its open jobs, whether or not that connector is known: it may come, and it may come back
         self._jobs_of: defaultdict[str, set[str]] = defaultdict(set)
         #: connectors whose runs should be read before others'
@@ -118,14 +118,14 @@ class SystemMemory:
 
     def is_seen(self, fact: ConnectorFact) -> bool:
         """Whether this is what was told of it last, in this process."""
-        watched = self._named.get(fact.external_id)
-        return watched is not None and watched.fingerprint == fact.fingerprint
+        remembered = self._named.get(fact.external_id)
+        return remembered is not None and remembered.fingerprint == fact.fingerprint
 
-    async def see_connectors(self, foreseen: Mapping[str, Watched]) -> None:
+    async def see_connectors(self, foreseen: Mapping[str, ConnectorMemory]) -> None:
         """What was foreseen of connectors (by global id) has been committed."""
         async for some in slices(foreseen.items()):
-            for id, watched in some:
-                self._put(id, watched)
+            for id, remembered in some:
+                self._put(id, remembered)
 
     async def see_jobs(self, rows: Iterable[Row], now: datetime, *, is_history: bool = False) -> None:
         """Jobs that were written; ``is_history``: as a part of the history."""
@@ -149,40 +149,40 @@ class SystemMemory:
 
     def see_runs(self, id: str, runs: Sequence[Run]) -> None:
         """Its past has been read."""
-        watched = self.connectors[id]
-        watched.runs, watched.judged_at = runs, None
+        remembered = self.connectors[id]
+        remembered.runs, remembered.judged_at = runs, None
         self.stirred.discard(id)
-        self.due.place(id, watched)
+        self.due.place(id, remembered)
 
     def judged(self, id: str, now: datetime) -> None:
-        watched = self.connectors[id]
-        watched.judged_at = now
-        if not watched.is_awake:
-            self.due.place(id, watched)
+        remembered = self.connectors[id]
+        remembered.judged_at = now
+        if not remembered.is_awake:
+            self.due.place(id, remembered)
 
     def forget_connectors(self, ids: Set[str]) -> None:
         for id in ids:
-            if (watched := self.connectors.pop(id, None)) is not None:
-                self._named.pop(watched.external_id, None)
+            if (remembered := self.connectors.pop(id, None)) is not None:
+                self._named.pop(remembered.external_id, None)
             self._recalled.pop(id, None)
             self.stirred.discard(id)
         self.due.drop(ids)
 
-    def _put(self, id: str, watched: Watched) -> None:
-        self.connectors[id] = self._named[watched.external_id] = watched
+    def _put(self, id: str, remembered: ConnectorMemory) -> None:
+        self.connectors[id] = self._named[remembered.external_id] = remembered
         self._recalled.pop(id, None)
-        self.due.place(id, watched)
+        self.due.place(id, remembered)
 
-    def foreseen(self, id: str, fact: ConnectorFact | None, now: datetime) -> Watched:
+    def foreseen(self, id: str, fact: ConnectorFact | None, now: datetime) -> ConnectorMemory:
         """A connector as it will be remembered, once what is told of it now has been committed; None: nothing is."""
         known = self.connectors.get(id)
-        watched = self._new(id) if known is None else known.copy()
+        remembered = self._new(id) if known is None else known.copy()
         if fact is not None:
-            watched.see(fact, now)
-        return watched
+            remembered.see(fact, now)
+        return remembered
 
-    def _new(self, id: str) -> Watched:
-        found = Watched(external_id(id), self._jobs_of[id])
+    def _new(self, id: str) -> ConnectorMemory:
+        found = ConnectorMemory(external_id(id), self._jobs_of[id])
         if (recalled := self._recalled.get(id)) is not None:
             at, seen = recalled
             found.resume(seen, at)
@@ -199,22 +199,22 @@ class SystemMemory:
 
     def view(self, id: str) -> ConnectorView:
         """A connector that was told and whose runs are read."""
-        watched = self.connectors[id]
-        jobs = [self.jobs[job].view for job in sorted(watched.jobs)]
-        runs = watched.runs or ()
+        remembered = self.connectors[id]
+        jobs = [self.jobs[job].view for job in sorted(remembered.jobs)]
+        runs = remembered.runs or ()
         starts = [job.started_at for job in jobs if job.started_at and job.type is not JobType.ACCESS_CONTROL]
         starts += [run.started_at for run in runs if run.started_at]
         return ConnectorView(
             id=id,
-            external_id=watched.external_id,
-            **watched.said,
-            status_since=watched.status_since,
-            first_seen_at=watched.first_seen_at,
-            worker_seen_at=watched.worker_seen_at,
-            worker_moved_at=watched.worker_moved_at,
-            parse_errors=tuple(watched.errors.get("parse_errors", ())),
-            transport_errors=tuple(watched.errors.get("transport_errors", ())),
-            blocks_checkpoint_since=watched.blocks_since,
+            external_id=remembered.external_id,
+            **remembered.facts,
+            status_since=remembered.status_since,
+            first_seen_at=remembered.first_seen_at,
+            worker_seen_at=remembered.worker_seen_at,
+            worker_moved_at=remembered.worker_moved_at,
+            parse_errors=tuple(remembered.errors.get("parse_errors", ())),
+            transport_errors=tuple(remembered.errors.get("transport_errors", ())),
+            blocks_checkpoint_since=remembered.blocks_since,
             jobs=jobs,
             latest=runs[0] if runs else None,
             runs=runs,
@@ -233,17 +233,17 @@ class SystemMemory:
         job = self.jobs.pop(id, None)
         if job is not None and (connector := job.row["connector_id"]) is not None:
             self._jobs_of[connector].discard(id)
-            if (watched := self.connectors.get(connector)) is not None:
-                watched.judged_at = None
-                self.due.place(connector, watched)
+            if (remembered := self.connectors.get(connector)) is not None:
+                remembered.judged_at = None
+                self.due.place(connector, remembered)
         return job
 
     def _stir(self, connector_id: str, *, urgent: bool) -> None:
         """One of its runs is over: what was read of its runs is out of date."""
-        watched = self.connectors.get(connector_id)
-        if watched is not None:
-            watched.runs = watched.judged_at = None
-            self.due.place(connector_id, watched)
+        remembered = self.connectors.get(connector_id)
+        if remembered is not None:
+            remembered.runs = remembered.judged_at = None
+            self.due.place(connector_id, remembered)
             if urgent:
                 self.stirred.add(connector_id)
 

@@ -278,7 +278,7 @@ class Commit:
         )
 
     async def _remember(self, news: News, lost: Iterable[str]) -> None:
-        await self._memory.see_connectors(news.watched)
+        await self._memory.see_connectors(news.remembered)
         self._known.connectors.update(news.known)
         for name in self._added:  # what is remembered of one whose row retention has removed went with it
             self._known.connectors[name].history_read, self._known.connectors[name].latest_job = False, None

@@ -119,8 +119,8 @@ class Judgement:
         return found[:most]
 
     def _is_told(self, id: str, told: Told) -> bool:
-        watched = self._memory.connectors[id]
-        return bool(watched.said) and watched.external_id in told
+        remembered = self._memory.connectors[id]
+        return bool(remembered.facts) and remembered.external_id in told
 
     async def _read_runs(self, told: Told) -> None:
         """The past of connectors that something just happened to, then of those that something goes on with, then of
@@ -143,14 +143,14 @@ class Judgement:
         """What is odd about a connector keeps nobody from judging the others; what held of it goes on to hold."""
         system = self._memory.seen_of(self._system.view)
         for id in ids:
-            watched = self._memory.connectors[id]
+            remembered = self._memory.connectors[id]
             self._memory.judged(id, self._now)
             try:
                 found, estimates = self._verdict(id, system)
             except Exception as error:
-                if watched.trouble != repr(error):
-                    watched.trouble = repr(error)
-                    self._unjudged[repr(error)].append((watched.external_id, error))
+                if remembered.trouble != repr(error):
+                    remembered.trouble = repr(error)
+                    self._unjudged[repr(error)].append((remembered.external_id, error))
                 continue
             difference.compare(id, found, self._memory.held, self._now)
             difference.estimates |= estimates

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from connectory.engine.memory.seen import Watched
+from connectory.engine.memory.connectors import ConnectorMemory
 from connectory.engine.memory.system_memory import SystemMemory
 from connectory.engine.recording.changes import Row, connector_row
 from connectory.model import ConnectorFact, Known, KnownConnector, Observation
@@ -16,7 +16,7 @@ _MISSED, _MISSED_FROM_EMPTY = 2, 3
 
 @dataclass(slots=True)
 class News:
-    """By external id, but for ``watched``, which is by global id."""
+    """By external id, but for ``remembered``, which is by global id."""
 
     #: rows of the facts that are new, that differ from what is stored, or that were missing
     rows: dict[str, Row] = field(default_factory=dict)
@@ -24,7 +24,7 @@ class News:
     absent: dict[str, Row] = field(default_factory=dict)
     #: the memory that follows once the rows are stored
     known: dict[str, KnownConnector] = field(default_factory=dict)
-    watched: dict[str, Watched] = field(default_factory=dict)
+    remembered: dict[str, ConnectorMemory] = field(default_factory=dict)
     #: how many of those that are known were told
     met: int = 0
 
@@ -56,15 +56,15 @@ class Reader:
                     self._changed(news, fact, memory or KnownConnector(), owed=owed)
                 elif not fact.is_removed and not self.memory.is_seen(fact):  # stored by an earlier process
                     id = global_id(CONNECTOR, self.system, fact.external_id)
-                    news.watched[id] = self.memory.foreseen(id, fact, self.now)
+                    news.remembered[id] = self.memory.foreseen(id, fact, self.now)
         return news
 
     def _changed(self, news: News, fact: ConnectorFact, memory: KnownConnector, *, owed: bool) -> None:
         name, row = fact.external_id, connector_row(self.system_id, self.system, fact, owed=owed)
-        watched = self.memory.foreseen(row["id"], None if fact.is_removed else fact, self.now)
+        remembered = self.memory.foreseen(row["id"], None if fact.is_removed else fact, self.now)
         row["missed_polls"], row["observed_at"] = 0, None
         row["removed_at"] = self.now if fact.is_removed else None
-        news.rows[name] = row | watched.kept
+        news.rows[name] = row | remembered.kept
         news.known[name] = KnownConnector(
             fingerprint=row["fingerprint"],
             latest_job=memory.latest_job,
@@ -72,7 +72,7 @@ class Reader:
             is_removed=fact.is_removed,
         )
         if not fact.is_removed:
-            news.watched[row["id"]] = watched
+            news.remembered[row["id"]] = remembered
 
     async def miss(self, news: News, observation: Observation, observed_at: datetime | None) -> None:
         """Of the connectors that a poll's answer lacks; ``observed_at``: the system's, before it."""
