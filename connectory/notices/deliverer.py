@@ -12,7 +12,7 @@ from connectory.notices.sending import Outcome, Sender
 from connectory.notices.settings import ReceiverSettings
 from connectory.observability.metrics import Deliveries
 from connectory.store import Store
-from connectory.store.leases.rows import Lease, Overtaken
+from connectory.store.leases.rows import Lease, LeaseLost
 from connectory.store.transactions import shielded
 from connectory.store.writes.notices import begin_attempt, end_attempt, next_delivery, was_given_up
 
@@ -67,7 +67,7 @@ class Deliverer:
                 self._more.clear()
                 try:
                     pause = await self._next()
-                except Overtaken:
+                except LeaseLost:
                     return
                 except Exception as error:
                     if not self._fails:

@@ -69,7 +69,7 @@ class Notifier:
     async def look(self) -> bool:
         """Look, if there is any reason to, and write what follows. True: something is to be delivered.
 
-        Raises Overtaken, and what the database raises when it is down.
+        Raises LeaseLost, and what the database raises when it is down.
         """
         has_news, now = False, self._clock()
         async with self._store.read() as connection:

@@ -17,7 +17,7 @@ from connectory.model import (
     SystemHealth,
 )
 from connectory.store import Store
-from connectory.store.leases.rows import Overtaken
+from connectory.store.leases.rows import LeaseLost
 from connectory.store.tables import CONNECTORS, EVENTS, JOBS, LOG_HEAD, SYSTEMS
 from tests.engine.stage import Stage, rows
 from tests.facts import at, connector, job
@@ -242,7 +242,7 @@ async def test_a_poll_that_another_process_overtook_stores_nothing(stage: Stage)
     other.seconds = stage.seconds + 1
     await other.poll([replace(A, status=ConnectorStatus.ERROR)])
     before = [await rows(stage.store, table) for table in (SYSTEMS, CONNECTORS, EVENTS, LOG_HEAD)]
-    with pytest.raises(Overtaken):
+    with pytest.raises(LeaseLost):
         await stage.poll([replace(A, name="Stale")])
     assert [await rows(stage.store, table) for table in (SYSTEMS, CONNECTORS, EVENTS, LOG_HEAD)] == before
     await stage.restart()

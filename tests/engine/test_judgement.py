@@ -15,7 +15,7 @@ from connectory.engine.memory.system_memory import SystemMemory
 from connectory.engine.recording import conditions as judgement
 from connectory.model import ConnectorHealth, ConnectorMode, CountsFact, EventKind, JobStatus, JobType, Observation
 from connectory.store import Store
-from connectory.store.leases.rows import Overtaken
+from connectory.store.leases.rows import LeaseLost
 from connectory.store.tables import CONDITIONS, EVENTS
 from connectory.store.tables.identity import CONNECTOR, JOB, global_id
 from tests.engine.stage import Stage, rows
@@ -397,7 +397,7 @@ async def test_another_process_that_polled_meanwhile(store: Store) -> None:
     other.seconds = stage.seconds
     await other.take_over()
     await other.poll([connector()], [running()])
-    with pytest.raises(Overtaken):
+    with pytest.raises(LeaseLost):
         await stage.judge(no_progress=10)
     assert await stage.conditions() == {}
     assert stage.memory.held.findings == {}

@@ -9,7 +9,7 @@ import pytest
 
 from connectory.model import EventKind, HistoryBatch, JobErrorFact, JobFindings, JobStatus, Known, Observation
 from connectory.store import Store
-from connectory.store.leases.rows import Overtaken
+from connectory.store.leases.rows import LeaseLost
 from connectory.store.tables import CONNECTORS, EVENTS, JOB_ERRORS, JOBS, LOG_HEAD, SYSTEMS
 from tests.engine.stage import Stage, rows
 from tests.engine.test_leases import Gateway, gateways, take_from
@@ -111,6 +111,6 @@ async def test_every_sort_of_writing_is_refused_under_an_old_fence(store: Store)
         lambda: stage.judge(),
     ]
     for write in writings:
-        with pytest.raises(Overtaken):
+        with pytest.raises(LeaseLost):
             await write()
     assert await everything(store) == before

@@ -22,7 +22,7 @@ from connectory.model import ActionFailureCode, ActionRefusal, Known, Observatio
 from connectory.observability.metrics import Polls
 from connectory.store import Store
 from connectory.store.error_texts import in_our_words
-from connectory.store.leases.rows import Overtaken, lease_of
+from connectory.store.leases.rows import LeaseLost, lease_of
 from connectory.store.log.bus import Bus
 from connectory.store.reads.records import DOWN
 from connectory.store.write_health import is_failure
@@ -118,7 +118,7 @@ class Poller:
         return waiter.result()
 
     def _not_polled(self, error: Exception) -> ActionRefusal:
-        if isinstance(error, Overtaken):
+        if isinstance(error, LeaseLost):
             return self.elsewhere
         return _not_stored(self.system.name, in_our_words(error) if is_failure(error) else None)
 

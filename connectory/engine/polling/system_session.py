@@ -19,7 +19,7 @@ from connectory.engine.recording.commit import Commit
 from connectory.engine.recording.conditions import Judgement, Told
 from connectory.model import Known, Problem, SystemErrorCode, SystemHealth
 from connectory.store import Store
-from connectory.store.leases.rows import Lease, Overtaken, lease_of
+from connectory.store.leases.rows import Lease, LeaseLost, lease_of
 from connectory.store.log.bus import Bus
 from connectory.store.reads.records import DOWN
 from connectory.store.tables.identity import SYSTEM, global_id
@@ -113,7 +113,7 @@ class SystemSession:
     async def write(self, known: Known, write: Callable[[Commit], Coroutine[Any, Any, int | None]]) -> None:
         kind, name = self.system.kind, self.system.name
         if self._lease is None:
-            raise Overtaken
+            raise LeaseLost
         commit = Commit(
             self.store, self.id, name, kind.rolls_up, known, self.now(), lease=self._lease, examines=kind.examines,
             memory=self.memory,
@@ -132,7 +132,7 @@ class SystemSession:
                 judgement = Judgement(self.store, self.system, self.memory, self.now(), lease=self._lease)
                 position = await shielded(judgement.run(told))
         except Exception as error:
-            if isinstance(error, Overtaken | SQLAlchemyError | OSError):
+            if isinstance(error, LeaseLost | SQLAlchemyError | OSError):
                 self.forget(known)  # the store may have something else than we remember
             self.say_exception("what was seen could not be judged; it will be after the next poll", "judging_failed")
         else:
@@ -203,7 +203,7 @@ class SystemSession:
     def say_exception(self, sentence: str, action: str) -> None:
         """What is being handled now; of a store that fails what it says is enough."""
         error, extra = sys.exception(), {"action": action, "system": self.system.name}
-        if isinstance(error, Overtaken):
+        if isinstance(error, LeaseLost):
             said = f"{self.system.name}: another gateway polls it now, or did meanwhile; nothing of this was stored"
             _log.info(said, extra=extra | {"action": "overtaken"})
         elif error is not None and is_failure(error):

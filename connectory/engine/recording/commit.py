@@ -61,7 +61,7 @@ def _lost(gone: Iterable[str], canceled: Iterable[str]) -> dict[str, JobStatus]:
 
 class Commit:
     """The writing of what was seen of one system, under the lease that it was seen under. Memory follows only after the
-    transaction has been committed. Every writing raises Overtaken where that lease is ours no more."""
+    transaction has been committed. Every writing raises LeaseLost where that lease is ours no more."""
 
     def __init__(
         self,

@@ -92,7 +92,7 @@ class Judgement:
     async def run(self, told: Told) -> int | None:
         """Judge what was told. Returns the log's new position, None when the log has not grown.
 
-        Raises Overtaken.
+        Raises LeaseLost.
         """
         await self._read_runs(told)
         difference, due = Difference(), self._memory.due

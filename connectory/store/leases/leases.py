@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.store.leases.postgres import PostgresLeases
-from connectory.store.leases.rows import Holder, Lease, Overtaken, Own, Table, lock
+from connectory.store.leases.rows import Holder, Lease, LeaseLost, Own, Table, lock
 from connectory.store.leases.sqlite import SqliteLeases
 from connectory.store.write_health import reason
 
@@ -84,13 +84,13 @@ class Leases:
     async def guarded(self, lease: Lease) -> AsyncIterator[AsyncConnection]:
         """A transaction as ``Store.write`` gives it, for what only the holder may write; nobody else does meanwhile.
 
-        Raises Overtaken, and then nothing is written.
+        Raises LeaseLost, and then nothing is written.
         """
         begun = None
         async with self._store.write() as connection:
             try:
                 await lock(connection, lease)
-            except Overtaken:
+            except LeaseLost:
                 self._lose(lease)
                 raise
             yield connection

@@ -17,7 +17,7 @@ from connectory.store.tables import LEASES, NOTIFIER, SYSTEMS
 NOTICES_LEASE, RETENTION_LEASE, _SYSTEM = "notices", "retention", "system:"
 
 
-class Overtaken(Exception):
+class LeaseLost(Exception):
     """Another process has the lease now, or had it meanwhile: what we remember is out of date, nothing was written."""
 
 
@@ -91,7 +91,7 @@ def guarded_row(name: str) -> tuple[Any, Any] | None:
 
 
 async def lock(connection: AsyncConnection, lease: Lease) -> None:
-    """Wait for whoever writes what the lease guards, and let nobody else do so up to the commit. Raises Overtaken.
+    """Wait for whoever writes what the lease guards, and let nobody else do so up to the commit. Raises LeaseLost.
 
     Called first in a transaction.
     """
@@ -100,7 +100,7 @@ async def lock(connection: AsyncConnection, lease: Lease) -> None:
         table, which = guarded
         ours = select(table.c.id).where(which, table.c.fence == lease.fence).with_for_update()
         if (await connection.execute(ours)).first() is None:
-            raise Overtaken
+            raise LeaseLost
 
 
 def taking(own: Own, name: str, now: Any, expires_at: Any, backend: Any = None) -> Any:

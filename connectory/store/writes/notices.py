@@ -8,7 +8,7 @@ from sqlalchemy import and_, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import DeliveryPhase
-from connectory.store.leases.rows import Overtaken
+from connectory.store.leases.rows import LeaseLost
 from connectory.store.tables import DELIVERIES, NOTICES, NOTIFIER
 from connectory.store.writes.rows import Row, batches, insert_rows, update_rows
 
@@ -51,14 +51,14 @@ async def move_notifier(
 ) -> None:
     """Take the turn after ``turn``, and numbers for so many deliveries; ``position``: everything up to it is told of.
 
-    Raises Overtaken where another notifier has taken that turn.
+    Raises LeaseLost where another notifier has taken that turn.
     """
     n = NOTIFIER.c
     moved = {"turn": n.turn + 1, "sequence": n.sequence + deliveries}
     place = {} if position is None else {"position": position}
     written = await connection.execute(update(NOTIFIER).where(n.turn == turn).values(**moved, **place))
     if not written.rowcount:
-        raise Overtaken
+        raise LeaseLost
 
 
 async def write_notices(
