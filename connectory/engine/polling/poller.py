@@ -17,7 +17,7 @@ from connectory.engine.polling.standby import Polled, Standby
 from connectory.engine.polling.system_session import SystemSession
 from connectory.engine.polling.watches import Watches
 from connectory.engine.recording.commit import Commit
-from connectory.engine.recording.conditions import Told
+from connectory.engine.recording.conditions import Judgeable
 from connectory.model import ActionFailureCode, ActionRefusal, Known, Observation, Problem, SystemErrorCode
 from connectory.observability.metrics import Polls
 from connectory.store import Store
@@ -183,7 +183,7 @@ class Poller:
                 raise
             await self._refused(error, started)
             return
-        await self._session.judge(known, Told(observation, known, whole=True))
+        await self._session.judge(known, Judgeable(observation, known, by_poll=True))
         self._background.start(known)
 
     async def _refused(self, error: Exception, started: datetime) -> None:
@@ -263,7 +263,7 @@ class Poller:
             self._session.forget(known)
             self._session.say_exception("what runs could not be stored; it will be polled again", "store_failed")
             return False
-        await self._session.judge(known, Told(observation, known, whole=False))
+        await self._session.judge(known, Judgeable(observation, known, by_poll=False))
         self._background.start(known)
         return True
 

@@ -16,7 +16,7 @@ from connectory.engine.memory.system_memory import SystemMemory
 from connectory.engine.polling.configured import ConfiguredSystem
 from connectory.engine.polling.pace import SystemState, asked_to_wait, backoff
 from connectory.engine.recording.commit import Commit
-from connectory.engine.recording.conditions import Judgement, Told
+from connectory.engine.recording.conditions import Judgeable, Judgement
 from connectory.model import Known, Problem, SystemErrorCode, SystemHealth
 from connectory.store import Store
 from connectory.store.leases.rows import Lease, LeaseLost, lease_of
@@ -122,7 +122,7 @@ class SystemSession:
         if position is not None:
             self._bus.wake(position)
 
-    async def judge(self, known: Known, told: Told) -> None:
+    async def judge(self, known: Known, judgeable: Judgeable) -> None:
         """Judge connectors that were just seen, and wake when that changed anything. A judgement that
         fails is logged, not raised: what was seen is stored."""
         try:
@@ -130,7 +130,7 @@ class SystemSession:
                 if known is not self.known or self._lease is None:
                     return
                 judgement = Judgement(self.store, self.system, self.memory, self.now(), lease=self._lease)
-                position = await shielded(judgement.run(told))
+                position = await shielded(judgement.run(judgeable))
         except Exception as error:
             if isinstance(error, LeaseLost | SQLAlchemyError | OSError):
                 self.forget(known)  # the store may have something else than we remember

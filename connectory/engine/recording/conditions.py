@@ -51,24 +51,24 @@ _UNREAD = 2500
 _SHOWN = 5
 
 
-class Told:
+class Judgeable:
     """Connectors of which enough was read to judge them, by external id.
 
-    ``whole``: by a poll, which tells every open job: a connector is left alone while one of its open jobs is not told.
-    A look tells of some.
+    ``by_poll``: a poll read it, whose answer has every open job: a connector is left alone while one of its open jobs is
+    missing. A look's answer has some.
     """
 
-    def __init__(self, observation: Observation, known: Known, *, whole: bool) -> None:
+    def __init__(self, observation: Observation, known: Known, *, by_poll: bool) -> None:
         jobs = {job.external_id for job in observation.jobs}
         self._facts, self._left_out = observation.by_id, set(observation.owed)
         #: all of them, where they are a few
         self.few: Set[str] | None = None
-        if whole:
+        if by_poll:
             self._left_out |= {of for job, of in known.open_jobs.items() if job not in jobs and of is not None}
         else:
             with_jobs = {job.connector for job in observation.jobs if job.connector is not None}
-            told = {name for name, fact in self._facts.items() if not fact.is_removed}
-            self.few = (told | with_jobs) - self._left_out
+            present = {name for name, fact in self._facts.items() if not fact.is_removed}
+            self.few = (present | with_jobs) - self._left_out
 
     def __contains__(self, name: str) -> bool:
         if self.few is not None:
@@ -89,14 +89,14 @@ class Judgement:
         #: connectors that could not be judged, by the reason, and not for the same one before
         self._unjudged: dict[str, list[tuple[str, Exception]]] = defaultdict(list)
 
-    async def run(self, told: Told) -> int | None:
-        """Judge what was told. Returns the log's new position, None when the log has not grown.
+    async def run(self, judgeable: Judgeable) -> int | None:
+        """Judge what may be judged. Returns the log's new position, None when the log has not grown.
 
         Raises LeaseLost.
         """
-        await self._read_runs(told)
+        await self._read_runs(judgeable)
         difference, due = Difference(), self._memory.due
-        ids = [*await self._picked(due.awake, told), *await self._picked(due.at_rest, told, _AT_REST)]
+        ids = [*await self._picked(due.awake, judgeable), *await self._picked(due.at_rest, judgeable, _AT_REST)]
         async for some in slices(ids, _JUDGED_AT_ONCE):
             self._compare(some, difference)
         self._say_unjudged()
@@ -106,28 +106,28 @@ class Judgement:
         await self._remember(difference)
         return position
 
-    async def _picked(self, group: Mapping[str, Any], told: Told, most: int = sys.maxsize) -> list[str]:
-        """Connectors of the group of which enough was told, in its order; ``most`` of them."""
-        if told.few is not None:
-            ids = (global_id(CONNECTOR, self._system.name, name) for name in sorted(told.few))
+    async def _picked(self, group: Mapping[str, Any], judgeable: Judgeable, most: int = sys.maxsize) -> list[str]:
+        """Connectors of the group of which enough was read, in its order; ``most`` of them."""
+        if judgeable.few is not None:
+            ids = (global_id(CONNECTOR, self._system.name, name) for name in sorted(judgeable.few))
             group = {id: None for id in ids if id in group}
         found: list[str] = []
         async for some in slices(group):
-            found += [id for id in some if self._is_told(id, told)]
+            found += [id for id in some if self._is_judgeable(id, judgeable)]
             if len(found) >= most:
                 break
         return found[:most]
 
-    def _is_told(self, id: str, told: Told) -> bool:
+    def _is_judgeable(self, id: str, judgeable: Judgeable) -> bool:
         remembered = self._memory.connectors[id]
-        return bool(remembered.facts) and remembered.external_id in told
+        return bool(remembered.facts) and remembered.external_id in judgeable
 
-    async def _read_runs(self, told: Told) -> None:
+    async def _read_runs(self, judgeable: Judgeable) -> None:
         """The past of connectors that something just happened to, then of those that something goes on with, then of
         others. What is left is read after the next poll."""
         memory = self._memory
         ranked: tuple[list[str], list[str], list[str]] = ([], [], [])
-        async for some in slices(await self._picked(memory.due.unread, told)):
+        async for some in slices(await self._picked(memory.due.unread, judgeable)):
             for id in some:
                 goes_on = memory.connectors[id].jobs or memory.held.any_of(id)
                 ranked[0 if id in memory.stirred else 1 if goes_on else 2].append(id)
