@@ -48,7 +48,7 @@ class SystemMemory:
         #: connector → its open jobs, whether or not that connector is known: it may come, and it may come back
         self._jobs_of: defaultdict[str, set[str]] = defaultdict(set)
         #: connectors whose runs should be read before others'
-        self.stirred: set[str] = set()
+        self.read_first: set[str] = set()
         self.due = Due()
         #: what was recalled of connectors that have not been told since
         self._recalled: dict[str, tuple[datetime, LastSeen]] = {}
@@ -139,7 +139,7 @@ class SystemMemory:
             if is_history:
                 self.ended_meanwhile.add(row["id"])
             if row["connector_id"] is not None:
-                self._stir(row["connector_id"], urgent=not is_history)
+                self._run_ended(row["connector_id"], urgent=not is_history)
             return
         if job is None:
             job = OpenJob(row, now)
@@ -151,7 +151,7 @@ class SystemMemory:
         """Its past has been read."""
         remembered = self.connectors[id]
         remembered.runs, remembered.judged_at = runs, None
-        self.stirred.discard(id)
+        self.read_first.discard(id)
         self.due.place(id, remembered)
 
     def judged(self, id: str, now: datetime) -> None:
@@ -165,7 +165,7 @@ class SystemMemory:
             if (remembered := self.connectors.pop(id, None)) is not None:
                 self._named.pop(remembered.external_id, None)
             self._recalled.pop(id, None)
-            self.stirred.discard(id)
+            self.read_first.discard(id)
         self.due.drop(ids)
 
     def _put(self, id: str, remembered: ConnectorMemory) -> None:
@@ -238,14 +238,14 @@ class SystemMemory:
                 self.due.place(connector, remembered)
         return job
 
-    def _stir(self, connector_id: str, *, urgent: bool) -> None:
+    def _run_ended(self, connector_id: str, *, urgent: bool) -> None:
         """One of its runs is over: what was read of its runs is out of date."""
         remembered = self.connectors.get(connector_id)
         if remembered is not None:
             remembered.runs = remembered.judged_at = None
             self.due.place(connector_id, remembered)
             if urgent:
-                self.stirred.add(connector_id)
+                self.read_first.add(connector_id)
 
 
 def run_of(row: Any) -> Run:

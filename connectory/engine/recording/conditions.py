@@ -130,7 +130,7 @@ class Judgement:
         async for some in slices(await self._picked(memory.due.unread, judgeable)):
             for id in some:
                 goes_on = memory.connectors[id].jobs or memory.held.any_of(id)
-                ranked[0 if id in memory.stirred else 1 if goes_on else 2].append(id)
+                ranked[0 if id in memory.read_first else 1 if goes_on else 2].append(id)
         for some in batches([id for rank in ranked for id in rank][:_UNREAD], _READ_AT_ONCE):
             async with self._store.read() as connection:
                 found = await past_runs(connection, some)
