@@ -103,7 +103,7 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any], named: Mapping[
     return sorted(found)
 
 
-def judge(row: Row, concern: ConditionSeverity | None = None) -> None:
+def set_health(row: Row, concern: ConditionSeverity | None = None) -> None:
     """Set the health that follows from the rest of a connector's row and from the worst condition that it shows."""
     row["health"] = connector_health(SimpleNamespace(**row), concern)
 

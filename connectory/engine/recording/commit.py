@@ -12,7 +12,7 @@ from connectory.engine.judging.views import Finding
 from connectory.engine.memory.held import Key, key_of, worst
 from connectory.engine.memory.system_memory import SystemMemory
 from connectory.engine.polling.pace import SystemState, transition
-from connectory.engine.recording.changes import Row, connector_event, job_event, judge, with_details
+from connectory.engine.recording.changes import Row, connector_event, job_event, set_health, with_details
 from connectory.engine.recording.jobs import JobWriter
 from connectory.engine.recording.news import News, Reader
 from connectory.engine.recording.outages import note_outage, note_unwatched
@@ -217,7 +217,7 @@ class Commit:
             self._roll_up(after, newest)
         if before and before["status"] is not after["status"]:
             after["status_since"] = self._now
-        judge(after, worst(finding for finding in self._memory.held.of(id) if key_of(finding) not in lost))
+        set_health(after, worst(finding for finding in self._memory.held.of(id) if key_of(finding) not in lost))
         return after
 
     async def _end_conditions(self, connection: AsyncConnection, names: Set[str]) -> None:

@@ -20,8 +20,7 @@ from connectory.engine.memory.held import Key, condition_row, key_of, worst
 from connectory.engine.memory.open_jobs import ESTIMATES
 from connectory.engine.memory.system_memory import SystemMemory, run_of
 from connectory.engine.polling.configured import ConfiguredSystem
-from connectory.engine.recording.changes import Row, connector_event, job_event
-from connectory.engine.recording.changes import judge as judge_health
+from connectory.engine.recording.changes import Row, connector_event, job_event, set_health
 from connectory.engine.recording.difference import Difference, is_due
 from connectory.model import RUNNING, Known, Observation
 from connectory.slices import slices
@@ -203,7 +202,7 @@ class Judgement:
         async for some in slices(stored.items()):
             for id, before in some:
                 row = dict(before)
-                judge_health(row, worst(after[id].values()))
+                set_health(row, worst(after[id].values()))
                 if row["health"] is not before["health"]:
                     updates.append(row)
                 events.append(connector_event(before, row, self._now, conditions_changed=True))
