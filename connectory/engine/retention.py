@@ -29,7 +29,7 @@ _HELD = 0.006
 _REST, _SHORTEST_REST = 4, 0.01
 
 
-class Strides:
+class BatchSizes:
     """Per table, how many rows a transaction removes: as many as fit into a few milliseconds, learned as it goes."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Retention:
         timer: Callable[[], float] = perf_counter,
     ) -> None:
         self._store, self._settings, self._clock, self._timer = store, settings, clock, timer
-        self.strides = Strides()
+        self.batch_sizes = BatchSizes()
 
     async def run(self) -> None:
         """Sweep for ever. A store that fails is logged once and tried again."""
@@ -80,11 +80,11 @@ class Retention:
     async def sweep(self) -> Mapping[str, int]:
         """Remove everything that is beyond its limits now. Returns the rows that were removed, per table."""
         removed: Counter[str] = Counter()
-        async for portion in portions(self._store, self._limits(), self.strides):
+        async for portion in portions(self._store, self._limits(), self.batch_sizes):
             rows, held = await shielded(self._remove(portion))
             if rows:
                 removed[portion.table] += rows
-                self.strides.learn(portion.table, rows, held)
+                self.batch_sizes.learn(portion.table, rows, held)
             await self._store.checkpoint()
             await asyncio.sleep(max(_SHORTEST_REST, _REST * held))
         if removed:

@@ -13,7 +13,7 @@ from sqlalchemy import func, insert, select, text, update
 
 from connectory.config.settings import RetentionSettings
 from connectory.engine import Engine
-from connectory.engine.retention import LEAST, MOST, Retention, Strides
+from connectory.engine.retention import LEAST, MOST, BatchSizes, Retention
 from connectory.model import (
     ConditionSeverity,
     ConnectorStatus,
@@ -349,15 +349,17 @@ async def test_an_upstream_that_forgets_all_but_ten_runs_still_shows_last_month(
 
 def test_a_transaction_removes_as_many_rows_as_fit_into_a_few_milliseconds() -> None:
     for seconds_a_row in (1e-6, 1e-5, 1e-4, 3e-4):
-        strides, held = Strides(), []
+        batch_sizes, held = BatchSizes(), []
         for _ in range(40):
-            taken = strides("jobs")
+            taken = batch_sizes("jobs")
             held.append(taken * seconds_a_row)
-            strides.learn("jobs", taken, held[-1])
+            batch_sizes.learn("jobs", taken, held[-1])
         assert max(held) < 0.02, seconds_a_row
         assert held[-1] == pytest.approx(min(0.006, MOST * seconds_a_row), rel=0.1)
-    strides.learn("jobs", 100, 5.0)
-    assert (strides("jobs"), strides("events")) == (LEAST, 50), "a slow one counts at once, and for its table alone"
+    batch_sizes.learn("jobs", 100, 5.0)
+    assert (batch_sizes("jobs"), batch_sizes("events")) == (LEAST, 50), (
+        "a slow one counts at once, and for its table alone"
+    )
 
 
 async def polls_while_rows_are_removed(store: Store, count: int, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -366,14 +368,14 @@ async def polls_while_rows_are_removed(store: Store, count: int, monkeypatch: py
     await fill_log(store, count, at(0))
     sweeper = retention(store, events=100)
     portions, held = [], []
-    learn = sweeper.strides.learn
+    learn = sweeper.batch_sizes.learn
 
     def listen(table: str, rows: int, seconds: float) -> None:
         portions.append(rows)
         held.append(seconds)
         learn(table, rows, seconds)
 
-    monkeypatch.setattr(sweeper.strides, "learn", listen)
+    monkeypatch.setattr(sweeper.batch_sizes, "learn", listen)
     waits = []
     task = asyncio.create_task(sweeper.sweep())
     while not task.done():
