@@ -57,7 +57,7 @@ class Run:
     failed: int | None = None
     error_message: str | None = None
     #: seconds for which we watched it run and nothing moved, the longest such time; None where it was not watched
-    longest_quiet: float | None = None
+    longest_stall: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +81,8 @@ class JobView:
     heartbeat_at: datetime | None = None
     #: when we saw any of its counters or stages move or its status turn, or when we saw it first; None: not known
     moved_at: datetime | None = None
-    #: as ``Run.longest_quiet``, of the pauses that are over
-    longest_quiet: float | None = None
+    #: as ``Run.longest_stall``, of the pauses that are over
+    longest_stall: float | None = None
     processed: int | None = None
     #: the expected total, where the upstream tells one
     total: int | None = None

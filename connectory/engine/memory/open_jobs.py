@@ -89,7 +89,7 @@ class OpenJob:
             last_seen_at=row["last_seen_at"],
             heartbeat_at=self.heartbeat_at,
             moved_at=row["moved_at"],
-            longest_quiet=row["longest_quiet"],
+            longest_stall=row["longest_quiet"],
             processed=row["processed"],
             total=row["expected_total"],
             failed=row["failed"],

@@ -262,5 +262,5 @@ def run_of(row: Any) -> Run:
         processed=row.processed,
         failed=row.failed,
         error_message=message and message[:_LONGEST_MESSAGE],
-        longest_quiet=row.longest_quiet,
+        longest_stall=row.longest_quiet,
     )

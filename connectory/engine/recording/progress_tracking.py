@@ -33,7 +33,7 @@ def followed(before: Mapping[str, Any], after: Mapping[str, Any], now: datetime,
     turned = before["status"] is not after["status"]
     return {
         "moved_at": now if moved or turned else before["moved_at"],
-        "longest_quiet": _longest_quiet(before, after, now, gaps, moved=moved),
+        "longest_quiet": _longest_stall(before, after, now, gaps, moved=moved),
         "waiting_since": _waiting_since(before, after, now),
     }
 
@@ -55,7 +55,7 @@ def _waiting_since(before: Mapping[str, Any], after: Mapping[str, Any], now: dat
     return since
 
 
-def _longest_quiet(
+def _longest_stall(
     before: Mapping[str, Any], after: Mapping[str, Any], now: datetime, gaps: Iterable[Gap], *, moved: bool
 ) -> float | None:
     """A pause lasts until something moves or the job ends. One that somebody ends by a hold is no example."""

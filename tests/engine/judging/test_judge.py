@@ -61,7 +61,7 @@ def any_runs(chance: Random) -> list[Run]:
             started_at=None if chance.random() < 0.1 else -(number + chance.random()) * every - HOUR,
             completed_at=None if chance.random() < 0.1 else -number * every - 60,
             failed=chance.choice((None, 0, 5)),
-            longest_quiet=chance.choice((None, 30.0, 2000.0)),
+            longest_stall=chance.choice((None, 30.0, 2000.0)),
         )
         for number in range(chance.randrange(21))
     ]

@@ -34,7 +34,7 @@ STREAMING = ConnectorMode.STREAMING
 
 
 def pauses(*seconds: float, status: JobStatus = OK) -> list[Any]:
-    return [run(str(number), status, longest_quiet=value) for number, value in enumerate(seconds)]
+    return [run(str(number), status, longest_stall=value) for number, value in enumerate(seconds)]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def pauses(*seconds: float, status: JobStatus = OK) -> list[Any]:
             id="a run that stood still and failed is no example",
         ),
         pytest.param(
-            connector(job(**FROZEN), runs=[run(longest_quiet=9000, type=JobType.INCREMENTAL)]),
+            connector(job(**FROZEN), runs=[run(longest_stall=9000, type=JobType.INCREMENTAL)]),
             LIMIT,
             {"NO_PROGRESS"},
             id="nor is one of another type",
@@ -70,7 +70,7 @@ def pauses(*seconds: float, status: JobStatus = OK) -> list[Any]:
             id="one accident in ten runs is no rule",
         ),
         pytest.param(
-            connector(job(processed=50, longest_quiet=800, samples=samples((0, 0), (840, 50)))),
+            connector(job(processed=50, longest_stall=800, samples=samples((0, 0), (840, 50)))),
             840 + 1599,
             set(),
             id="it paused as long before",
