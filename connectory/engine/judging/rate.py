@@ -24,14 +24,14 @@ def rate_per_second(samples: Sequence[Sample], now: datetime, gaps: Iterable[Gap
     negative: a counter that fell was set back and begins anew there. None with fewer than two samples, and while they
     span no time. What it did in a gap counts as done evenly.
     """
-    stretch = _since_reset(samples)
-    if len(stretch) < 2:
+    recent = _since_reset(samples)
+    if len(recent) < 2:
         return None
-    start = max(stretch[0].at, now - timedelta(seconds=_window(stretch)))
+    start = max(recent[0].at, now - timedelta(seconds=_window(recent)))
     seconds = (now - start).total_seconds()
     if seconds <= 0:
         return None
-    return (stretch[-1].processed - _value_at(start, stretch, gaps)) / seconds
+    return (recent[-1].processed - _value_at(start, recent, gaps)) / seconds
 
 
 def _value_at(moment: datetime, samples: Sequence[Sample], gaps: Iterable[Gap]) -> float:

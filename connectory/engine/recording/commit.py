@@ -145,7 +145,7 @@ class Commit:
             return await self._append(connection)
 
     async def history(self, batch: HistoryBatch, state: SystemState) -> int | None:
-        """Store a stretch of past jobs. Returns the log's new position, None when the log has not grown."""
+        """Store a batch of past jobs. Returns the log's new position, None when the log has not grown."""
         async with self._begin() as connection:
             touched = await self._jobs.write(connection, batch.jobs, {}, state, is_history=True)
             await self._end_conditions(connection, set())

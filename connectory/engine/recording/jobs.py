@@ -12,7 +12,7 @@ from connectory.engine.polling.pace import SystemState
 from connectory.engine.recording.changes import Row, job_event, job_row
 from connectory.engine.recording.order import Sequenced, microseconds
 from connectory.engine.recording.progress_tracking import begun, followed
-from connectory.engine.recording.segments import keep_stretches
+from connectory.engine.recording.segments import keep_segments
 from connectory.engine.retention import without_removed
 from connectory.model import RUNNING, JobFact, JobStatus, Known
 from connectory.slices import slices
@@ -102,7 +102,7 @@ class JobWriter:
                     touched.add(before["connector_id"])
                 self._follow(before, after, errors_changed=id in changed_errors)
                 updates.append(after)
-        await keep_stretches(connection, [(stored[row["id"]], row) for row in updates], state)
+        await keep_segments(connection, [(stored[row["id"]], row) for row in updates], state)
         await insert_rows(connection, JOBS, inserts)
         await update_rows(connection, JOBS, [*updates, *unseen_before])
         self._held = [fact for _, fact in rows.values()]

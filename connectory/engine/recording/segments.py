@@ -18,7 +18,7 @@ from connectory.slices import slices
 from connectory.store.tables import JOB_STRETCHES
 from connectory.store.writes.rows import batches, insert_rows
 
-#: Stretches of one job that are kept, the newest ones.
+#: Segments of one job that are kept, the newest ones.
 MOST = 100
 #: Count → the jobs table's column of it.
 _COUNTS = {f.name: "counted_total" if f.name == "total" else f.name for f in fields(CountsFact)}
@@ -45,7 +45,7 @@ def _counts_anew(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     return bool(2 * after["processed"] < before["processed"])
 
 
-async def keep_stretches(connection: AsyncConnection, changes: Sequence[Change], state: SystemState) -> None:
+async def keep_segments(connection: AsyncConnection, changes: Sequence[Change], state: SystemState) -> None:
     """Keep what the jobs among ``changes`` (rows before and after) had done before they were resumed.
 
     ``state``: the system's, before this poll; its time stands in where a job's own last sign of life is not known.
@@ -58,7 +58,7 @@ async def keep_stretches(connection: AsyncConnection, changes: Sequence[Change],
     for before, after in resumed:
         kept = newest.get(before["id"])
         if not _is_kept(kept, before, after):
-            rows.append(_stretch(before, 1 if kept is None else kept["number"] + 1, state))
+            rows.append(_segment(before, 1 if kept is None else kept["number"] + 1, state))
     await insert_rows(connection, JOB_STRETCHES, rows)
     for row in rows:
         if row["number"] > MOST:
@@ -75,7 +75,7 @@ def _is_kept(kept: Mapping[str, Any] | None, before: Mapping[str, Any], after: M
     return bool(kept["processed"] == before["processed"] and kept["started_at"] != before["started_at"])
 
 
-def _stretch(before: Mapping[str, Any], number: int, state: SystemState) -> Row:
+def _segment(before: Mapping[str, Any], number: int, state: SystemState) -> Row:
     counts = {name: before[column] for name, column in _COUNTS.items()}
     return {
         "job_id": before["id"],
