@@ -13,7 +13,7 @@ from connectory.engine.recording.changes import (
     connector_row,
     job_event,
     job_row,
-    judge,
+    set_health,
 )
 from connectory.model import ConnectorFact, ConnectorStatus, CountsFact, EventKind, JobFact, JobStatus, StageFact
 from schema import build_schema
@@ -23,7 +23,7 @@ from tests.facts import T0, at, connector, details, job
 def stored(fact: ConnectorFact, **ours: Any) -> dict[str, Any]:
     row = connector_row("S", "s", fact, owed=False)
     row |= {"removed_at": None, "latest_job_id": None} | ours
-    judge(row)
+    set_health(row)
     return row
 
 

@@ -53,7 +53,7 @@ _SHOWN = 5
 class Judgeable:
     """Connectors of which enough was read to judge them, by external id.
 
-    ``by_poll``: a poll read it, whose answer has every open job: a connector is left alone while one of its open jobs is
+    ``by_poll``: a poll, whose answer has every open job: a connector is left alone while one of its open jobs is
     missing. A look's answer has some.
     """
 
