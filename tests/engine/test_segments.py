@@ -58,7 +58,7 @@ async def test_a_start_and_counts_that_are_renewed_one_after_the_other_are_one_r
     assert await processed(stage) == [(1, 700), (2, 400)]
 
 
-async def test_one_that_only_goes_on_has_no_earlier_stretches(store: Store) -> None:
+async def test_one_that_only_goes_on_has_no_earlier_segments(store: Store) -> None:
     stage = await Stage.open(store)
     jobs = [run(None, None), run(0, 5), run(0, 5, JobStatus.SUSPENDED), run(0, 9), run(0, 9, JobStatus.SUCCEEDED)]
     await polls(stage, *jobs)
@@ -67,7 +67,7 @@ async def test_one_that_only_goes_on_has_no_earlier_stretches(store: Store) -> N
     assert found["earlierStretches"] == []
 
 
-async def test_a_job_that_is_resumed_for_ever_keeps_the_newest_stretches(store: Store) -> None:
+async def test_a_job_that_is_resumed_for_ever_keeps_the_newest_segments(store: Store) -> None:
     stage = await Stage.open(store)
     await polls(stage, *(run(100 * n, n) for n in range(MOST + 6)))
     assert await processed(stage) == [(n + 1, n) for n in range(5, MOST + 5)]
