@@ -13,9 +13,9 @@ from connectory.engine.judging.health import connector_health
 from connectory.engine.memory.open_jobs import ESTIMATES
 from connectory.model import ConnectorStatus, EventKind, JobStatus, SystemHealth
 from connectory.store import Store
+from connectory.store.reads.rows import newest_jobs
 from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOB_ERRORS, JOBS, SYSTEMS
 from connectory.store.tables.identity import CONNECTOR, JOB, external_id, global_id
-from connectory.store.writes.rows import newest_jobs
 from sources.base import ROLLED_UP
 
 Row = dict[str, Any]

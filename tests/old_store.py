@@ -23,8 +23,8 @@ from connectory.model import (
     SystemHealth,
 )
 from connectory.store.migrations import upgrading as migration
+from connectory.store.rows import batches
 from connectory.store.tables.identity import CONNECTOR, SYSTEM, global_id
-from connectory.store.writes.rows import batches
 from tests.facts import at, connector, details, job
 
 REVISION = "0006"

@@ -29,9 +29,9 @@ from connectory.store.reads.notice_state import (
     read_present,
     stirred,
 )
+from connectory.store.rows import Row, batches
 from connectory.store.transactions import shielded
 from connectory.store.writes.notices import move_notifier, write_notices
-from connectory.store.writes.rows import Row, batches
 
 _log = logging.getLogger(__name__)
 #: Positions of the log after which the place is written down though nothing else is.

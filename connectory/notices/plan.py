@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from connectory.store.writes.rows import Row
+from connectory.store.rows import Row
 
 
 @dataclass(frozen=True, slots=True)

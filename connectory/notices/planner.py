@@ -12,9 +12,9 @@ from connectory.notices.settings import HOLDS, ReceiverSettings
 from connectory.notices.standing import Standing
 from connectory.notices.troubles import Trouble, is_down, troubles
 from connectory.store.reads.notice_state import Picture
+from connectory.store.rows import Row
 from connectory.store.tables.identity import NOTICE, external_id, global_id
 from connectory.store.writes.notices import NOT_CONFIGURED
-from connectory.store.writes.rows import Row
 
 _NEW: Row = {
     "raised_at": None,

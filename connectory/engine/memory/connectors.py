@@ -9,7 +9,7 @@ from typing import Any
 from connectory.engine.judging.views import Run, Sample
 from connectory.model import ConnectorFact, ConnectorStatus
 from connectory.store.reads.past import TRACES, LastSeen
-from connectory.store.writes.rows import Row
+from connectory.store.rows import Row
 
 #: What a connector's fact tells as it stands, and its totals of errors.
 _FACTS = ("name", "status", "mode", "source", "schedule_seconds", "is_unscheduled")

@@ -9,7 +9,7 @@ from connectory.engine.memory.connectors import Counter
 from connectory.engine.recording.progress_tracking import COUNTERS, backlog
 from connectory.model import ConditionCode, JobStatus
 from connectory.store.reads.past import Trace
-from connectory.store.writes.rows import Row
+from connectory.store.rows import Row
 
 #: Columns that the engine works out of what it remembers.
 ESTIMATES = ("rate_per_second", "counted_at", "expected_seconds", "expected_processed", "expected_runs")

@@ -29,8 +29,8 @@ from connectory.store.reads.past import (
     stored_conditions,
 )
 from connectory.store.reads.records import DOWN
+from connectory.store.rows import Row
 from connectory.store.tables.identity import external_id
-from connectory.store.writes.rows import Row
 
 #: Characters of an error message that are remembered.
 _LONGEST_MESSAGE = 300

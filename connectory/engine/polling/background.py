@@ -12,8 +12,8 @@ from operator import methodcaller
 from connectory.engine.polling.failures import problem_of
 from connectory.engine.polling.system_session import SystemSession
 from connectory.model import JobFindings, Known
+from connectory.store.reads.rows import jobs_to_examine
 from connectory.store.tables.identity import external_id
-from connectory.store.writes.rows import jobs_to_examine
 from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch
 
 _log = logging.getLogger(__name__)

@@ -29,6 +29,7 @@ from connectory.model import (
 from connectory.slices import slices
 from connectory.store import Store
 from connectory.store.leases.rows import Lease
+from connectory.store.reads.rows import newest_jobs, rows_by_id
 from connectory.store.tables import CONNECTORS, JOBS
 from connectory.store.tables.identity import CONNECTOR, external_id, global_id
 from connectory.store.writes.rows import (
@@ -36,9 +37,7 @@ from connectory.store.writes.rows import (
     delete_conditions,
     insert_rows,
     mark_history_read,
-    newest_jobs,
     replace_job_errors,
-    rows_by_id,
     update_rows,
     update_system,
 )

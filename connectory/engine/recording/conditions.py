@@ -27,16 +27,11 @@ from connectory.slices import slices
 from connectory.store import Store
 from connectory.store.leases.rows import Lease
 from connectory.store.reads.past import past_runs
+from connectory.store.reads.rows import rows_by_id
+from connectory.store.rows import batches
 from connectory.store.tables import CONNECTORS, JOBS
 from connectory.store.tables.identity import CONNECTOR, SYSTEM, global_id
-from connectory.store.writes.rows import (
-    append_events,
-    batches,
-    delete_conditions,
-    replace_conditions,
-    rows_by_id,
-    update_rows,
-)
+from connectory.store.writes.rows import append_events, delete_conditions, replace_conditions, update_rows
 
 _log = logging.getLogger(__name__)
 

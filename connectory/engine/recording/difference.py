@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from connectory.engine.judging.views import Finding
 from connectory.engine.memory.held import Held, key_of
-from connectory.store.writes.rows import Row
+from connectory.store.rows import Row
 
 #: What nobody is told of is written this often at most, though it moves with every poll.
 _REFRESH = timedelta(seconds=60)

@@ -16,16 +16,10 @@ from connectory.engine.recording.segments import keep_segments
 from connectory.engine.retention import without_removed
 from connectory.model import RUNNING, JobFact, JobStatus, Known
 from connectory.slices import slices
+from connectory.store.reads.rows import placed_jobs, rows_by_id
 from connectory.store.tables import JOBS
 from connectory.store.tables.identity import JOB, global_id
-from connectory.store.writes.rows import (
-    insert_rows,
-    mark_unseen,
-    placed_jobs,
-    replace_job_errors,
-    rows_by_id,
-    update_rows,
-)
+from connectory.store.writes.rows import insert_rows, mark_unseen, replace_job_errors, update_rows
 
 #: What a job's row holds before anything is known of its course.
 _NEW_JOB: Row = {

@@ -15,8 +15,9 @@ from connectory.engine.polling.pace import SystemState
 from connectory.engine.recording.changes import Row
 from connectory.model import CountsFact, JobType
 from connectory.slices import slices
+from connectory.store.rows import batches
 from connectory.store.tables import JOB_STRETCHES
-from connectory.store.writes.rows import batches, insert_rows
+from connectory.store.writes.rows import insert_rows
 
 #: Segments of one job that are kept, the newest ones.
 MOST = 100

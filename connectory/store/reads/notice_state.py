@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import ConditionSeverity, ConnectorStatus, JobStatus, NoticeKind, SystemErrorCode
 from connectory.store.log.cursors import Place
+from connectory.store.reads.rows import newest_jobs
+from connectory.store.rows import Row, batches
 from connectory.store.tables import (
     CONDITIONS,
     CONNECTORS,
@@ -21,7 +23,6 @@ from connectory.store.tables import (
     OUTAGES,
     SYSTEMS,
 )
-from connectory.store.writes.rows import Row, batches, newest_jobs
 
 _WEIGHTY = (ConditionSeverity.WARNING, ConditionSeverity.CRITICAL)
 #: Of a system's outages, as many as failures are compared with.

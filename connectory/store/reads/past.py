@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import ENDED, ConnectorStatus, JobType
 from connectory.slices import slices
+from connectory.store.rows import Row, batches
 from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOBS, OUTAGES, SYSTEMS
 from connectory.store.tables.columns import Name
-from connectory.store.writes.rows import Row, batches
 
 #: Past runs that are looked at, per connector.
 RUNS = 20

@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import DeliveryPhase
 from connectory.store.leases.rows import LeaseLost
+from connectory.store.rows import Row, batches
 from connectory.store.tables import DELIVERIES, NOTICES, NOTIFIER
-from connectory.store.writes.rows import Row, batches, insert_rows, update_rows
+from connectory.store.writes.rows import insert_rows, update_rows
 
 _IS_OPEN = NOTICES.c.recovered_at.is_(None)
 #: Rows that are fetched at once; what else there is to do goes on in between.
