@@ -13,8 +13,9 @@ from connectory.notices.settings import ReceiverSettings
 from connectory.observability.metrics import Deliveries
 from connectory.store import Store
 from connectory.store.leases.rows import Lease, LeaseLost
+from connectory.store.reads.notices import next_delivery, was_given_up
 from connectory.store.transactions import shielded
-from connectory.store.writes.notices import begin_attempt, end_attempt, next_delivery, was_given_up
+from connectory.store.writes.notices import begin_attempt, end_attempt
 
 _log = logging.getLogger(__name__)
 #: When a delivery is given up: so many seconds after it was made, and at least one attempt.

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import DeliveryPhase
 from connectory.notices.plan import Absence, Outlook, Plan, owner_of
+from connectory.store.reads.notices import open_notices, read_place, told_receivers
 from connectory.store.rows import Row
-from connectory.store.writes.notices import open_notices, read_place, told_receivers
 
 
 class Standing:
