@@ -3,18 +3,15 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
-from typing import Any
-
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.config.settings import RetentionSettings
 from connectory.store import Store
 from connectory.store.leases.rows import RETENTION_LEASE
 from connectory.store.retention.batches import Limits, Portion
-from connectory.store.retention.removal import job_floors, portions
+from connectory.store.retention.removal import portions
 from connectory.store.transactions import shielded
 from connectory.store.writes.rows import hold_system
 
@@ -88,8 +85,8 @@ class Retention:
             await self._store.checkpoint()
             await asyncio.sleep(max(_SHORTEST_REST, _REST * held))
         if removed:
-            told = ", ".join(f"{rows} {table}" for table, rows in sorted(removed.items()))
-            _log.info(f"removed what is beyond its limits: {told}", extra={"action": "retention_swept", **removed})
+            summary = ", ".join(f"{rows} {table}" for table, rows in sorted(removed.items()))
+            _log.info(f"removed what is beyond its limits: {summary}", extra={"action": "retention_swept", **removed})
         return removed
 
     async def _remove(self, portion: Portion) -> tuple[int, float]:
@@ -115,22 +112,3 @@ class Retention:
             outages_per_system=settings.outages_per_system,
             notices=settings.notices,
         )
-
-
-async def without_removed(
-    connection: AsyncConnection, rows: dict[str, Any], fresh: Sequence[tuple[dict[str, Any], Any]]
-) -> list[tuple[dict[str, Any], Any]]:
-    """New jobs without those that an upstream still tells of and retention has removed; they go from ``rows`` too.
-
-    ``fresh``: (row, fact) of jobs that are not in the store.
-    """
-    subjects = sorted({row["connector_id"] or row["system_id"] for row, _ in fresh})
-    floors = await job_floors(connection, subjects) if fresh else {}
-    kept = []
-    for row, fact in fresh:
-        floor = floors.get(row["connector_id"] or row["system_id"], -(2**63) - 1)
-        if not row["is_open"] and row["created_order"] <= floor:
-            del rows[row["id"]]
-        else:
-            kept.append((row, fact))
-    return kept

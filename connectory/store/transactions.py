@@ -5,10 +5,15 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 #: Seconds to wait for a lock or a connection.
 PATIENCE = 30.0
 
 T = TypeVar("T")
+
+#: What the store opens to read or to write in; whoever is given one hands it to the store's functions.
+Transaction = AsyncConnection
 
 
 async def shielded(work: Coroutine[Any, Any, T]) -> T:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select, update
 
 from connectory.engine.judging.thresholds import Thresholds
-from connectory.engine.memory.loading import recall
+from connectory.engine.memory.known import recall
 from connectory.engine.memory.system_memory import SystemMemory
 from connectory.engine.polling.pace import Pace, SystemState, after_answer
 from connectory.engine.recording.commit import Commit

@@ -10,7 +10,7 @@ from random import Random
 from connectory.config.settings import RetentionSettings
 from connectory.engine import Engine
 from connectory.engine.memory.held import key_of
-from connectory.engine.memory.loading import recall
+from connectory.engine.memory.known import recall
 from connectory.engine.retention import Retention
 from connectory.model import Known
 from connectory.store import Store

@@ -8,7 +8,7 @@ from typing import Any
 
 from connectory.engine.judging.views import Run, Sample
 from connectory.model import ConnectorFact, ConnectorStatus
-from connectory.store.reads.past import TRACES, LastSeen
+from connectory.store.reads.recall import TRACES, LastSeen
 from connectory.store.rows import Row
 
 #: What a connector's fact tells as it stands, and its totals of errors.

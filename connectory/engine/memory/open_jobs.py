@@ -8,7 +8,7 @@ from connectory.engine.judging.views import Finding, JobView
 from connectory.engine.memory.connectors import Counter
 from connectory.engine.recording.progress_tracking import COUNTERS, backlog
 from connectory.model import ConditionCode, JobStatus
-from connectory.store.reads.past import Trace
+from connectory.store.reads.recall import Trace
 from connectory.store.rows import Row
 
 #: Columns that the engine works out of what it remembers.

@@ -7,8 +7,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from connectory.engine.judging.rate import rate_per_second
 from connectory.engine.judging.views import ConnectorView, Gap, Run, Sample, SystemView
 from connectory.engine.memory.connectors import ConnectorMemory
@@ -18,7 +16,7 @@ from connectory.engine.memory.open_jobs import COLUMNS, OpenJob
 from connectory.engine.polling.pace import SystemState
 from connectory.model import RUNNING, ConnectorFact, JobType
 from connectory.slices import slices
-from connectory.store.reads.past import (
+from connectory.store.reads.recall import (
     OUTAGES_KEPT,
     LastSeen,
     Trace,
@@ -31,6 +29,7 @@ from connectory.store.reads.past import (
 from connectory.store.reads.records import DOWN
 from connectory.store.rows import Row
 from connectory.store.tables.identity import external_id
+from connectory.store.transactions import Transaction
 
 #: Characters of an error message that are remembered.
 _LONGEST_MESSAGE = 300
@@ -60,16 +59,16 @@ class SystemMemory:
         #: jobs that the history told to have ended since the poll or look that is under way was asked
         self.ended_meanwhile: set[str] = set()
 
-    async def recall(self, connection: AsyncConnection, system_id: str, now: datetime) -> None:
+    async def recall(self, transaction: Transaction, system_id: str, now: datetime) -> None:
         """Read back what earlier polls saw, whichever process made them."""
-        self.held = Held(await stored_conditions(connection, system_id))
-        self._recalled = await last_seen(connection, system_id)
+        self.held = Held(await stored_conditions(transaction, system_id))
+        self._recalled = await last_seen(transaction, system_id)
         self._watched_since = now
-        self.gaps.extend(Gap(begin, end) for begin, end in await past_outages(connection, system_id))
+        self.gaps.extend(Gap(begin, end) for begin, end in await past_outages(transaction, system_id))
         self._last_outage = self.gaps[-1] if self.gaps else None
-        rows = {row["id"]: row for row in await open_jobs(connection, system_id, COLUMNS)}
+        rows = {row["id"]: row for row in await open_jobs(transaction, system_id, COLUMNS)}
         traces: dict[str, list[Trace]] = {}
-        for line in await job_traces(connection, list(rows)):
+        for line in await job_traces(transaction, list(rows)):
             traces.setdefault(line.job_id, []).append(line)
         async for some in slices(rows.items()):
             for id, row in some:
@@ -249,7 +248,7 @@ class SystemMemory:
 
 
 def run_of(row: Any) -> Run:
-    """A past job from a row of ``connectory.store.reads.past.past_runs``."""
+    """A past job from a row of ``connectory.store.reads.recall.past_runs``."""
     message: str | None = row.error_message
     return Run(
         id=row.id,

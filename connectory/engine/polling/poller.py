@@ -11,8 +11,7 @@ from typing import Any
 
 from connectory.engine.polling.background import Background
 from connectory.engine.polling.configured import ConfiguredSystem
-from connectory.engine.polling.failures import lies_in_the_facts, problem_of
-from connectory.engine.polling.pace import SystemState, after_answer, after_failure
+from connectory.engine.polling.pace import SystemState, after_answer, after_failure, problem_of
 from connectory.engine.polling.standby import Polled, Standby
 from connectory.engine.polling.system_session import SystemSession
 from connectory.engine.polling.watches import Watches
@@ -22,6 +21,7 @@ from connectory.model import ActionFailureCode, ActionRefusal, Known, Observatio
 from connectory.observability.metrics import Polls
 from connectory.store import Store
 from connectory.store.error_texts import in_our_words
+from connectory.store.errors import lies_in_the_values
 from connectory.store.leases.rows import LeaseLost, lease_of
 from connectory.store.log.bus import Bus
 from connectory.store.reads.records import DOWN
@@ -179,7 +179,7 @@ class Poller:
             if not await self._session.turn(step, write, known):
                 return  # what was asked for rests on what is no longer sure
         except Exception as error:
-            if not lies_in_the_facts(error):
+            if not lies_in_the_values(error):
                 raise
             await self._refused(error, started)
             return

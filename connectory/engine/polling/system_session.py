@@ -9,9 +9,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from connectory.engine.memory.loading import recall
+from connectory.engine.memory.known import recall
 from connectory.engine.memory.system_memory import SystemMemory
 from connectory.engine.polling.configured import ConfiguredSystem
 from connectory.engine.polling.pace import SystemState, asked_to_wait, backoff
@@ -19,6 +17,7 @@ from connectory.engine.recording.commit import Commit
 from connectory.engine.recording.conditions import Judgeable, Judgement
 from connectory.model import Known, Problem, SystemErrorCode, SystemHealth
 from connectory.store import Store
+from connectory.store.errors import DatabaseError
 from connectory.store.leases.rows import Lease, LeaseLost, lease_of
 from connectory.store.log.bus import Bus
 from connectory.store.reads.records import DOWN
@@ -132,7 +131,7 @@ class SystemSession:
                 judgement = Judgement(self.store, self.system, self.memory, self.now(), lease=self._lease)
                 position = await shielded(judgement.run(judgeable))
         except Exception as error:
-            if isinstance(error, LeaseLost | SQLAlchemyError | OSError):
+            if isinstance(error, LeaseLost | DatabaseError | OSError):
                 self.forget(known)  # the store may have something else than we remember
             self.say_exception("what was seen could not be judged; it will be after the next poll", "judging_failed")
         else:

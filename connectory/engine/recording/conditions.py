@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from connectory.engine.judging.expectation import expect
 from connectory.engine.judging.judge import judge
 from connectory.engine.judging.views import Finding, SystemView
@@ -26,11 +24,12 @@ from connectory.model import RUNNING, Known, Observation
 from connectory.slices import slices
 from connectory.store import Store
 from connectory.store.leases.rows import Lease
-from connectory.store.reads.past import past_runs
+from connectory.store.reads.recall import past_runs
 from connectory.store.reads.rows import rows_by_id
 from connectory.store.rows import batches
 from connectory.store.tables import CONNECTORS, JOBS
 from connectory.store.tables.identity import CONNECTOR, SYSTEM, global_id
+from connectory.store.transactions import Transaction
 from connectory.store.writes.rows import append_events, delete_conditions, replace_conditions, update_rows
 
 _log = logging.getLogger(__name__)
@@ -126,8 +125,8 @@ class Judgement:
                 goes_on = memory.connectors[id].jobs or memory.held.any_of(id)
                 ranked[0 if id in memory.read_first else 1 if goes_on else 2].append(id)
         for some in batches([id for rank in ranked for id in rank][:_UNREAD], _READ_AT_ONCE):
-            async with self._store.read() as connection:
-                found = await past_runs(connection, some)
+            async with self._store.read() as transaction:
+                found = await past_runs(transaction, some)
             for id, rows in found.items():
                 memory.see_runs(id, tuple(run_of(row) for row in rows))
 
@@ -177,22 +176,22 @@ class Judgement:
     # ---- writing
 
     async def _write(self, difference: Difference) -> int | None:
-        async with self._store.leases.guarded(self._lease) as connection:
-            await delete_conditions(connection, [key_of(finding) for finding in difference.cleared])
+        async with self._store.leases.guarded(self._lease) as transaction:
+            await delete_conditions(transaction, [key_of(finding) for finding in difference.cleared])
             for some in batches(difference.written):
-                await replace_conditions(connection, [condition_row(self._id, each) for each in some])
+                await replace_conditions(transaction, [condition_row(self._id, each) for each in some])
             for some in batches([*difference.estimates.items()]):
-                await update_rows(connection, JOBS, [{"id": id, **estimates} for id, estimates in some])
+                await update_rows(transaction, JOBS, [{"id": id, **estimates} for id, estimates in some])
             events = [
-                *await self._connectors(connection, difference),
-                *await self._jobs(connection, difference),
+                *await self._connectors(transaction, difference),
+                *await self._jobs(transaction, difference),
             ]
-            return await append_events(connection, events) if events else None
+            return await append_events(transaction, events) if events else None
 
-    async def _connectors(self, connection: AsyncConnection, difference: Difference) -> list[Row]:
+    async def _connectors(self, transaction: Transaction, difference: Difference) -> list[Row]:
         """Their health follows; the log's rows of those whose conditions changed."""
         after = await self._after(difference)
-        stored = await rows_by_id(connection, CONNECTORS, list(after))
+        stored = await rows_by_id(transaction, CONNECTORS, list(after))
         updates, events = [], []
         async for some in slices(stored.items()):
             for id, before in some:
@@ -201,7 +200,7 @@ class Judgement:
                 if row["health"] is not before["health"]:
                     updates.append(row)
                 events.append(connector_event(before, row, self._now, conditions_changed=True))
-        await update_rows(connection, CONNECTORS, updates)
+        await update_rows(transaction, CONNECTORS, updates)
         return [event for event in events if event is not None]
 
     async def _after(self, difference: Difference) -> dict[str, dict[Key, Finding]]:
@@ -219,9 +218,9 @@ class Judgement:
                 found[finding.connector_id][key_of(finding)] = finding
         return found
 
-    async def _jobs(self, connection: AsyncConnection, difference: Difference) -> list[Row]:
+    async def _jobs(self, transaction: Transaction, difference: Difference) -> list[Row]:
         concerned = {each.job_id: None for each in difference.noticed if each.job_id is not None}
-        stored = slices((await rows_by_id(connection, JOBS, list(concerned))).values())
+        stored = slices((await rows_by_id(transaction, JOBS, list(concerned))).values())
         events = [
             job_event(row, dict(row), self._now, conditions_changed=True) async for some in stored for row in some
         ]

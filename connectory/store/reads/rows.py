@@ -1,21 +1,21 @@
 """Rows of connectors and jobs as the engine and retention compare with them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import JSON, Text, bindparam, cast, column, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import ENDED, SUCCEEDED, JobType
-from connectory.store.rows import batches
-from connectory.store.tables import JOBS
+from connectory.store.rows import Row, batches
+from connectory.store.tables import JOB_STRETCHES, JOBS
 from connectory.store.tables.columns import Name
 
 
-async def rows_by_id(connection: AsyncConnection, table: Any, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+async def rows_by_id(connection: AsyncConnection, table: Any, ids: Sequence[str]) -> dict[str, Row]:
     """Whole rows, by their id."""
-    found: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, Row] = {}
     for some in batches(ids):
         for row in (await connection.execute(select(table).where(table.c.id.in_(some)))).mappings():
             found[row["id"]] = dict(row)
@@ -75,9 +75,9 @@ _NEWEST = {
 }
 
 
-async def _job_heads(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+async def _job_heads(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, Row]:
     columns = [JOBS.c[name] for name in ("id", "status", "indexed", "completed_at", "docs_in_index")]
-    found: dict[str, Mapping[str, Any]] = {}
+    found: dict[str, Row] = {}
     for some in batches(ids):
         for row in (await connection.execute(select(*columns).where(JOBS.c.id.in_(some)))).mappings():
             found[row["id"]] = dict(row)
@@ -101,3 +101,15 @@ async def jobs_to_examine(connection: AsyncConnection, system_id: str, limit: in
         j.system_id == system_id, j.examine_due, j.connector_id.is_not(None)
     )
     return (await connection.execute(due.order_by(j.created_order.desc(), j.id).limit(limit))).all()
+
+
+async def newest_segments(connection: AsyncConnection, job_ids: Sequence[str]) -> dict[str, Row]:
+    """By job the row of the newest time before it was resumed; absent where it never was."""
+    s = JOB_STRETCHES.c
+    found: dict[str, Row] = {}
+    for some in batches(job_ids):
+        last = select(s.job_id, func.max(s.number).label("number")).where(s.job_id.in_(some)).group_by(s.job_id)
+        newest = last.subquery()
+        rows = select(JOB_STRETCHES).join(newest, (s.job_id == newest.c.job_id) & (s.number == newest.c.number))
+        found |= {row["job_id"]: dict(row) for row in (await connection.execute(rows)).mappings()}
+    return found

@@ -1,6 +1,7 @@
-"""What the engine reads back to judge by: how open jobs moved, how past ones went, and which conditions hold."""
+"""What the engine reads back of a system: what is known of it, how open jobs moved, how past ones went, and which
+conditions hold."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -39,6 +40,25 @@ class Trace(NamedTuple):
     previous_status: int | None
     processed: int | None
     changed_fields: str | None
+
+
+async def system_columns(connection: AsyncConnection, system_id: str, columns: Sequence[str]) -> Row:
+    """These columns of a system's row."""
+    found = await connection.execute(select(*(SYSTEMS.c[name] for name in columns)).where(SYSTEMS.c.id == system_id))
+    return dict(found.mappings().one())
+
+
+async def connector_columns(connection: AsyncConnection, system_id: str, columns: Sequence[str]) -> Iterable[Any]:
+    """These columns of a system's connectors, as attributes of the rows."""
+    wanted = (CONNECTORS.c[name] for name in columns)
+    return await connection.execute(select(*wanted).where(CONNECTORS.c.system_id == system_id))
+
+
+async def newest_order(connection: AsyncConnection, system_id: str) -> int | None:
+    """The place of a system's newest job: microseconds since 1970; None where it has none."""
+    newest = select(func.max(JOBS.c.created_order)).where(JOBS.c.system_id == system_id)
+    order: int | None = (await connection.execute(newest)).scalar()
+    return order
 
 
 async def stored_conditions(connection: AsyncConnection, system_id: str) -> Sequence[Any]:
