@@ -9,17 +9,13 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.store.leases.postgres import PostgresLeases
-from connectory.store.leases.rows import Holder, Lease, LeaseLost, Own, Table, lock
+from connectory.store.leases.rows import Holder, Lease, LeaseLost, LeaseStore, LeaseTable, Own, lock
 from connectory.store.leases.sqlite import SqliteLeases
 from connectory.store.write_health import reason
-
-if TYPE_CHECKING:
-    from connectory.store.database import Store
 
 _log = logging.getLogger(__name__)
 #: Seconds after which a lease that nobody has renewed is anybody's.
@@ -31,11 +27,11 @@ _RENEWAL, _RETRY = 0.3, 0.1
 class Leases:
     """Those of one store that a process has opened. ``ticks`` counts seconds."""
 
-    def __init__(self, store: "Store", *, ticks: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: LeaseStore, *, ticks: Callable[[], float] = time.monotonic) -> None:
         self.own = Own()
         self.expiry = EXPIRY
         self._store, self._ticks = store, ticks
-        self._table: Table
+        self._table: LeaseTable
         self._sqlite: SqliteLeases | None = None
         if store.is_sqlite:
             self._table = self._sqlite = SqliteLeases(store, self.own)

@@ -1,6 +1,7 @@
 """The rows of leases, as both stores have them: taking one raises its fence, and that of the row it guards."""
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.store.leases.process import Process, this_process
+from connectory.store.postgres import Postgres
 from connectory.store.tables import LEASES, NOTIFIER, SYSTEMS
 
 #: The names of leases.
@@ -58,7 +60,21 @@ class Own:
         self.process: Process = this_process()
 
 
-class Table(Protocol):
+class LeaseStore(Protocol):
+    """The store that the leases are in, as far as they need it; see ``Store``."""
+
+    @property
+    def file(self) -> str: ...
+    @property
+    def postgres(self) -> Postgres | None: ...
+    @property
+    def is_sqlite(self) -> bool: ...
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+    def write(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+    async def check_revision(self, connection: AsyncConnection) -> None: ...
+
+
+class LeaseTable(Protocol):
     """Leases in one kind of store. Everything raises what the database raises when it is down."""
 
     @property
