@@ -12,7 +12,7 @@ from connectory.store.reads.recall import TRACES, LastSeen
 from connectory.store.rows import Row
 
 #: What a connector's fact tells as it stands, and its totals of errors.
-_FACTS = ("name", "status", "mode", "source", "schedule_seconds", "is_unscheduled")
+_FACTS = ("status", "mode", "schedule_seconds", "is_unscheduled")
 _ERRORS = ("parse_errors", "transport_errors")
 
 

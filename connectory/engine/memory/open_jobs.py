@@ -91,7 +91,6 @@ class OpenJob:
             moved_at=row["moved_at"],
             longest_stall=row["longest_quiet"],
             processed=row["processed"],
-            total=row["expected_total"],
             failed=row["failed"],
             backlog=backlog(row),
             waiting_since=row["waiting_since"],

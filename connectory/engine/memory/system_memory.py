@@ -205,7 +205,6 @@ class SystemMemory:
         starts += [run.started_at for run in runs if run.started_at]
         return ConnectorView(
             id=id,
-            external_id=remembered.external_id,
             **remembered.facts,
             status_since=remembered.status_since,
             first_seen_at=remembered.first_seen_at,
@@ -215,7 +214,6 @@ class SystemMemory:
             transport_errors=tuple(remembered.errors.get("transport_errors", ())),
             blocks_checkpoint_since=remembered.blocks_since,
             jobs=jobs,
-            latest=runs[0] if runs else None,
             runs=runs,
             last_started_at=max(starts, default=None),
         )

@@ -34,9 +34,6 @@ class ConfiguredSystem:
     @property
     def view(self) -> SystemView:
         return SystemView(
-            name=self.name,
-            kind=self.kind.name,
-            capabilities=self.kind.capabilities,
             one_job_at_a_time=self.kind.one_job_at_a_time,
             tells_workers=self.kind.tells_workers,
             poll_interval=self.poll_interval,

@@ -80,9 +80,7 @@ def any_connector(chance: Random, id: str = "c") -> ConnectorView:
         parse_errors=counted(chance, 0),
         transport_errors=counted(chance, 0),
         blocks_checkpoint_since=maybe(chance, -HOUR, 0),
-        latest=past[0] if past else None,
         runs=past,
-        past_read=chance.random() < 0.9,
         last_started_at=maybe(chance, -30 * HOUR, 0),
     )
     return ConnectorView(**{f.name: getattr(told, f.name) for f in fields(told)} | {"id": id})

@@ -110,7 +110,6 @@ def pauses(*seconds: float, status: JobStatus = OK) -> list[Any]:
         pytest.param(connector(job(**(FROZEN | {"processed": 41}))), LIMIT, set(), id="it has just moved"),
         pytest.param(connector(job(status=JobStatus.SUSPENDED, **FROZEN)), LIMIT, set(), id="suspended"),
         pytest.param(connector(job(status=JobStatus.PENDING, **FROZEN)), 100, set(), id="not begun"),
-        pytest.param(connector(job(**FROZEN), past_read=False), LIMIT, set(), id="its past is not known yet"),
         pytest.param(connector(job(backlog=0, **STREAM), mode=STREAMING), 9 * HOUR, set(), id="an idle stream"),
         pytest.param(connector(job(**STREAM), mode=STREAMING), 9 * HOUR, set(), id="a stream that tells no backlog"),
         pytest.param(
@@ -266,7 +265,7 @@ def test_a_second_standstill_begins_anew() -> None:
 
 
 def test_polls_that_are_far_apart_see_too_little() -> None:
-    seldom = SystemView(name="z", kind="zensearch", poll_interval=600)
+    seldom = SystemView(poll_interval=600)
     assert codes(connector(job(**FROZEN)), 100 + 1799, system=seldom) == set()
     assert codes(connector(job(**FROZEN)), 100 + 1800, system=seldom) == {"NO_PROGRESS"}
     assert codes(connector(job(last_seen_at=0)), 1799, system=seldom) == set()

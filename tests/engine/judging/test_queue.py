@@ -19,7 +19,6 @@ from tests.engine.judging.views import (
     job,
     only,
     run,
-    runs,
     since,
 )
 from tests.facts import at
@@ -66,22 +65,16 @@ PERMISSIONS = JobType.ACCESS_CONTROL
         ),
         pytest.param(connector(WAITS, **ALIVE), -500, set(), id="a clock that is set back"),
         pytest.param(
-            connector(WAITS, latest=run(completed_at=100), **ALIVE),
+            connector(WAITS, runs=[run(completed_at=100)], **ALIVE),
             200,
             set(),
             id="its turn came when the one ahead ended",
         ),
         pytest.param(
-            connector(job("w", PENDING, type=PERMISSIONS), latest=run(completed_at=100), **ALIVE),
+            connector(job("w", PENDING, type=PERMISSIONS), runs=[run(completed_at=100)], **ALIVE),
             200,
             {"QUEUED"},
             id="permissions never waited for that one",
-        ),
-        pytest.param(
-            connector(WAITS, runs=runs(*[JobStatus.SUCCEEDED] * 3, created_at=-8000), past_read=False, **ALIVE),
-            200,
-            set(),
-            id="how long its forerunners waited is not known yet",
         ),
         pytest.param(
             connector(WAITS, runs=[run(created_at=-1000, started_at=-800, completed_at=-700)], **ALIVE),
