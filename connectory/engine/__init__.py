@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 #: Seconds that the pollers get to end by themselves.
 _GRACE = 3.5
 #: Seconds that they then get to give their connections back.
-_FAREWELL = 1.0
+_CLOSING = 1.0
 
 
 class Engine:
@@ -123,9 +123,9 @@ class Engine:
         except Exception as error:
             if not is_failure(error):
                 raise
-            said = f"The store cannot be written now: {in_our_words(error)}."
+            sentence = f"The store cannot be written now: {in_our_words(error)}."
             _log.error(f"a notice cannot be acknowledged: {reason(error)}", extra={"action": "acknowledge_failed"})
-            return ActionRefusal(ActionFailureCode.STORE_UNAVAILABLE, said)
+            return ActionRefusal(ActionFailureCode.STORE_UNAVAILABLE, sentence)
         if known:
             return None
         return ActionRefusal(ActionFailureCode.NOT_FOUND, f"There is no notice with the id {notice!r}.")
@@ -147,5 +147,5 @@ class Engine:
                 )
         self._tasks = []
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_FAREWELL):
+            async with asyncio.timeout(_CLOSING):
                 await asyncio.gather(*(poller.close() for poller in self.pollers.values()), return_exceptions=True)

@@ -101,7 +101,7 @@ class ConnectorMemory:
             **{name: self.errors[name][-1].processed if name in self.errors else None for name in _ERRORS},
         }
 
-    def _count(self, told: ConnectorFact | LastSeen, at: datetime) -> None:
+    def _count(self, seen: ConnectorFact | LastSeen, at: datetime) -> None:
         for name in _ERRORS:
-            if (total := getattr(told, name)) is not None:
+            if (total := getattr(seen, name)) is not None:
                 self.errors.setdefault(name, Counter()).see(total, at)

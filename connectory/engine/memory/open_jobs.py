@@ -61,8 +61,8 @@ class OpenJob:
         """Its row and what holds of it tell what the log does not: how long we have seen it, and what has not moved
         since."""
         holding = {finding.code: finding for finding in held}
-        said = [finding.evidence.get(name) for finding in holding.values() for name in _SEEN]
-        seen = [datetime.fromisoformat(str(each)) for each in said if each]
+        times = [finding.evidence.get(name) for finding in holding.values() for name in _SEEN]
+        seen = [datetime.fromisoformat(str(each)) for each in times if each]
         first = min([*seen, self.row["moved_at"] or self.first_seen_at])
         if first < self.first_seen_at:
             if ConditionCode.HEARTBEAT_LOST not in holding:

@@ -126,8 +126,8 @@ class Peers:
     async def _answer(self, poller: LocalPoller, gateway: str, number: int) -> None:
         refusal = await poller.refresh()
         if refusal is not poller.elsewhere:  # we had just lost it: whoever polls it now answers
-            said = None if refusal is None else _told(refusal)
-            self._tell(REFRESH_CHANNEL, {"for": gateway, "number": number, "refusal": said})
+            answer = None if refusal is None else _as_json(refusal)
+            self._tell(REFRESH_CHANNEL, {"for": gateway, "number": number, "refusal": answer})
 
     # ---- messages
 
@@ -160,13 +160,13 @@ def _fitting(ids: Iterable[str], room: int) -> Iterator[list[str]]:
         yield some
 
 
-def _told(refusal: ActionRefusal) -> list[Any]:
+def _as_json(refusal: ActionRefusal) -> list[Any]:
     message = refusal.message[:_LONGEST_SENTENCE]
     return [refusal.code.name, message, refusal.upstream_status, refusal.retry_after_seconds]
 
 
-def _refusal(said: list[Any] | None) -> ActionRefusal | None:
-    if said is None:
+def _refusal(answer: list[Any] | None) -> ActionRefusal | None:
+    if answer is None:
         return None
-    code, *rest = said
+    code, *rest = answer
     return ActionRefusal(ActionFailureCode[code], *rest)

@@ -193,8 +193,8 @@ class Poller:
             exc_info=error,
             extra={"action": "facts_refused", "system": self.system.name},
         )
-        said = "what it said cannot be stored; the log tells why"
-        await self._failed(Problem(SystemErrorCode.MISMATCH, said), started)
+        message = "what it said cannot be stored; the log tells why"
+        await self._failed(Problem(SystemErrorCode.MISMATCH, message), started)
 
     async def _failed(self, problem: Problem, started: datetime) -> None:
         self._polls.failures.labels(self.system.name, problem.code.name).inc()
@@ -273,8 +273,8 @@ def _refusal(message: str, seconds: float | None = None) -> ActionRefusal:
 
 
 def _not_stored(system: str, why: str | None) -> ActionRefusal:
-    said = f"What {system} says cannot be stored" + (f": {why}." if why else ".")
-    return ActionRefusal(ActionFailureCode.STORE_UNAVAILABLE, said)
+    message = f"What {system} says cannot be stored" + (f": {why}." if why else ".")
+    return ActionRefusal(ActionFailureCode.STORE_UNAVAILABLE, message)
 
 
 #: what ``refresh`` answers while the gateway ends

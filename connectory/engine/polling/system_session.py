@@ -203,8 +203,8 @@ class SystemSession:
         """What is being handled now; of a store that fails what it says is enough."""
         error, extra = sys.exception(), {"action": action, "system": self.system.name}
         if isinstance(error, LeaseLost):
-            said = f"{self.system.name}: another gateway polls it now, or did meanwhile; nothing of this was stored"
-            _log.info(said, extra=extra | {"action": "overtaken"})
+            taken = f"{self.system.name}: another gateway polls it now, or did meanwhile; nothing of this was stored"
+            _log.info(taken, extra=extra | {"action": "overtaken"})
         elif error is not None and is_failure(error):
             _log.error(f"{self.system.name}: {sentence}: {reason(error)}", extra=extra)
         else:

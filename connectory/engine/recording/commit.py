@@ -93,8 +93,8 @@ class Commit:
         async with self._begin() as transaction:
             await self._write_system(transaction, before, after)
             await self._write_jobs(transaction, jobs, before.observed_at, gaps)
-            told = {fact.external_id for fact in observation.jobs} | lost.keys()
-            unseen = [global_id(JOB, self._system, name) for name in self._known.open_jobs.keys() - told]
+            seen = {fact.external_id for fact in observation.jobs} | lost.keys()
+            unseen = [global_id(JOB, self._system, name) for name in self._known.open_jobs.keys() - seen]
             # from now on they were last seen at the poll before
             await mark_unseen(transaction, unseen, before.observed_at or self._now)
             await self._write_connectors(transaction, connectors)
@@ -203,15 +203,15 @@ class Commit:
         """Write connectors that changed, that are absent, or whose jobs changed."""
         await self._end_conditions(transaction, connectors.removed)
         touched = self._jobs.connectors
-        told = {row["id"]: row for row in connectors.rows.values()}
-        told |= {global_id(CONNECTOR, self._system, name): row for name, row in connectors.absent.items()}
-        ids = [*told, *sorted(touched - told.keys())]
+        rows = {row["id"]: row for row in connectors.rows.values()}
+        rows |= {global_id(CONNECTOR, self._system, name): row for name, row in connectors.absent.items()}
+        ids = [*rows, *sorted(touched - rows.keys())]
         stored = await rows_by_id(transaction, CONNECTORS, ids)
-        ids = [id for id in ids if id in stored or id in told]  # the rest are jobs whose connector nobody knows
-        newest = await newest_jobs(transaction, [id for id in ids if id in touched or "fingerprint" in told[id]])
+        ids = [id for id in ids if id in stored or id in rows]  # the rest are jobs whose connector nobody knows
+        newest = await newest_jobs(transaction, [id for id in ids if id in touched or "fingerprint" in rows[id]])
         ended = {key_of(finding) for finding in self._ended}
         comparison = ConnectorComparison(self._now, self._rolls_up, self._memory.held, ended)
-        self._connectors = await comparison.difference(ids, stored, told, newest)
+        self._connectors = await comparison.difference(ids, stored, rows, newest)
         relieved = {finding.connector_id for finding in self._ended}
         self._of_connectors += await connector_events(self._connectors, self._now, relieved)
         await insert_rows(transaction, CONNECTORS, self._connectors.inserts)

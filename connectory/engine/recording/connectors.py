@@ -58,7 +58,7 @@ class ConnectorComparison:
         self,
         ids: Iterable[str],
         stored: Mapping[str, Row],
-        told: Mapping[str, Row],
+        seen: Mapping[str, Row],
         newest: Mapping[str, NewestJobs],
     ) -> ConnectorDifference:
         """Everything by global id; ``newest``: of connectors whose jobs are to be looked at."""
@@ -66,16 +66,16 @@ class ConnectorComparison:
         async for some in slices(ids):
             for id in some:
                 before, jobs = stored.get(id), newest.get(id)
-                after = self._after(id, before, told.get(id, {}), jobs)
+                after = self._after(id, before, seen.get(id, {}), jobs)
                 found.add(before, after)
                 if jobs is not None:
                     latest = after["latest_job_id"]
                     found.latest_jobs[after["external_id"]] = latest and external_id(latest)
         return found
 
-    def _after(self, id: str, before: Row | None, told: Row, newest: NewestJobs | None) -> Row:
+    def _after(self, id: str, before: Row | None, seen: Row, newest: NewestJobs | None) -> Row:
         """A connector's row as it is from now on."""
-        after: Row = {**(before or _NEW_CONNECTOR), **told}
+        after: Row = {**(before or _NEW_CONNECTOR), **seen}
         if after["removed_at"] and before and before["removed_at"]:
             after["removed_at"] = before["removed_at"]
         if newest is not None:

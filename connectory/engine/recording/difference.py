@@ -8,7 +8,7 @@ from connectory.engine.judging.views import Finding
 from connectory.engine.memory.held import Held, key_of
 from connectory.store.rows import Row
 
-#: What nobody is told of is written this often at most, though it moves with every poll.
+#: What the log does not have is written this often at most, though it moves with every poll.
 _REFRESH = timedelta(seconds=60)
 
 
@@ -22,7 +22,7 @@ class Difference:
     cleared: list[Finding] = field(default_factory=list)
     #: the same with another severity, beginning or message
     changed: list[Finding] = field(default_factory=list)
-    #: the same with other evidence, which nobody is told of
+    #: the same with other evidence, which the log does not have
     refreshed: list[Finding] = field(default_factory=list)
     #: job → its estimates
     estimates: dict[str, Row] = field(default_factory=dict)
@@ -49,12 +49,12 @@ class Difference:
     def _sort(self, finding: Finding, before: Finding | None, held: Held, now: datetime) -> None:
         if before is None:
             self.raised.append(finding)
-        elif _said(finding) != _said(before):
+        elif _shown(finding) != _shown(before):
             self.changed.append(finding)
         elif finding != before and is_due(held.written_at(key_of(finding)), now):
             self.refreshed.append(finding)
 
 
-def _said(finding: Finding) -> tuple[object, ...]:
-    """What people are told of it: never out of date."""
+def _shown(finding: Finding) -> tuple[object, ...]:
+    """What people see of it: never out of date."""
     return finding.severity, finding.since, finding.message

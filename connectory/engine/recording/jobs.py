@@ -56,7 +56,7 @@ class JobComparison:
 
     def __init__(
         self,
-        told: JobRows,
+        answer: JobRows,
         stored: dict[str, Row],
         known: Known,
         memory: SystemMemory,
@@ -66,7 +66,7 @@ class JobComparison:
         gaps: Collection[Gap],
         observed_at: datetime | None,
     ) -> None:
-        self._rows, self._left, self._is_history, self._stored = told.rows, told.lost, told.is_history, stored
+        self._rows, self._left, self._is_history, self._stored = answer.rows, answer.lost, answer.is_history, stored
         self._known, self._memory, self._now, self._examines = known, memory, now, examines
         self._gaps, self._observed_at = gaps, observed_at
         self._leave_out_older()

@@ -37,11 +37,11 @@ async def append_events(connection: AsyncConnection, events: Sequence[Row]) -> i
 
     Called last in a transaction: from here to the commit other writers wait for the log's head.
     """
-    told = [LOG_HEAD.c.position]
+    returned = [LOG_HEAD.c.position]
     if connection.dialect.name == "postgresql":
-        told.append(func.pg_notify(LOG_CHANNEL, cast(LOG_HEAD.c.position, String)))
+        returned.append(func.pg_notify(LOG_CHANNEL, cast(LOG_HEAD.c.position, String)))
     mark = draw()
-    move = update(LOG_HEAD).values(position=LOG_HEAD.c.position + len(events), mark=mark).returning(*told)
+    move = update(LOG_HEAD).values(position=LOG_HEAD.c.position + len(events), mark=mark).returning(*returned)
     position: int = (await connection.execute(move)).scalar_one()
     at = position - len(events)
     for some in batches(events):
