@@ -11,7 +11,7 @@ from connectory.engine.judging.rate import rate_per_second
 from connectory.engine.judging.views import ConnectorView, Gap, Run, Sample, SystemView
 from connectory.engine.memory.connectors import ConnectorMemory
 from connectory.engine.memory.due import Due
-from connectory.engine.memory.held import Held
+from connectory.engine.memory.held import HeldConditions
 from connectory.engine.memory.open_jobs import COLUMNS, OpenJob
 from connectory.engine.polling.pace import SystemState
 from connectory.model import RUNNING, ConnectorFact, JobType
@@ -39,7 +39,7 @@ class SystemMemory:
     """Of one system. Follows what has been committed, as ``Known`` does."""
 
     def __init__(self) -> None:
-        self.held = Held()
+        self.held = HeldConditions()
         self.jobs: dict[str, OpenJob] = {}
         self.connectors: dict[str, ConnectorMemory] = {}
         #: the same by what the upstream calls them
@@ -61,7 +61,7 @@ class SystemMemory:
 
     async def recall(self, transaction: Transaction, system_id: str, now: datetime) -> None:
         """Read back what earlier polls saw, whichever process made them."""
-        self.held = Held(await stored_conditions(transaction, system_id))
+        self.held = HeldConditions(await stored_conditions(transaction, system_id))
         self._recalled = await last_seen(transaction, system_id)
         self._watched_since = now
         self.gaps.extend(Gap(begin, end) for begin, end in await past_outages(transaction, system_id))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from connectory.engine.memory.held import Held, Key, key_of, worst
+from connectory.engine.memory.held import HeldConditions, Key, key_of, worst
 from connectory.engine.recording.changes import set_health
 from connectory.model import RUNNING
 from connectory.slices import slices
@@ -51,7 +51,7 @@ class ConnectorComparison:
 
     now: datetime
     rolls_up: frozenset[str]
-    held: Held
+    held: HeldConditions
     ended: Set[Key]
 
     async def difference(

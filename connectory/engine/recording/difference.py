@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from connectory.engine.judging.views import Finding
-from connectory.engine.memory.held import Held, key_of
+from connectory.engine.memory.held import HeldConditions, key_of
 from connectory.store.rows import Row
 
 #: What the log does not have is written this often at most, though it moves with every poll.
@@ -39,14 +39,14 @@ class Difference:
     def __bool__(self) -> bool:
         return bool(self.written or self.cleared or self.estimates)
 
-    def compare(self, connector_id: str, found: Iterable[Finding], held: Held, now: datetime) -> None:
+    def compare(self, connector_id: str, found: Iterable[Finding], held: HeldConditions, now: datetime) -> None:
         """What was found of a connector and its open jobs, with what holds of them."""
         before = {key_of(finding): finding for finding in held.of(connector_id)}
         for finding in found:
             self._sort(finding, before.pop(key_of(finding), None), held, now)
         self.cleared += before.values()
 
-    def _sort(self, finding: Finding, before: Finding | None, held: Held, now: datetime) -> None:
+    def _sort(self, finding: Finding, before: Finding | None, held: HeldConditions, now: datetime) -> None:
         if before is None:
             self.raised.append(finding)
         elif _shown(finding) != _shown(before):
