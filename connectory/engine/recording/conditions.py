@@ -19,7 +19,7 @@ from connectory.engine.memory.open_jobs import ESTIMATES
 from connectory.engine.memory.system_memory import SystemMemory, run_of
 from connectory.engine.polling.configured import ConfiguredSystem
 from connectory.engine.recording.changes import Row, connector_event, job_event, set_health
-from connectory.engine.recording.difference import Difference, is_due
+from connectory.engine.recording.difference import ConditionDifference, is_due
 from connectory.model import RUNNING, Known, Observation
 from connectory.slices import slices
 from connectory.store import Store
@@ -88,7 +88,7 @@ class Judgement:
         Raises LeaseLost.
         """
         await self._read_runs(judgeable)
-        difference, due = Difference(), self._memory.due
+        difference, due = ConditionDifference(), self._memory.due
         ids = [*await self._picked(due.awake, judgeable), *await self._picked(due.at_rest, judgeable, _AT_REST)]
         async for some in slices(ids, _JUDGED_AT_ONCE):
             self._compare(some, difference)
@@ -132,7 +132,7 @@ class Judgement:
 
     # ---- comparing
 
-    def _compare(self, ids: Sequence[str], difference: Difference) -> None:
+    def _compare(self, ids: Sequence[str], difference: ConditionDifference) -> None:
         """What is odd about a connector keeps nobody from judging the others; what held of it goes on to hold."""
         system = self._memory.seen_of(self._system.view)
         for id in ids:
@@ -175,7 +175,7 @@ class Judgement:
 
     # ---- writing
 
-    async def _write(self, difference: Difference) -> int | None:
+    async def _write(self, difference: ConditionDifference) -> int | None:
         async with self._store.leases.guarded(self._lease) as transaction:
             await delete_conditions(transaction, [key_of(finding) for finding in difference.cleared])
             for some in batches(difference.written):
@@ -188,7 +188,7 @@ class Judgement:
             ]
             return await append_events(transaction, events) if events else None
 
-    async def _connectors(self, transaction: Transaction, difference: Difference) -> list[Row]:
+    async def _connectors(self, transaction: Transaction, difference: ConditionDifference) -> list[Row]:
         """Their health follows; the log's rows of those whose conditions changed."""
         after = await self._after(difference)
         stored = await rows_by_id(transaction, CONNECTORS, list(after))
@@ -203,7 +203,7 @@ class Judgement:
         await update_rows(transaction, CONNECTORS, updates)
         return [event for event in events if event is not None]
 
-    async def _after(self, difference: Difference) -> dict[str, dict[Key, Finding]]:
+    async def _after(self, difference: ConditionDifference) -> dict[str, dict[Key, Finding]]:
         """What holds afterwards of each connector that the log tells of."""
         found: dict[str, dict[Key, Finding]] = {}
         async for some in slices(difference.noticed):
@@ -218,7 +218,7 @@ class Judgement:
                 found[finding.connector_id][key_of(finding)] = finding
         return found
 
-    async def _jobs(self, transaction: Transaction, difference: Difference) -> list[Row]:
+    async def _jobs(self, transaction: Transaction, difference: ConditionDifference) -> list[Row]:
         concerned = {each.job_id: None for each in difference.noticed if each.job_id is not None}
         stored = slices((await rows_by_id(transaction, JOBS, list(concerned))).values())
         events = [
@@ -226,7 +226,7 @@ class Judgement:
         ]
         return [event for event in events if event is not None]
 
-    async def _remember(self, difference: Difference) -> None:
+    async def _remember(self, difference: ConditionDifference) -> None:
         await self._memory.held.drop(difference.cleared)
         await self._memory.held.put(difference.written, self._now)
         async for some in slices(difference.estimates.items()):

@@ -17,7 +17,7 @@ def is_due(written: datetime | None, now: datetime) -> bool:
 
 
 @dataclass
-class Difference:
+class ConditionDifference:
     raised: list[Finding] = field(default_factory=list)
     cleared: list[Finding] = field(default_factory=list)
     #: the same with another severity, beginning or message
