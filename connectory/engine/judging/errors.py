@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from connectory.engine.judging.case import Case
-from connectory.engine.judging.stall import moves
+from connectory.engine.judging.movement import moves
 from connectory.engine.judging.views import Evidence, Finding, Run, Sample
 from connectory.engine.judging.wording import counted, iso, spoken
 from connectory.model import ConditionCode, ConditionSeverity, ConnectorMode, ConnectorStatus, JobStatus, JobType

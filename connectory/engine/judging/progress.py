@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from connectory.engine.judging.case import Case, has_grown
-from connectory.engine.judging.stall import last_move
+from connectory.engine.judging.movement import last_move
 from connectory.engine.judging.thresholds import silent_after, stalled_after
 from connectory.engine.judging.views import Finding, JobView
 from connectory.engine.judging.wording import counted, iso, lasting, spoken

@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import pairwise
 from statistics import median
 
-from connectory.engine.judging.typical import typical
+from connectory.engine.judging.expectation import typical
 from connectory.engine.judging.views import ConnectorView, JobView, Run, SystemView
 from connectory.model import SUCCEEDED, JobTrigger, JobType
 

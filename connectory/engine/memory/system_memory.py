@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from connectory.engine.judging.rate import rate_per_second
+from connectory.engine.judging.movement import rate_per_second
 from connectory.engine.judging.views import ConnectorView, Gap, Run, Sample, SystemView
 from connectory.engine.memory.connectors import ConnectorMemory
 from connectory.engine.memory.due import Due

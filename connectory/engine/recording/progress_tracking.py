@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from connectory.engine.judging.stall import watched
+from connectory.engine.judging.movement import watched
 from connectory.engine.judging.views import Gap
 from connectory.model import RUNNING, JobType
 
