@@ -6,20 +6,17 @@ from datetime import UTC, datetime, timedelta
 from connectory.engine.polling.pace import SystemState
 from connectory.model import RUNNING, JobFact, Known, KnownConnector
 from connectory.slices import slices
-from connectory.store.reads.recall import connector_columns, newest_order, open_jobs, system_columns
+from connectory.store.reads.recall import newest_order, open_jobs, stored_connectors, system_columns
 from connectory.store.tables.identity import external_id
 from connectory.store.transactions import Transaction
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CONNECTOR_COLUMNS = (
-    "id", "fingerprint", "latest_job_id", "history_read", "missed_polls", "observed_at", "removed_at",
-)  # fmt: skip
 
 
 async def recall(transaction: Transaction, system_id: str) -> tuple[Known, SystemState]:
     """The memory of earlier polls, whichever process made them."""
     known = Known()
-    async for connectors in slices(await connector_columns(transaction, system_id, _CONNECTOR_COLUMNS)):
+    async for connectors in slices(await stored_connectors(transaction, system_id)):
         for row in connectors:
             known.connectors[external_id(row.id)] = KnownConnector(
                 fingerprint=row.fingerprint,

@@ -19,6 +19,7 @@ from connectory.slices import slices
 from connectory.store.reads.recall import (
     OUTAGES_KEPT,
     LastSeen,
+    PastRun,
     Trace,
     job_traces,
     last_seen,
@@ -245,9 +246,9 @@ class SystemMemory:
                 self.read_first.add(connector_id)
 
 
-def run_of(row: Any) -> Run:
-    """A past job from a row of ``connectory.store.reads.recall.past_runs``."""
-    message: str | None = row.error_message
+def run_of(row: PastRun) -> Run:
+    """A past job as judging looks at it."""
+    message = row.error_message
     return Run(
         id=row.id,
         status=row.status,

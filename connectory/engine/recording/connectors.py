@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from connectory.engine.memory.held import HeldConditions, Key, key_of, worst
 from connectory.engine.recording.changes import set_health
 from connectory.model import RUNNING
 from connectory.slices import slices
+from connectory.store.reads.rows import NewestJobs
 from connectory.store.rows import Row
 from connectory.store.tables.identity import external_id
 
@@ -21,8 +21,6 @@ _NEW_CONNECTOR: Row = {
     "history_read": False,
     "status_since": None,
 }
-#: Its newest content jobs, see ``newest_jobs``.
-NewestJobs = Mapping[str, Mapping[str, Any] | None]
 
 
 @dataclass(slots=True)
@@ -87,7 +85,8 @@ class ConnectorComparison:
 
     def _roll_up(self, row: Row, newest: NewestJobs) -> None:
         """Fill what the connector's jobs tell, as far as its kind leaves it to them (design, "Field mapping")."""
-        latest, finished, succeeded, counted = (newest[name] for name in ("latest", "finished", "succeeded", "counted"))
+        latest, finished = newest["latest"], newest["finished"]
+        succeeded, counted = newest["succeeded"], newest["counted"]
         rolled_up: Row = {
             "docs_indexed": counted and counted["docs_in_index"],
             "latest_job_docs_indexed": latest and latest["indexed"],

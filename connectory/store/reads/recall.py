@@ -1,14 +1,14 @@
 """What the engine reads back of a system: what is known of it, how open jobs moved, how past ones went, and which
 conditions hold."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import column, func, literal, select, union_all, values
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.model import ENDED, ConnectorStatus, JobType
+from connectory.model import ENDED, ConnectorStatus, JobStatus, JobTrigger, JobType
 from connectory.slices import slices
 from connectory.store.rows import Row, batches
 from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOBS, OUTAGES, SYSTEMS
@@ -24,10 +24,6 @@ OUTAGES_KEPT = 100
 _TRACED_AT_ONCE = 100
 #: Connectors whose runs are read by one statement; what else there is to do goes on in between.
 _READ_AT_ONCE = 100
-_RUN_COLUMNS = (
-    "id", "connector_id", "status", "type", "trigger", "created_at", "started_at", "completed_at", "processed",
-    "failed", "error_message", "longest_quiet",
-)  # fmt: skip
 
 
 class Trace(NamedTuple):
@@ -48,10 +44,24 @@ async def system_columns(connection: AsyncConnection, system_id: str, columns: S
     return dict(found.mappings().one())
 
 
-async def connector_columns(connection: AsyncConnection, system_id: str, columns: Sequence[str]) -> Iterable[Any]:
-    """These columns of a system's connectors, as attributes of the rows."""
-    wanted = (CONNECTORS.c[name] for name in columns)
-    return await connection.execute(select(*wanted).where(CONNECTORS.c.system_id == system_id))
+class StoredConnector(NamedTuple):
+    """What adapters are told of a connector; ids are global."""
+
+    id: str
+    fingerprint: str | None
+    latest_job_id: str | None
+    history_read: bool
+    missed_polls: int
+    #: None: the last answer had it
+    observed_at: datetime | None
+    removed_at: datetime | None
+
+
+async def stored_connectors(connection: AsyncConnection, system_id: str) -> list[StoredConnector]:
+    """All of a system, removed ones too."""
+    wanted = select(*(CONNECTORS.c[name] for name in StoredConnector._fields))
+    rows = slices(await connection.execute(wanted.where(CONNECTORS.c.system_id == system_id)))
+    return [StoredConnector(*row) async for some in rows for row in some]
 
 
 async def newest_order(connection: AsyncConnection, system_id: str) -> int | None:
@@ -120,9 +130,26 @@ async def past_outages(connection: AsyncConnection, system_id: str) -> list[tupl
     return [(begin, end) for begin, end in newest][::-1]
 
 
-async def past_runs(connection: AsyncConnection, connector_ids: Sequence[str]) -> dict[str, list[Any]]:
+class PastRun(NamedTuple):
+    """An ended job, by the jobs table's columns."""
+
+    id: str
+    connector_id: str
+    status: JobStatus
+    type: JobType
+    trigger: JobTrigger
+    created_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    processed: int | None
+    failed: int | None
+    error_message: str | None
+    longest_quiet: float | None
+
+
+async def past_runs(connection: AsyncConnection, connector_ids: Sequence[str]) -> dict[str, list[PastRun]]:
     """Per connector its ended jobs that move content, newest first, at most RUNS; an entry for each."""
-    found: dict[str, list[Any]] = {id: [] for id in connector_ids}
+    found: dict[str, list[PastRun]] = {id: [] for id in connector_ids}
     j, ended = JOBS.c, JOBS.c.status.in_(list(ENDED)) | JOBS.c.completed_at.is_not(None)
     for some in batches(connector_ids, _READ_AT_ONCE):
         asked = values(column("id", Name), name="asked").data([(id,) for id in some]).cte("asked_for")
@@ -133,7 +160,7 @@ async def past_runs(connection: AsyncConnection, connector_ids: Sequence[str]) -
         bounds = select(asked.c.id, least.label("least")).cte("bounds")
         within = (j.connector_id == bounds.c.id, j.created_order >= bounds.c.least)
         wanted = (
-            select(*(j[name] for name in _RUN_COLUMNS))
+            select(*(j[name] for name in PastRun._fields))
             .select_from(bounds)
             .join(JOBS, within[0] & within[1])
             .where(j.type != JobType.ACCESS_CONTROL, ended)
@@ -141,5 +168,5 @@ async def past_runs(connection: AsyncConnection, connector_ids: Sequence[str]) -
         )
         for row in await connection.execute(wanted):
             if len(found[row.connector_id]) < RUNS:
-                found[row.connector_id].append(row)
+                found[row.connector_id].append(PastRun(*row))
     return found

@@ -1,16 +1,33 @@
 """Rows of connectors and jobs as the engine and retention compare with them."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, TypedDict
 
 from sqlalchemy import JSON, Text, bindparam, cast, column, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.model import ENDED, SUCCEEDED, JobType
+from connectory.model import ENDED, SUCCEEDED, JobStatus, JobType
 from connectory.store.rows import Row, batches
 from connectory.store.tables import JOB_STRETCHES, JOBS
 from connectory.store.tables.columns import Name
+
+
+class JobHead(TypedDict):
+    """What a connector's row takes from one of its jobs."""
+
+    id: str
+    status: JobStatus
+    indexed: int | None
+    completed_at: datetime | None
+    docs_in_index: int | None
+
+
+#: A connector's newest content job, and its newest that has ended, succeeded, counted what the index holds.
+Pick = Literal["latest", "finished", "succeeded", "counted"]
+#: None where there is none.
+NewestJobs = Mapping[Pick, JobHead | None]
 
 
 async def rows_by_id(connection: AsyncConnection, table: Any, ids: Sequence[str]) -> dict[str, Row]:
@@ -22,10 +39,9 @@ async def rows_by_id(connection: AsyncConnection, table: Any, ids: Sequence[str]
     return found
 
 
-async def newest_jobs(connection: AsyncConnection, connector_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Per connector the rows of its newest content jobs: ``latest``, ``finished``, ``succeeded``, ``counted``; None
-    where there is none. Access-control jobs move no content and are left out."""
-    found: dict[str, dict[str, Any]] = {}
+async def newest_jobs(connection: AsyncConnection, connector_ids: Sequence[str]) -> dict[str, NewestJobs]:
+    """Per connector, of global ids. Access-control jobs move no content and are left out."""
+    found: dict[str, NewestJobs] = {}
     statement = _NEWEST[connection.dialect.name]
     for some in batches(connector_ids):
         picked = (await connection.execute(statement, {"asked": json.dumps(list(some))})).mappings().all()
@@ -53,7 +69,7 @@ def newest_ended(connector_id: Any) -> Any:
     return _newest(connector_id, _is_ended())
 
 
-_PICKS = {
+_PICKS: dict[Pick, Any] = {
     "latest": None,
     "finished": _is_ended(),
     "succeeded": JOBS.c.status.in_(list(SUCCEEDED)),
@@ -75,12 +91,12 @@ _NEWEST = {
 }
 
 
-async def _job_heads(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, Row]:
-    columns = [JOBS.c[name] for name in ("id", "status", "indexed", "completed_at", "docs_in_index")]
-    found: dict[str, Row] = {}
+async def _job_heads(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, JobHead]:
+    columns = [JOBS.c[name] for name in JobHead.__annotations__]
+    found: dict[str, JobHead] = {}
     for some in batches(ids):
         for row in (await connection.execute(select(*columns).where(JOBS.c.id.in_(some)))).mappings():
-            found[row["id"]] = dict(row)
+            found[row["id"]] = JobHead(**row)  # type: ignore[typeddict-item]
     return found
 
 
