@@ -29,7 +29,7 @@ import eta_example
 from connectory.engine.judging.expectation import expect
 from connectory.engine.judging.movement import rate_per_second
 from connectory.engine.judging.views import Run, Sample
-from connectory.eta import Course, estimate
+from connectory.eta import Progress, estimate
 from connectory.model import EtaBasis, JobStatus, JobType
 
 _NOW = datetime(2026, 8, 20, 10, 0, tzinfo=UTC)
@@ -112,7 +112,7 @@ def error_at_half_time(chance: Random, variant: Variant) -> float:
     polls = range(chance.randrange(_STEP, _POLL + 1, _STEP), half + 1, _POLL)
     samples = [Sample(_NOW + timedelta(seconds=second), int(run.done[second // _STEP - 1])) for second in polls]
     seen = samples[-1]
-    course = Course(
+    progress = Progress(
         status=JobStatus.RUNNING,
         processed=seen.processed,
         total=run.size if variant.basis is EtaBasis.TOTAL_KNOWN else None,
@@ -122,7 +122,7 @@ def error_at_half_time(chance: Random, variant: Variant) -> float:
         expected_processed=expected.processed,
         started_at=_NOW,
     )
-    found = estimate(course, _NOW + timedelta(seconds=half))
+    found = estimate(progress, _NOW + timedelta(seconds=half))
     left = run.seconds - half
     return math.inf if found.seconds is None or found.basis is not variant.basis else abs(found.seconds - left) / left
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from connectory.engine.judging.movement import rate_per_second
 from connectory.engine.judging.views import Sample
-from connectory.eta import Course, estimate
+from connectory.eta import Progress, estimate
 from connectory.model import EtaBasis, JobFact, JobStatus
 
 sys.path.append(str(Path(__file__).parents[1] / "examples" / "scriptorium"))
@@ -62,7 +62,7 @@ def error_at_half_time(ended: JobFact, seen: Seen) -> float:
         return math.inf
     at, fact = seen[-1]
     samples = [Sample(at, fact.processed) for at, fact in seen if fact.processed is not None]
-    course = Course(
+    progress = Progress(
         status=fact.status,
         processed=fact.processed,
         total=fact.total,
@@ -70,7 +70,7 @@ def error_at_half_time(ended: JobFact, seen: Seen) -> float:
         counted_at=at,
         started_at=fact.started_at,
     )
-    found = estimate(course, half)
+    found = estimate(progress, half)
     if found.seconds is None or found.basis is not EtaBasis.TOTAL_KNOWN:
         return math.inf
     return abs(found.seconds - left.total_seconds()) / left.total_seconds()

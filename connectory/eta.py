@@ -25,8 +25,8 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
-    """What is known of a job's course: columns of its row."""
+class Progress:
+    """What is known of a job's progress: columns of its row."""
 
     status: JobStatus
     processed: int | None = None
@@ -57,41 +57,41 @@ def percent(status: JobStatus, processed: int | None, total: int | None) -> floa
     return min(share, _HIGHEST_WHILE_OPEN) if status.open else share
 
 
-def estimate(course: Course, now: datetime) -> Estimate:
+def estimate(progress: Progress, now: datetime) -> Estimate:
     """Of a job that runs: from a true total and its rate, else from past runs of its connector and type.
 
     Past runs tell how much there is to do, and with the rate when that is done; as long as nothing was counted, how
     long it takes. A job that has outlived what they say, or has not moved, has no estimate; nor is there one of more
     than 30 days, or, by past runs, of ten times what they took.
     """
-    if course.status is not JobStatus.RUNNING or _stands_still(course):
+    if progress.status is not JobStatus.RUNNING or _stands_still(progress):
         return NO_ESTIMATE
-    rate, processed = course.rate_per_second, course.processed
-    target, basis = _target(course)
+    rate, processed = progress.rate_per_second, progress.processed
+    target, basis = _target(progress)
     if target is not None and processed is not None and rate is not None:
-        usual = course.expected_seconds if basis is EtaBasis.PAST_RUNS else None
-        return _estimate((target - processed) / rate - _age(course, now), basis, usual)
-    if course.expected_seconds is not None and course.started_at is not None:
-        elapsed = max(0.0, (now - course.started_at).total_seconds())
-        return _estimate(course.expected_seconds - elapsed, EtaBasis.PAST_RUNS)
+        usual = progress.expected_seconds if basis is EtaBasis.PAST_RUNS else None
+        return _estimate((target - processed) / rate - _age(progress, now), basis, usual)
+    if progress.expected_seconds is not None and progress.started_at is not None:
+        elapsed = max(0.0, (now - progress.started_at).total_seconds())
+        return _estimate(progress.expected_seconds - elapsed, EtaBasis.PAST_RUNS)
     return NO_ESTIMATE
 
 
-def _stands_still(course: Course) -> bool:
+def _stands_still(progress: Progress) -> bool:
     """Whether it counts, and has not moved of late or at all."""
-    return course.processed == 0 if course.rate_per_second is None else course.rate_per_second <= 0
+    return progress.processed == 0 if progress.rate_per_second is None else progress.rate_per_second <= 0
 
 
-def _target(course: Course) -> tuple[int | None, EtaBasis]:
+def _target(progress: Progress) -> tuple[int | None, EtaBasis]:
     """How much there is to do. A total that was passed is not true."""
-    if course.total is not None and (course.processed or 0) <= course.total:
-        return course.total, EtaBasis.TOTAL_KNOWN
-    return course.expected_processed, EtaBasis.PAST_RUNS
+    if progress.total is not None and (progress.processed or 0) <= progress.total:
+        return progress.total, EtaBasis.TOTAL_KNOWN
+    return progress.expected_processed, EtaBasis.PAST_RUNS
 
 
-def _age(course: Course, now: datetime) -> float:
+def _age(progress: Progress, now: datetime) -> float:
     """Seconds since ``processed`` was seen: the estimate sinks between two polls."""
-    return 0.0 if course.counted_at is None else max(0.0, (now - course.counted_at).total_seconds())
+    return 0.0 if progress.counted_at is None else max(0.0, (now - progress.counted_at).total_seconds())
 
 
 def _estimate(seconds: float, basis: EtaBasis, usual: float | None = None) -> Estimate:

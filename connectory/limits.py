@@ -42,7 +42,7 @@ ALLOWED: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class OperationLimits:
     """Of one operation."""
 
     values: int = 300_000

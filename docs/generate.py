@@ -2,7 +2,9 @@
 
 import ast
 import re
+import runpy
 from collections.abc import Callable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from connectory.config.settings import ConditionsSettings
@@ -107,10 +109,58 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
+def rooms() -> Mapping[str, set[str]]:
+    """Room → the rooms that its modules import. A room is a folder of ``connectory``, or another package; what stands
+    in ``connectory`` itself is left out, as everybody may import it."""
+    found: dict[str, set[str]] = {}
+    for importer, imported in runpy.run_path(str(ROOT / "docs" / "structure.py"))["Code"].of_files().imports.items():
+        inside = found.setdefault(_room(importer), set())
+        inside |= {_room(module) for module in imported} - {_room(importer)}
+    del found[""]
+    return {room: others - {""} for room, others in sorted(found.items())}
+
+
+def _room(module: str) -> str:
+    """ "" for what stands in ``connectory`` itself."""
+    package, *inner = module.split(".")
+    if package != "connectory":
+        return package
+    folder = f"connectory/{inner[0]}" if inner else ""
+    return folder if (ROOT / folder).is_dir() else ""
+
+
+def drawing() -> str:
+    """Who imports whom, as a Mermaid flow chart, without the arrows that follow from others. Raises ValueError where
+    two rooms import each other."""
+    known = rooms()
+    try:
+        order = list(TopologicalSorter(known).static_order())
+    except CycleError as error:
+        raise ValueError(f"rooms import each other: {' → '.join(error.args[1])}") from error
+    reached: dict[str, set[str]] = {}
+    lines = ["```mermaid", "flowchart TD"]
+    for room in order:
+        further = {far for near in known[room] for far in reached[near]}
+        reached[room] = known[room] | further
+        lines += [f"    {room} --> {near}" for near in sorted(known[room] - further)]
+    return "\n".join([*lines, "```", ""])
+
+
+def rooms_table() -> str:
+    """What stands in each room, as its package says, as a Markdown table."""
+    rows = [["room", "holds", "modules"], ["---"] * 3]
+    for room in rooms():
+        text = (ROOT / room / "__init__.py").read_text(encoding="utf-8")
+        summary = (ast.get_docstring(ast.parse(text)) or "").partition("\n\n")[0].replace("\n", " ")
+        rows.append([f"[`{room}`](../{room})", summary, str(len(list((ROOT / room).rglob("*.py"))))])
+    return _table(rows)
+
+
 #: Document → the tables in it, by the name between its marks.
 DOCUMENTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "README.md": {"capabilities": capabilities},
     "CONTRIBUTING.md": {"proofs": proofs},
+    "docs/architecture.md": {"drawing": drawing, "rooms": rooms_table},
     "docs/conditions.md": {"conditions": conditions, "evidence": evidence, "health": health, "settings": settings},
 }
 

@@ -1,7 +1,7 @@
 """How the code is built, in figures: ``python docs/structure.py [REVISION ...]``, by default the working tree alone.
 
-Prints a Markdown table with a column for each revision, read from git, and one for the working tree: modules of the largest
-folders, lengths of modules and functions, lines of each adapter, import circles, ``Any``, private words still found.
+Prints a Markdown table with a column for each revision, read from git, and one for the working tree: modules of the
+largest folders, lengths of modules and functions, lines of each adapter, import circles, ``Any``, private words.
 """
 
 import argparse

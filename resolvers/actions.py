@@ -24,6 +24,8 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class SystemRefreshed:
+    """The system has been polled, well or badly."""
+
     typename: ClassVar[str] = "SystemRefreshed"
 
     system: SystemRecord
@@ -50,6 +52,8 @@ async def _refresh(ctx: Context, name: str) -> ActionRefusal | None:
 
 @dataclass(frozen=True, slots=True)
 class NoticeAcknowledged:
+    """Somebody has seen to the notice."""
+
     typename: ClassVar[str] = "NoticeAcknowledged"
 
     notice: NoticeRecord

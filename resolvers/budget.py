@@ -5,8 +5,8 @@ The text of a document says little of it: twenty words ask for a million rows, o
 
 from graphql import GraphQLError
 
-from connectory.limits import LOOK_UP, ROW, Limits, how_to_raise
-from resolvers.errors import BadUserInput
+from connectory.limits import LOOK_UP, ROW, OperationLimits, how_to_raise
+from resolvers.arguments import BadUserInput
 
 
 class TooMuch(BadUserInput):
@@ -16,7 +16,7 @@ class TooMuch(BadUserInput):
 class Budget:
     """What one operation has come to so far."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: OperationLimits) -> None:
         self.limits = limits
         self.spent = 0
 

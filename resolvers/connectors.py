@@ -4,13 +4,14 @@ from typing import Any
 
 from sqlalchemy import select
 
-from connectory.store.reads.criteria import ConnectorCriteria, connector_criteria
+from connectory.store.reads.criteria import connector_criteria
+from connectory.store.reads.filters import ConnectorCriteria
 from connectory.store.reads.records import ConnectorRecord, JobRecord, SummaryRecord, SystemRecord
 from connectory.store.reads.snapshot import CONNECTOR_COLUMNS, Snapshot
 from connectory.store.tables import CONNECTORS
 from connectory.store.tables.identity import CONNECTOR, type_of
+from resolvers.arguments import check_filter
 from resolvers.context import Context
-from resolvers.filters import check_filter
 from resolvers.lists import ROOT, Connection, Listed, Listing, connection
 from resolvers.paging import PageArguments
 from resolvers.vocabulary import ConnectorFacet, ConnectorOrderField, SortDirection

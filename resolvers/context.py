@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from aiodataloader import DataLoader
 
 from connectory.lanes import Lane
-from connectory.limits import Limits
+from connectory.limits import OperationLimits
 from connectory.model import ActionRefusal, Role
 from connectory.store import Store
 from connectory.store.reads.snapshot import Snapshot, open_snapshot
@@ -87,7 +87,7 @@ class Context:
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         take: Callable[[], AbstractAsyncContextManager[View]] | None = None,
-        limits: Limits | None = None,
+        limits: OperationLimits | None = None,
     ) -> None:
         """``take`` gives the snapshot and its loaders, by default new ones."""
         self.viewer = viewer
@@ -99,7 +99,7 @@ class Context:
         self._snapshot: Snapshot | None = None
         self._opening: asyncio.Task[Snapshot] | None = None
         self._loaders = Loaders()
-        self.budget = Budget(limits or Limits())
+        self.budget = Budget(limits or OperationLimits())
         #: whose turn it is to make buckets of history
         self.turn = asyncio.Lock()
         #: systems that this operation has refreshed since it last did anything else, and what came of it

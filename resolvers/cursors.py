@@ -9,8 +9,8 @@ from connectory.store.log.cursors import NO_STORE, Place, read_cursor
 from connectory.store.log.entries import gap
 from connectory.store.reads.records import GapRecord
 from connectory.store.tables import EVENTS
+from resolvers.arguments import BadUserInput
 from resolvers.context import Context
-from resolvers.errors import BadUserInput
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from connectory.store.log.entries import EVENT_COLUMNS, event_record
-from connectory.store.reads.criteria import EventCriteria, event_criteria
+from connectory.store.reads.criteria import event_criteria
+from connectory.store.reads.filters import EventCriteria
 from connectory.store.reads.records import ConnectorRecord, EventRecord, GapRecord, JobRecord, SystemRecord
 from connectory.store.tables import EVENTS
+from resolvers.arguments import check_filter
 from resolvers.connectors import connector
 from resolvers.context import Context
 from resolvers.cursors import Begin, begin_after, end_before, place_at
-from resolvers.filters import check_filter
 from resolvers.jobs import job
 from resolvers.paging import Edge, PageArguments, PageInfo
 from resolvers.systems import system
@@ -19,6 +20,8 @@ from resolvers.systems import system
 
 @dataclass(slots=True)
 class EventConnection:
+    """A page of the change log."""
+
     edges: list[Edge]
     nodes: list[EventRecord | GapRecord]
     page_info: PageInfo
@@ -69,12 +72,15 @@ async def events(
 
 
 async def connector_of_event(ctx: Context, event: EventRecord) -> ConnectorRecord | None:
+    """None for an event of no connector, and once retention has removed it."""
     return None if event.connector_id is None else await connector(ctx, event.connector_id)
 
 
 async def job_of_event(ctx: Context, event: EventRecord) -> JobRecord | None:
+    """None for an event of no job, and once retention has removed it."""
     return None if event.job_id is None else await job(ctx, event.job_id)
 
 
 async def system_of_event(ctx: Context, event: EventRecord) -> SystemRecord | None:
+    """None when it is no longer configured."""
     return await system(ctx, event.system_id)

@@ -13,15 +13,15 @@ from sqlalchemy import ColumnElement, select
 from connectory.model import EventKind
 from connectory.store.log.cursors import Place
 from connectory.store.log.entries import EVENT_COLUMNS, event_record, gap_after
-from connectory.store.reads.criteria import EventCriteria, event_criteria, lets_through
+from connectory.store.reads.criteria import event_criteria, lets_through
+from connectory.store.reads.filters import EventCriteria
 from connectory.store.reads.records import EventRecord, GapRecord, JobRecord, SummaryRecord, SystemRecord
 from connectory.store.reads.snapshot import Snapshot
 from connectory.store.tables import EVENTS
 from connectory.store.tables.identity import JOB, type_of
+from resolvers.arguments import NotFound, check_filter, check_list
 from resolvers.context import Context
 from resolvers.cursors import begin_after, place_in
-from resolvers.errors import NotFound
-from resolvers.filters import check_filter, check_list
 from resolvers.jobs import job
 from resolvers.paging import given
 from resolvers.summaries import source_summaries
@@ -165,8 +165,8 @@ class JobFeed(LogFeed):
         record = await _job(ctx, self.job_id)
         if self.cursor is not None and await self._is_unchanged(ctx, self.cursor):
             return Chunk([], snapshot.position, is_over=record.has_ended)
-        said = _present(record, snapshot)
-        present = Item(said, said.position, said.cursor, self.job_id, is_last=record.has_ended, is_opening=True)
+        event = _present(record, snapshot)
+        present = Item(event, event.position, event.cursor, self.job_id, is_last=record.has_ended, is_opening=True)
         return Chunk([present], snapshot.position)
 
     async def replay(self, ctx: Context, position: int) -> Chunk:
@@ -216,6 +216,7 @@ class SummaryFeed(Feed):
 
 
 def event_feed(filter: EventCriteria | None, after: str | None) -> EventFeed:
+    """What ``Subscription.events`` follows. Raises BadUserInput: too many values, no cursor."""
     check_filter(filter)
     return EventFeed(filter, _checked(after))
 
@@ -228,6 +229,7 @@ def job_feed(job_id: str, after: str | None) -> JobFeed:
 
 
 def summary_feed(sources: Sequence[str] | None) -> SummaryFeed:
+    """What ``Subscription.sourceSummaryChanged`` follows. Raises BadUserInput for too many sources."""
     check_list("sources", sources)
     return SummaryFeed(frozenset(sources) if sources else None)
 

@@ -1,4 +1,4 @@
-"""The past: a connector's buckets, a system's outages, a job's earlier stretches. Each is read for all at once."""
+"""The past: a connector's buckets, a system's outages, a job's earlier segments. Each is read for all at once."""
 
 import asyncio
 import json
@@ -11,16 +11,16 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from connectory.model import SystemErrorCode
+from connectory.model import CountsFact, SystemErrorCode
 from connectory.store.reads import history as past
 from connectory.store.reads.history import Span
-from connectory.store.reads.records import ConnectorRecord, CountsRecord, JobRecord, SystemRecord
+from connectory.store.reads.records import ConnectorRecord, JobRecord, SystemRecord
 from connectory.store.reads.snapshot import Snapshot
 from connectory.store.tables import OUTAGES
+from resolvers.arguments import BadUserInput
 from resolvers.context import Context
-from resolvers.errors import BadUserInput
 from resolvers.paging import Edge, PageArguments, PageInfo, decode_cursor, encode_cursor, is_long, not_ours
-from resolvers.timeline import HistoryBucketRecord, Past, Watch, moment, timeline, watched
+from resolvers.timeline import ConnectorPast, HistoryBucketRecord, Watch, moment, timeline, watched
 from resolvers.vocabulary import HistoryBucketSize
 
 #: Of one field.
@@ -47,10 +47,10 @@ async def connector_history(
     span = _span(begin, end, size, snapshot.now)
     ctx.budget.spend_rows(span.count)
 
-    async def pasts(keys: list[Any]) -> list[Past]:
+    async def pasts(keys: list[Any]) -> list[ConnectorPast]:
         return await _pasts(snapshot, span, keys)
 
-    kept: Past = await ctx.loader(("history", span), pasts).load((connector.id, connector.system_id))
+    kept: ConnectorPast = await ctx.loader(("history", span), pasts).load((connector.id, connector.system_id))
     return _slowly(ctx, timeline(connector, kept, span, snapshot.now))
 
 
@@ -79,7 +79,7 @@ def _span(begin: datetime | None, end: datetime | None, size: HistoryBucketSize,
     return span
 
 
-async def _pasts(snapshot: Snapshot, span: Span, keys: Sequence[tuple[str, str]]) -> list[Past]:
+async def _pasts(snapshot: Snapshot, span: Span, keys: Sequence[tuple[str, str]]) -> list[ConnectorPast]:
     """What is kept of these connectors, each with its system (global ids)."""
     ids = [id for id, _ in keys]
     states = await _grouped(snapshot, past.states(ids, span))
@@ -90,7 +90,7 @@ async def _pasts(snapshot: Snapshot, span: Span, keys: Sequence[tuple[str, str]]
     first = await snapshot.fetch(past.log_begin())
     log_begin = first[0].at if first else None
     return [
-        Past(
+        ConnectorPast(
             states=states[id],
             jobs=[(bucket, status, count) for _, bucket, status, count in jobs[id]],
             oldest_job_at=next((moment(order) for _, order in oldest[id]), None),
@@ -114,9 +114,10 @@ async def _watches(snapshot: Snapshot, span: Span, system_ids: Sequence[str]) ->
     rows = await _grouped(snapshot, past.interruptions(system_ids, span))
     found = {}
     for id in system_ids:
-        system, told = snapshot.systems[id], [(row.started_at, row.ended_at or snapshot.now, row) for row in rows[id]]
+        system = snapshot.systems[id]
+        lasted = [(row.started_at, row.ended_at or snapshot.now, row) for row in rows[id]]
         outages, unwatched = (
-            [each[:2] for each in told if bool(each[2].was_asked) is asked] for asked in (True, False)
+            [each[:2] for each in lasted if bool(each[2].was_asked) is asked] for asked in (True, False)
         )
         if system.next_poll_at is not None and snapshot.now > system.fresh_until(system.next_poll_at):
             unwatched.append((system.next_poll_at, snapshot.now))  # nobody watches it now
@@ -128,30 +129,31 @@ async def _watches(snapshot: Snapshot, span: Span, system_ids: Sequence[str]) ->
 
 
 @dataclass(slots=True)
-class JobStretchRecord:
+class JobSegmentRecord:
+    """What a job had done before it was resumed and counted anew."""
+
     started_at: datetime | None
     ended_at: datetime | None
     processed: int | None
-    counts: CountsRecord
+    counts: CountsFact
 
 
-async def earlier_stretches(ctx: Context, job: JobRecord) -> list[JobStretchRecord]:
+async def earlier_segments(ctx: Context, job: JobRecord) -> list[JobSegmentRecord]:
     """Oldest first."""
     snapshot = await ctx.snapshot()
 
-    async def stretches(ids: list[Any]) -> list[Sequence[Any]]:
-        found = await _grouped(snapshot, past.stretches(ids))
+    async def segments(ids: list[Any]) -> list[Sequence[Any]]:
+        found = await _grouped(snapshot, past.segments(ids))
         return [found[id] for id in ids]
 
-    rows: Sequence[Any] = await ctx.loader("stretches", stretches).load(job.id)
+    rows: Sequence[Any] = await ctx.loader("segments", segments).load(job.id)
     ctx.budget.spend_rows(len(rows))
-    names = CountsRecord.__dataclass_fields__
     return [
-        JobStretchRecord(
+        JobSegmentRecord(
             row.started_at,
             row.ended_at,
             row.processed,
-            CountsRecord(**{name: counts.get(name) for name in names}),
+            CountsFact._make(map(counts.get, CountsFact._fields)),
         )
         for row in rows
         for counts in [json.loads(row.counts)]
@@ -163,6 +165,8 @@ async def earlier_stretches(ctx: Context, job: JobRecord) -> list[JobStretchReco
 
 @dataclass(slots=True)
 class OutageRecord:
+    """A time in which a system did not answer."""
+
     started_at: datetime
     ended_at: datetime | None
     code: SystemErrorCode
@@ -171,6 +175,8 @@ class OutageRecord:
 
 @dataclass(slots=True)
 class OutageConnection:
+    """A page of outages; the rest is counted only when asked for."""
+
     edges: list[Edge]
     nodes: list[OutageRecord]
     page_info: PageInfo
@@ -178,6 +184,7 @@ class OutageConnection:
     _system_id: str
 
     async def total_count(self) -> int:
+        """Of all that are kept."""
         snapshot = await self._ctx.snapshot()
 
         async def counts(ids: list[Any]) -> list[int]:

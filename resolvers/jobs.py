@@ -6,15 +6,15 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from connectory.store.reads.criteria import JOB_SOURCE, JobCriteria, job_criteria
+from connectory.store.reads.criteria import JOB_SOURCE, job_criteria
+from connectory.store.reads.filters import JobCriteria
 from connectory.store.reads.records import ConnectorRecord, JobErrorRecord, JobRecord
 from connectory.store.reads.rows import newest_ended
 from connectory.store.reads.snapshot import JOB_COLUMNS, Snapshot
 from connectory.store.tables import CONNECTORS, JOB_ERRORS, JOBS
 from connectory.store.tables.identity import JOB, type_of
+from resolvers.arguments import BadUserInput, check_filter
 from resolvers.context import Context
-from resolvers.errors import BadUserInput
-from resolvers.filters import check_filter
 from resolvers.lists import ROOT, Connection, Listed, Listing, connection
 from resolvers.paging import Edge, PageArguments, PageInfo, decode_cursor, encode_cursor, is_long, not_ours
 from resolvers.vocabulary import JobFacet, JobOrderField, SortDirection
@@ -105,6 +105,8 @@ async def jobs(
 
 @dataclass(slots=True)
 class JobErrorConnection:
+    """A page of failed documents; the rest is counted only when asked for."""
+
     edges: list[Edge]
     nodes: list[JobErrorRecord]
     page_info: PageInfo
@@ -112,6 +114,7 @@ class JobErrorConnection:
     _job_id: str
 
     async def total_count(self) -> int:
+        """Of all that the job names."""
         snapshot = await self._ctx.snapshot()
 
         async def counts(ids: list[Any]) -> list[int]:

@@ -47,6 +47,7 @@ class Listed:
 
     @property
     def key(self) -> Any:
+        """The column of the id, by which ties are broken."""
         return self.columns[0].table.c.id
 
 
@@ -74,6 +75,7 @@ class Listing:
 
     @property
     def ordering(self) -> Ordering:
+        """The order that its cursors go on in."""
         return Ordering(self.of.orders[self.field], self.of.key, self.descending)
 
     def position(self, argument: str) -> tuple[Any, str] | None:
@@ -140,9 +142,11 @@ class Connection:
         )
 
     async def total_count(self) -> int:
+        """Of the whole list, as filtered."""
         return await self._count("total", self._listing.criteria)
 
     async def total_pages(self) -> int:
+        """Pages of this size; 0 when the list is empty."""
         return -(-await self.total_count() // self._listing.page.size)
 
     async def current_page(self) -> int:

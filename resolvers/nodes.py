@@ -4,12 +4,11 @@ import asyncio
 from typing import Any
 
 from connectory.store.tables.identity import CONNECTOR, JOB, NOTICE, SYSTEM, type_of
+from resolvers.arguments import MAXIMUM_SIZE, BadUserInput
 from resolvers.connectors import connector
 from resolvers.context import Context
-from resolvers.errors import BadUserInput
 from resolvers.jobs import job
 from resolvers.notices import notice
-from resolvers.paging import MAXIMUM_SIZE
 from resolvers.systems import system
 
 _READERS = {SYSTEM: system, CONNECTOR: connector, JOB: job, NOTICE: notice}

@@ -16,14 +16,15 @@ from connectory.model import (
     NoticeKind,
 )
 from connectory.store.log.cursors import Place
-from connectory.store.reads.criteria import NoticeCriteria, notice_criteria
+from connectory.store.reads.criteria import notice_criteria
+from connectory.store.reads.filters import NoticeCriteria
 from connectory.store.reads.records import ConnectorRecord, JobRecord, SystemRecord
 from connectory.store.reads.snapshot import Snapshot
 from connectory.store.tables import DELIVERIES, NOTICES
 from connectory.store.tables.identity import NOTICE, type_of
+from resolvers.arguments import check_filter
 from resolvers.connectors import connector
 from resolvers.context import Context
-from resolvers.filters import check_filter
 from resolvers.jobs import job
 from resolvers.lists import Connection, Listed, Listing, connection
 from resolvers.paging import PageArguments
@@ -37,6 +38,8 @@ class _Order(DescribedEnum):
 
 @dataclass(slots=True)
 class NoticeRecord:
+    """A notice that was raised."""
+
     typename: ClassVar[str] = NOTICE
 
     id: str
@@ -61,6 +64,7 @@ class NoticeRecord:
 
     @property
     def cursor(self) -> str:
+        """The position of the log at its raising."""
         return Place(self.position, self.mark, self.store).cursor
 
 
@@ -112,15 +116,19 @@ async def notices(ctx: Context, *, filter: NoticeCriteria | None, page: PageArgu
 
 
 async def connector_of_notice(ctx: Context, notice: NoticeRecord) -> ConnectorRecord | None:
+    """None for a system as a whole, and once retention has removed it."""
     return None if notice.connector_id is None else await connector(ctx, notice.connector_id)
 
 
 async def job_of_notice(ctx: Context, notice: NoticeRecord) -> JobRecord | None:
+    """None where it began with no job, and once retention has removed it."""
     return None if notice.job_id is None else await job(ctx, notice.job_id)
 
 
 @dataclass(slots=True)
 class DeliveryRecord:
+    """One message to one receiver."""
+
     receiver: str
     phase: DeliveryPhase
     attempts: int
@@ -131,6 +139,7 @@ class DeliveryRecord:
 
     @property
     def status(self) -> DeliveryStatus:
+        """How far it has come."""
         if self.delivered_at is not None:
             return DeliveryStatus.DELIVERED
         return DeliveryStatus.PENDING if self.dead_at is None else DeliveryStatus.DEAD

@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from connectory.model import DescribedEnum
-from resolvers.errors import BadUserInput
+from resolvers.arguments import MAXIMUM_SIZE, BadUserInput
 
 DEFAULT_SIZE = 25
-MAXIMUM_SIZE = 1000
 
 
 def given(cursor: str | None) -> str | None:
@@ -34,10 +33,12 @@ class PageArguments:
 
     @property
     def size(self) -> int:
+        """Rows of the page, at most."""
         return DEFAULT_SIZE if self.first is None and self.last is None else self.first or self.last or 0
 
     @property
     def backwards(self) -> bool:
+        """Whether it is read from the end of the list."""
         return self.last is not None
 
     def check(self) -> None:
@@ -58,6 +59,8 @@ class PageArguments:
 
 @dataclass(slots=True)
 class PageInfo:
+    """Relay's, as is Edge."""
+
     has_next_page: bool
     has_previous_page: bool
     start_cursor: str | None
@@ -66,12 +69,16 @@ class PageInfo:
 
 @dataclass(slots=True)
 class Edge:
+    """A record and its cursor."""
+
     cursor: str
     node: Any
 
 
 @dataclass(slots=True)
 class FacetCount:
+    """A value, and how many rows have it."""
+
     value: str | None
     count: int
 

@@ -1,21 +1,22 @@
 """One row per content source, counted in SQL over what survives the filter."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import and_, case, func, select
 
 from connectory.model import RUNNING, AccessType, ConnectorHealth, ConnectorMode, ConnectorStatus
-from connectory.store.reads.criteria import ConnectorCriteria, connector_criteria, stale_criterion
+from connectory.store.reads.criteria import connector_criteria, stale_criterion
+from connectory.store.reads.filters import ConnectorCriteria
 from connectory.store.reads.records import SummaryRecord
+from connectory.store.reads.snapshot import Snapshot
 from connectory.store.tables import CONNECTORS, JOBS
+from resolvers.arguments import check_filter
 from resolvers.context import Context
-from resolvers.filters import check_filter
 
 _C = CONNECTORS.c
 #: Sums are taken in two halves, since SQLite fails where one outgrows 64 bits.
 _HALF = 2**32
-
-
 #: Federated entries are counted in the total only: they have no status, no runs and no documents of their own.
 _INDEXED = _C.mode != ConnectorMode.FEDERATED
 
@@ -49,15 +50,7 @@ async def source_summaries(ctx: Context, filter: ConnectorCriteria | None) -> li
         .group_by(_C.source)
         .order_by(_C.source)
     )
-    running = {
-        row[0]: row[1]
-        for row in await snapshot.fetch(
-            select(_C.source, func.count())
-            .join_from(JOBS, CONNECTORS, JOBS.c.connector_id == _C.id)
-            .where(JOBS.c.status.in_(list(RUNNING)), _INDEXED, *criteria)
-            .group_by(_C.source)
-        )
-    }
+    running = await _running_jobs(snapshot, criteria)
     return [
         SummaryRecord(
             source=source,
@@ -73,3 +66,14 @@ async def source_summaries(ctx: Context, filter: ConnectorCriteria | None) -> li
         )
         for source, total, active, public, failing, stale, high, low, last_success_at in rows
     ]
+
+
+async def _running_jobs(snapshot: Snapshot, criteria: Sequence[Any]) -> dict[str, int]:
+    """By source, of its connectors that meet the criteria."""
+    statement = (
+        select(_C.source, func.count())
+        .join_from(JOBS, CONNECTORS, JOBS.c.connector_id == _C.id)
+        .where(JOBS.c.status.in_(list(RUNNING)), _INDEXED, *criteria)
+        .group_by(_C.source)
+    )
+    return {row[0]: row[1] for row in await snapshot.fetch(statement)}

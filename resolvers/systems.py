@@ -16,18 +16,22 @@ async def all_systems(ctx: Context) -> list[SystemRecord]:
 
 
 async def system_by_name(ctx: Context, name: str) -> SystemRecord | None:
+    """None where none is configured by that name."""
     return next((system for system in await all_systems(ctx) if system.name == name), None)
 
 
 async def system(ctx: Context, id: str) -> SystemRecord | None:
+    """None for an id that is unknown, malformed, or of a system that is no longer configured."""
     return (await ctx.snapshot()).systems.get(id)
 
 
 async def total_connectors(ctx: Context, system: SystemRecord) -> int:
+    """Removed ones left out."""
     return await _count(ctx, system, CONNECTORS, CONNECTORS.c.removed_at.is_(None))
 
 
 async def running_jobs(ctx: Context, system: SystemRecord) -> int:
+    """Those that are RUNNING or CANCELING."""
     return await _count(ctx, system, JOBS, JOBS.c.status.in_(list(RUNNING)))
 
 

@@ -16,6 +16,8 @@ _BY_BADNESS = {bad: health for health, bad in BADNESS.items()}
 
 @dataclass(slots=True)
 class HistoryBucketRecord:
+    """A connector in one bucket of time; None where nothing is known."""
+
     from_: datetime
     to: datetime
     status: ConnectorStatus | None = None
@@ -53,7 +55,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class ConnectorPast:
     """What the store keeps of one connector's past."""
 
     #: of the log, see store.history.states
@@ -109,7 +111,9 @@ def _pieces(span: Span, intervals: Iterable[Interval]) -> Iterator[tuple[int, da
             began = cut
 
 
-def timeline(connector: ConnectorRecord, past: Past, span: Span, now: datetime) -> Iterator[HistoryBucketRecord]:
+def timeline(
+    connector: ConnectorRecord, past: ConnectorPast, span: Span, now: datetime
+) -> Iterator[HistoryBucketRecord]:
     """The buckets of ``span``, oldest first. What nothing is known of is None."""
     known_from, state = _before(connector, past, now)
     jobs_from = min(known_from, past.oldest_job_at or known_from)
@@ -137,7 +141,7 @@ def timeline(connector: ConnectorRecord, past: Past, span: Span, now: datetime) 
         yield record
 
 
-def _before(connector: ConnectorRecord, past: Past, now: datetime) -> tuple[datetime, State | None]:
+def _before(connector: ConnectorRecord, past: ConnectorPast, now: datetime) -> tuple[datetime, State | None]:
     """From when on the log knows of the connector, and how it was then; None for its state: not there."""
     log_begin = past.log_begin or now
     if not past.states:  # nothing has changed for as long as the log goes back

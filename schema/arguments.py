@@ -1,11 +1,24 @@
-"""Arguments that several fields take, each described once. Those that choose a page are in lists.py."""
+"""Arguments that several fields take, each described once. Those that choose a page are in relay.py."""
 
 from typing import Annotated
 
 import strawberry
 
+from resolvers.vocabulary import ConnectorOrderField, JobOrderField, SortDirection
 from schema.filters import ConnectorFilter, EventFilter, JobFilter, NoticeFilter
-from schema.orders import ConnectorOrder, JobOrder
+
+
+@strawberry.input(description="How connectors are sorted. Nulls come last in both directions; ties are broken by id.")
+class ConnectorOrder:
+    field: ConnectorOrderField = strawberry.field(description="What to sort by.")
+    direction: SortDirection = strawberry.field(default=SortDirection.ASC, description="Which end comes first.")
+
+
+@strawberry.input(description="How jobs are sorted. Nulls come last in both directions; ties are broken by id.")
+class JobOrder:
+    field: JobOrderField = strawberry.field(description="What to sort by.")
+    direction: SortDirection = strawberry.field(default=SortDirection.DESC, description="Which end comes first.")
+
 
 ConnectorFilterArgument = Annotated[
     ConnectorFilter | None,

@@ -1,12 +1,15 @@
-"""Connectors: what reads one content source into a system."""
+"""Connectors: what reads one content source into a system; and conditions, which jobs have too."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import strawberry
+from strawberry.scalars import JSON
 
 from connectory.model import (
     AccessType,
+    ConditionCode,
+    ConditionSeverity,
     ConnectorAction,
     ConnectorHealth,
     ConnectorMode,
@@ -17,18 +20,26 @@ from resolvers import conditions, history, jobs
 from resolvers.paging import PageArguments
 from resolvers.vocabulary import ConnectorFacet, HistoryBucketSize
 from schema.arguments import JobFilterArgument, JobOrderArgument
-from schema.conditions import Condition
 from schema.connector_details import ConnectorDetails
-from schema.fields import resolved
+from schema.fields import Info, lazily, resolved
 from schema.history import ConnectorHistoryBucket, HistoryBucketArgument, HistoryFrom, HistoryTo
-from schema.info import Info
-from schema.lists import COUNT_BY, After, Before, FacetCount, First, Last, NumberedPage, Offset
-from schema.node import Node
+from schema.relay import COUNT_BY, After, Before, FacetCount, First, Last, Node, NumberedPage, Offset
 from schema.scalars import Long
 from schema.systems import System
 
-if TYPE_CHECKING:
-    from schema.jobs import Job, JobConnection
+
+@strawberry.type(description="Why something is in the state it is in: a reason with evidence, not a verdict.")
+class Condition:
+    code: ConditionCode = strawberry.field(description="The reason, for programs.")
+    severity: ConditionSeverity = strawberry.field(description="How much it matters.")
+    message: str = strawberry.field(description="The reason in a sentence, for people.")
+    since: datetime = strawberry.field(description="Since when it holds, as far as was observed.")
+    evidence: JSON | None = strawberry.field(
+        description="The numbers and times it rests on, keys depending on the code; null when there are none."
+    )
+    job_id: strawberry.ID | None = strawberry.field(
+        description="Id of the open job that it is about, as in Job.id; null when it is about the connector itself."
+    )
 
 
 @strawberry.type(
@@ -102,21 +113,21 @@ class Connector(Node):
     is_stale: bool = strawberry.field(description="True when the value is older than its system's freshness limit.")
 
     @resolved(
-        Annotated["Job", strawberry.lazy("schema.jobs")] | None,
+        lazily("Job", "schema.jobs") | None,
         "Its newest job that moves content; null when none is known.",
     )
     async def latest_job(self: Any, info: Info) -> Any:
         return await jobs.latest_job(info.context, self)
 
     @resolved(
-        Annotated["Job", strawberry.lazy("schema.jobs")] | None,
+        lazily("Job", "schema.jobs") | None,
         "Its newest job that moves content and has ended: why the last run failed; null when none is known.",
     )
     async def last_finished_job(self: Any, info: Info) -> Any:
         return await jobs.last_finished_job(info.context, self)
 
     @resolved(
-        Annotated["JobConnection", strawberry.lazy("schema.jobs")],
+        lazily("JobConnection", "schema.jobs"),
         "Its jobs, those included that the upstream has already forgotten.",
     )
     async def jobs(

@@ -11,10 +11,9 @@ import strawberry
 from connectory.model import ConnectorHealth, ConnectorStatus, EventKind, JobStatus, SystemHealth
 from resolvers import events
 from schema.connectors import Connector
-from schema.fields import resolved
-from schema.info import Info
+from schema.fields import Info, resolved
 from schema.jobs import Job
-from schema.lists import PageInfo
+from schema.relay import PageInfo
 from schema.scalars import Long
 from schema.systems import System
 

@@ -1,18 +1,15 @@
-"""The past beyond what an upstream remembers: a connector in buckets of time, outages, a job's earlier stretches."""
+"""The past beyond what an upstream remembers: a connector in buckets of time, and outages."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import strawberry
 
 from connectory.model import ConnectorHealth, ConnectorStatus, SystemErrorCode
 from resolvers.history import MOST_BUCKETS
 from resolvers.vocabulary import HistoryBucketSize
-from schema.lists import CountedPage
+from schema.relay import CountedPage
 from schema.scalars import Long
-
-if TYPE_CHECKING:
-    from schema.jobs import JobCounts
 
 HistoryFrom = Annotated[
     datetime | None,
@@ -63,22 +60,6 @@ class ConnectorHistoryBucket:
     jobs_other: int | None = strawberry.field(description="How many ended otherwise: canceled or interrupted.")
     system_down_seconds: float | None = strawberry.field(
         description="Seconds within for which its system was asked and did not answer."
-    )
-
-
-@strawberry.type(
-    description=(
-        "What a job had done before its upstream resumed it under the same id and counted anew, as it was last seen."
-    )
-)
-class JobStretch:
-    started_at: datetime | None = strawberry.field(description="When this stretch began; null when not reported.")
-    ended_at: datetime | None = strawberry.field(description="When the job was last seen at work in it.")
-    processed: Long | None = strawberry.field(
-        description="Documents or records dealt with by then; null when not reported."
-    )
-    counts: Annotated["JobCounts", strawberry.lazy("schema.jobs")] = strawberry.field(
-        description="What it had done by then."
     )
 
 

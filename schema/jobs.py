@@ -8,14 +8,10 @@ import strawberry
 from connectory.model import EtaBasis, JobAction, JobStatus, JobTrigger, JobType
 from resolvers import conditions, connectors, history, jobs
 from resolvers.vocabulary import JobFacet
-from schema.conditions import Condition
-from schema.connectors import Connector
-from schema.fields import resolved
-from schema.history import JobStretch
-from schema.info import Info
+from schema.connectors import Condition, Connector
+from schema.fields import Info, resolved
 from schema.job_details import JobDetails
-from schema.lists import COUNT_BY, After, CountedPage, FacetCount, First, NumberedPage
-from schema.node import Node
+from schema.relay import COUNT_BY, After, CountedPage, FacetCount, First, Node, NumberedPage
 from schema.scalars import Long
 from schema.systems import System
 
@@ -66,6 +62,20 @@ class JobCounts:
         description="Everything the job has touched, as the upstream counts it; not an expected total."
     )
     volume_bytes: Long | None = strawberry.field(description="Bytes moved.")
+
+
+@strawberry.type(
+    description=(
+        "What a job had done before its upstream resumed it under the same id and counted anew, as it was last seen."
+    )
+)
+class JobStretch:
+    started_at: datetime | None = strawberry.field(description="When this stretch began; null when not reported.")
+    ended_at: datetime | None = strawberry.field(description="When the job was last seen at work in it.")
+    processed: Long | None = strawberry.field(
+        description="Documents or records dealt with by then; null when not reported."
+    )
+    counts: JobCounts = strawberry.field(description="What it had done by then.")
 
 
 @strawberry.type(description="One document or record that failed.")
@@ -170,7 +180,7 @@ class Job(Node):
         "What it had done before its upstream resumed it and counted anew, oldest first; empty for most.",
     )
     async def earlier_stretches(self: Any, info: Info) -> Any:
-        return await history.earlier_stretches(info.context, self)
+        return await history.earlier_segments(info.context, self)
 
     available_actions: list[JobAction] = strawberry.field(
         description="What it accepts now, given its state and what its system can do. Offer only these."

@@ -9,11 +9,9 @@ from connectory.model import ConditionCode, ConditionSeverity, DeliveryPhase, De
 from resolvers import notices
 from schema import enums as enums
 from schema.connectors import Connector
-from schema.fields import resolved
-from schema.info import Info
+from schema.fields import Info, resolved
 from schema.jobs import Job
-from schema.lists import NumberedPage
-from schema.node import Node
+from schema.relay import Node, NumberedPage
 from schema.systems import System
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import strawberry
 
 from connectory.limits import LOOK_UP, ROW, DocumentLimits
+from connectory.model import Role
 from resolvers import connectors, events, jobs, nodes, notices, summaries, systems
 from resolvers.paging import PageArguments
 from schema.arguments import (
@@ -20,17 +21,20 @@ from schema.arguments import (
 )
 from schema.connectors import Connector, ConnectorConnection
 from schema.events import EventConnection
-from schema.fields import resolved, root
-from schema.info import Info
+from schema.fields import Info, resolved, root
 from schema.jobs import Job, JobConnection
-from schema.lists import After, Before, First, Last, Offset
-from schema.node import Node
 from schema.notices import NoticeConnection
+from schema.relay import After, Before, First, Last, Node, Offset
 from schema.summaries import SourceSummary
 from schema.systems import System
-from schema.viewer import Viewer
 
 Id = Annotated[strawberry.ID, strawberry.argument(description="An id as this API gave it.")]
+
+
+@strawberry.type(description="Who is asking, as far as the gateway knows.")
+class Viewer:
+    name: str = strawberry.field(description="The name that authentication gave.")
+    role: Role = strawberry.field(description="What the viewer may do. Offer only the actions that it allows.")
 
 
 @strawberry.type(

@@ -8,7 +8,7 @@ import strawberry
 from resolvers import feeds
 from schema.arguments import EventFilterArgument
 from schema.events import Event, JobEvent
-from schema.info import Info
+from schema.fields import Info
 from schema.summaries import SourceSummary
 
 After = Annotated[

@@ -9,9 +9,8 @@ from resolvers import connectors
 from resolvers.paging import PageArguments
 from schema.arguments import ConnectorOrderArgument
 from schema.connectors import ConnectorConnection
-from schema.fields import resolved
-from schema.info import Info
-from schema.lists import After, Before, First, Last, Offset
+from schema.fields import Info, resolved
+from schema.relay import After, Before, First, Last, Offset
 from schema.scalars import Long
 
 

@@ -1,7 +1,7 @@
 """Systems: one configured deployment of an upstream each."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
 import strawberry
 
@@ -9,14 +9,9 @@ from connectory.model import Capability, SystemErrorCode, SystemHealth
 from resolvers import connectors, history, systems
 from resolvers.paging import PageArguments
 from schema.arguments import ConnectorFilterArgument, ConnectorOrderArgument
-from schema.fields import resolved
+from schema.fields import Info, lazily, resolved
 from schema.history import OutageConnection
-from schema.info import Info
-from schema.lists import After, Before, First, Last, Offset
-from schema.node import Node
-
-if TYPE_CHECKING:
-    from schema.connectors import ConnectorConnection
+from schema.relay import After, Before, First, Last, Node, Offset
 
 
 @strawberry.type(description="What kept a system's last poll from being complete.")
@@ -57,7 +52,7 @@ class System(Node):
         return await systems.running_jobs(info.context, self)
 
     @resolved(
-        Annotated["ConnectorConnection", strawberry.lazy("schema.connectors")],
+        lazily("ConnectorConnection", "schema.connectors"),
         "Its connectors, sorted by name unless 'orderBy' says otherwise.",
     )
     async def connectors(

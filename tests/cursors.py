@@ -5,12 +5,17 @@ from typing import Any
 from sqlalchemy import select
 
 from connectory.store import Store
-from connectory.store.log.cursors import Place
+from connectory.store.log.cursors import Place, read_cursor
 from connectory.store.retention.batches import remove_events
 from connectory.store.tables import EVENTS, LOG_START
 
 #: Where every log begins.
 START = Place(0, None, 1).cursor
+
+
+def log_position(cursor: str) -> int:
+    """The position in a cursor. Raises ValueError for anything else."""
+    return read_cursor(cursor).position
 
 
 async def cursor_at(store: Store, position: int) -> str:

@@ -1,5 +1,6 @@
 """What is generated into the documents is up to date."""
 
+import re
 import runpy
 
 import pytest
@@ -20,3 +21,10 @@ def test_every_capability_of_every_system_is_in_the_readme() -> None:
     for name, kind in GENERATOR["built_in"]().items():
         for capability in kind.capabilities:
             assert capability.name in readme, name
+
+
+def test_what_the_architecture_names_is_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`([\w/]+\.(?:py|md|toml)|(?:\w+/)+)`", text))
+    assert len(named) > 20
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []

@@ -46,18 +46,22 @@ _LITTER = """
 import asyncio, ctypes, sys
 from connectory.web import memory
 
+def resident():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * 4096
+
 async def main():
-    memory._EVERY = 0.05
+    memory.EVERY = 0.05
     task = asyncio.create_task(memory.return_what_lies_between()) if sys.argv[1] == "returned" else None
     await asyncio.sleep(0.01)
-    before = memory._resident()
+    before = resident()
     kept = [bytearray(60_000) for _ in range(1_500)]
     kept = kept[::30]
     for _ in range(100 if task else 1):
         await asyncio.sleep(0.05)
-        if memory._resident() - before < 20 << 20:
+        if resident() - before < 20 << 20:
             break
-    print((memory._resident() - before) >> 20)
+    print((resident() - before) >> 20)
 
 asyncio.run(main())
 """

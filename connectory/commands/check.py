@@ -44,21 +44,21 @@ _REACHED = {
 }
 #: Receivers are asked by OPTIONS: a message would be read by somebody.
 _KNOCKED = "reachable; no message was sent, so whether it accepts one is not known"
-_NOBODY_TOLD = "Nobody would be told; look at its url, and whether it runs and can be reached from here"
+_UNREACHABLE = "Nobody would be told; look at its url, and whether it runs and can be reached from here"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What the store, a system or a receiver answered."""
 
     name: str
     kind: str
     is_well: bool
-    said: str
+    answer: str
 
 
-async def check(config: Config) -> list[Finding]:
-    """One finding for the store where there is something to say of it, then one for each system and for each receiver,
+async def check(config: Config) -> list[CheckResult]:
+    """One result for the store where there is something to say of it, then one for each system and for each receiver,
     in the order of the configuration. Takes as long as the slowest of them may."""
     redact = Redaction(config.secrets)
     store, *found = await asyncio.gather(
@@ -66,44 +66,44 @@ async def check(config: Config) -> list[Finding]:
         *(_ask(kind, settings, config) for kind, settings in config.systems),
         *(_knock(settings) for settings in config.receivers),
     )
-    shown = [store, *found] if store.said else found
-    return [replace(finding, said=redact(_CONTROL.sub(" ", finding.said))) for finding in shown]
+    shown = [store, *found] if store.answer else found
+    return [replace(result, answer=redact(_CONTROL.sub(" ", result.answer))) for result in shown]
 
 
-def lines(findings: Sequence[Finding]) -> list[str]:
+def lines(results: Sequence[CheckResult]) -> list[str]:
     """One line each, in columns."""
-    name = max((len(finding.name) for finding in findings), default=0)
-    kind = max((len(finding.kind) for finding in findings), default=0)
+    name = max((len(result.name) for result in results), default=0)
+    kind = max((len(result.kind) for result in results), default=0)
     return [
-        f"{finding.name:{name}}  {finding.kind:{kind}}  {'ok    ' if finding.is_well else 'FAILED'}  {finding.said}"
-        for finding in findings
+        f"{result.name:{name}}  {result.kind:{kind}}  {'ok    ' if result.is_well else 'FAILED'}  {result.answer}"
+        for result in results
     ]
 
 
-async def _try(settings: StoreSettings) -> Finding:
+async def _try(settings: StoreSettings) -> CheckResult:
     try:
-        said, is_well = await try_out(settings.url, settings.connections), True
+        answer, is_well = await try_out(settings.url, settings.connections), True
     except StoreError as error:
-        said, is_well = f"serve could not start: {error}", False
-    return Finding("store", settings.address.backend, is_well, said)
+        answer, is_well = f"serve could not start: {error}", False
+    return CheckResult("store", settings.address.backend, is_well, answer)
 
 
-async def _knock(settings: ReceiverSettings) -> Finding:
+async def _knock(settings: ReceiverSettings) -> CheckResult:
     sender = Sender(settings)
     try:
         outcome = await sender.knock()
     finally:
         await sender.close()
-    said = _KNOCKED if outcome.error is None else f"no answer to OPTIONS: {outcome.error} {_NOBODY_TOLD}"
-    return Finding(settings.name, settings.format, outcome.error is None, said)
+    answer = _KNOCKED if outcome.error is None else f"no answer to OPTIONS: {outcome.error} {_UNREACHABLE}"
+    return CheckResult(settings.name, settings.format, outcome.error is None, answer)
 
 
-async def _ask(kind: SourceKind, settings: SystemSettings, config: Config) -> Finding:
-    is_well, said = await _answer(kind, settings)
+async def _ask(kind: SourceKind, settings: SystemSettings, config: Config) -> CheckResult:
+    is_well, answer = await _answer(kind, settings)
     wanted, effective = settings.stale_after or config.engine.stale_after, config.stale_after(settings)
     if effective > wanted:
-        said += f"; its stale_after is raised from {wanted:g} to {effective:g} seconds, three poll intervals"
-    return Finding(settings.name, kind.name, is_well, said)
+        answer += f"; its stale_after is raised from {wanted:g} to {effective:g} seconds, three poll intervals"
+    return CheckResult(settings.name, kind.name, is_well, answer)
 
 
 async def _answer(kind: SourceKind, settings: SystemSettings) -> tuple[bool, str]:

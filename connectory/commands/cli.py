@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from connectory import __version__
-from connectory.config.mistakes import Mistake
+from connectory.config import Mistake
 
 if TYPE_CHECKING:
     from connectory.config.loading import Config, Override
@@ -107,12 +107,12 @@ def check_command(config: ConfigOption = None) -> None:
     # a mistake in the configuration is told before all that asking needs is there
     from connectory.commands import check
 
-    findings = asyncio.run(check.check(loaded))
-    for line in check.lines(findings):
+    results = asyncio.run(check.check(loaded))
+    for line in check.lines(results):
         typer.echo(line)
-    if not findings:
+    if not results:
         typer.echo("The configuration is valid and names no system.")
-    raise typer.Exit(0 if all(finding.is_well for finding in findings) else 1)
+    raise typer.Exit(0 if all(result.is_well for result in results) else 1)
 
 
 @app.command()

@@ -39,6 +39,7 @@ class Demo:
     simulators: dict[str, str]
 
     def greeting(self) -> str:
+        """What ``connectory demo`` prints once it runs."""
         width = max((len(kind) for kind in self.simulators), default=0)
         lines = [f"  {kind:{width}}  {url}" for kind, url in self.simulators.items()]
         return "\n".join(

@@ -19,13 +19,13 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 def spell(path: KeyPath) -> str:
     """``systems[0].token`` for ("systems", 0, "token")."""
-    said = ""
+    spelled = ""
     for step in path:
         if isinstance(step, int):
-            said += f"[{step}]"
+            spelled += f"[{step}]"
         else:
-            said += ("." if said else "") + (step if _BARE_KEY.fullmatch(step) else json.dumps(step))
-    return said
+            spelled += ("." if spelled else "") + (step if _BARE_KEY.fullmatch(step) else json.dumps(step))
+    return spelled
 
 
 class Interpolation:

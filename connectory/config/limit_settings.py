@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field
 
-from connectory.limits import HEAVY, LOOK_UP, ROW, Crowd, DocumentLimits, Limits
+from connectory.limits import HEAVY, LOOK_UP, ROW, Crowd, DocumentLimits, OperationLimits
 
 _Limits = TypeVar("_Limits", DocumentLimits, Crowd)
 
@@ -57,28 +57,28 @@ class LimitSettings(BaseModel):
     )
 
     values_per_operation: int = Field(
-        Limits().values,
+        OperationLimits().values,
         ge=1000,
         description="values that one operation may come to, 1000 or more: a field counts 1, one that is looked up for "
         f"its object {LOOK_UP}, a row of a list {ROW}",
     )
     seconds_per_operation: float = Field(
-        Limits().seconds, gt=0, description="seconds that one operation may take, if it is no mutation"
+        OperationLimits().seconds, gt=0, description="seconds that one operation may take, if it is no mutation"
     )
     seconds_per_mutation: float = Field(
-        Limits().mutation_seconds,
+        OperationLimits().mutation_seconds,
         gt=0,
         description="seconds after which a mutation is answered though what becomes of it is not known yet",
     )
 
     actions_per_operation: int = Field(
-        Limits().actions, ge=1, description="actions that one operation may hold, 1 or more"
+        OperationLimits().actions, ge=1, description="actions that one operation may hold, 1 or more"
     )
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> OperationLimits:
         """Of one operation."""
-        return Limits(
+        return OperationLimits(
             self.values_per_operation,
             self.seconds_per_operation,
             self.seconds_per_mutation,

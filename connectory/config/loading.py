@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr
 
+from connectory.config import Mistake
 from connectory.config.interpolation import Interpolation, KeyPath, spell
-from connectory.config.mistakes import Mistake
 from connectory.config.problems import Problems, suggest
 from connectory.config.settings import (
     AuthSettings,
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from connectory.engine import ConfiguredSystem
 
 DEFAULT_FILE = Path("connectory.toml")
-#: Environment variables that stand in for a key of the file.
+#: Environment variables that stand in for a key of the file. pydantic-settings would merge them too; its errors do not
+#: say whether a value came from file, variable or option.
 ENVIRONMENT: Mapping[str, KeyPath] = {
     "CONNECTORY_STORE_URL": ("store", "url"),
     "CONNECTORY_HOST": ("server", "host"),
@@ -153,9 +154,9 @@ def read(file: Path) -> dict[str, Any]:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError([f"{file}: line {line}: is not UTF-8 text; save the file as UTF-8"]) from None
     except tomllib.TOMLDecodeError as error:
-        said, _, place = str(error).partition(" (at ")
+        reason, _, place = str(error).partition(" (at ")
         where = f"{place.rstrip(')')}: " if place else ""
-        raise ConfigError([f"{file}: {where}is not valid TOML: {said}"]) from None
+        raise ConfigError([f"{file}: {where}is not valid TOML: {reason}"]) from None
     except RecursionError:
         raise ConfigError([f"{file}: is nested too deeply"]) from None
 

@@ -24,6 +24,7 @@ class Problems:
         self.secrets: set[str] = set()
 
     def add(self, path: KeyPath, sentence: str) -> None:
+        """Of several sentences about one place the first stays."""
         self.found.setdefault(path, sentence)
 
     def check(self, model: type[Settings], table: Any, path: KeyPath) -> Settings | None:
@@ -42,6 +43,7 @@ class Problems:
             return None
 
     def sentences(self) -> list[str]:
+        """As ConfigError has them, without secrets, in the order in which they were found."""
         return [
             f"{self.origins.get(path, self._file)}: {spell(path)}: {self._discreet(sentence)}"
             for path, sentence in self.found.items()
@@ -70,16 +72,16 @@ def _explain(model: type[BaseModel], kind: str, message: str, where: tuple[int |
     fields = {field.alias or name: field for name, field in model.model_fields.items()}
     if kind == "extra_forbidden":
         return f"unknown key{suggest(key, fields)}"
-    told = fields[str(where[0])].description if where and str(where[0]) in fields else None
-    valid = f"; {told}" if told else ""
+    description = fields[str(where[0])].description if where and str(where[0]) in fields else None
+    valid = f"; {description}" if description else ""
     if kind == "missing":
         return f"is missing{valid}"
-    said = re.sub(r"^(Value error, |Assertion failed, )", "", message)
+    sentence = re.sub(r"^(Value error, |Assertion failed, )", "", message)
     for theirs, ours in _WORDS.items():
-        said = said.replace(theirs, ours, 1)
+        sentence = sentence.replace(theirs, ours, 1)
     if where and "SecretStr" in str(getattr(fields.get(str(where[0])), "annotation", "")):
-        said = said.replace(" item", " character")
-    return said + valid
+        sentence = sentence.replace(" item", " character")
+    return sentence + valid
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

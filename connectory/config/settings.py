@@ -114,6 +114,7 @@ class ServerSettings(_Table, LimitSettings):
 
     @property
     def is_local(self) -> bool:
+        """Whether only this machine can reach it."""
         return is_loopback(self.host)
 
 
@@ -145,6 +146,7 @@ class StoreSettings(_Table):
 
     @property
     def address(self) -> Address:
+        """The URL in its parts."""
         return Address.read(self.url)
 
 

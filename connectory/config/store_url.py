@@ -104,6 +104,7 @@ class Address:
 
     @property
     def secrets(self) -> frozenset[str]:
+        """Texts that must never be shown."""
         found = [self.password, *(self.parameters.get(name, "") for name in _SECRETS)]
         return frozenset(secret for secret in found if secret)
 
@@ -121,8 +122,8 @@ class Address:
 
     def dsn(self, *without: str) -> str:
         """As the driver takes it: everything encoded, and no parameter that is named here."""
-        told = {name: value for name, value in self.parameters.items() if name not in without}
-        query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in told.items())
+        shown = {name: value for name, value in self.parameters.items() if name not in without}
+        query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in shown.items())
         return f"postgresql://{self._place(quote(self.password, safe=''))}" + (f"?{query}" if query else "")
 
     def _place(self, password: str) -> str:

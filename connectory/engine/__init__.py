@@ -19,11 +19,11 @@ from connectory.engine.polling.poller import STOPPING, Poller
 from connectory.engine.polling.watches import Watches
 from connectory.engine.retention import Retention
 from connectory.model import ActionFailureCode, ActionRefusal
-from connectory.observability.metrics import Polls
+from connectory.observability.metrics import PollMetrics
 from connectory.store import Store
 from connectory.store.error_texts import in_our_words
 from connectory.store.log.bus import Bus
-from connectory.store.log.notify_channel import Wire
+from connectory.store.log.notify_channel import NotifyChannel
 from connectory.store.log.tail import Tail
 from connectory.store.transactions import shielded
 from connectory.store.write_health import is_failure, reason
@@ -62,18 +62,20 @@ class Engine:
         self.bus = bus or Bus()
         #: the one reader of the change log in this process
         self.tail = Tail(store, self.bus, clock=clock)
-        self.wire = Wire(store, self.bus, chance=chance)
+        self.notify_channel = NotifyChannel(store, self.bus, chance=chance)
         self.watches = Watches({system.name for system in systems}, ticks)
         self._store, self._clock = store, clock
         self._systems = systems
         #: counted for whoever watches over us
-        self.polls = Polls()
+        self.polls = PollMetrics()
         chance = chance or Random()
         self.pollers = {
             system.name: Poller(store, system, self.bus, self.watches, self.polls, clock=clock, chance=chance)
             for system in systems
         }
-        self._peers = Peers(self.wire, self.watches, self.pollers, name=uuid4().hex, renewal=renewal, patience=patience)
+        self._peers = Peers(
+            self.notify_channel, self.watches, self.pollers, name=uuid4().hex, renewal=renewal, patience=patience
+        )
         self._retention = None if retention is None else Retention(store, retention, clock=clock)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -82,7 +84,7 @@ class Engine:
         await register_systems(self._store, [system.registration for system in self._systems])
         await self.tail.begin()
         work = {f"poll {name}": poller.run() for name, poller in self.pollers.items()}
-        work |= {"tail": self.tail.run(), "wire": self.wire.run(), "peers": self._peers.run()}
+        work |= {"tail": self.tail.run(), "wire": self.notify_channel.run(), "peers": self._peers.run()}
         if self._retention is not None:
             work["retention"] = self._retention.run()
         if self._store.wal is not None:

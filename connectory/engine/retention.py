@@ -10,8 +10,8 @@ from time import perf_counter
 from connectory.config.settings import RetentionSettings
 from connectory.store import Store
 from connectory.store.leases.rows import RETENTION_LEASE
-from connectory.store.retention.batches import Limits, Portion
-from connectory.store.retention.removal import portions
+from connectory.store.retention.batches import ExpiredBatch, RetentionLimits
+from connectory.store.retention.removal import expired_batches
 from connectory.store.transactions import shielded
 from connectory.store.writes.rows import hold_system
 
@@ -77,11 +77,11 @@ class Retention:
     async def sweep(self) -> Mapping[str, int]:
         """Remove everything that is beyond its limits now. Returns the rows that were removed, per table."""
         removed: Counter[str] = Counter()
-        async for portion in portions(self._store, self._limits(), self.batch_sizes):
-            rows, held = await shielded(self._remove(portion))
+        async for batch in expired_batches(self._store, self._limits(), self.batch_sizes):
+            rows, held = await shielded(self._remove(batch))
             if rows:
-                removed[portion.table] += rows
-                self.batch_sizes.learn(portion.table, rows, held)
+                removed[batch.table] += rows
+                self.batch_sizes.learn(batch.table, rows, held)
             await self._store.checkpoint()
             await asyncio.sleep(max(_SHORTEST_REST, _REST * held))
         if removed:
@@ -89,22 +89,22 @@ class Retention:
             _log.info(f"removed what is beyond its limits: {summary}", extra={"action": "retention_swept", **removed})
         return removed
 
-    async def _remove(self, portion: Portion) -> tuple[int, float]:
+    async def _remove(self, batch: ExpiredBatch) -> tuple[int, float]:
         """Returns the rows that went, and the seconds for which others could not write."""
         async with self._store.write() as connection:
-            if portion.system_id is not None:
-                await hold_system(connection, portion.system_id)
+            if batch.system_id is not None:
+                await hold_system(connection, batch.system_id)
             begun = self._timer()
-            rows = await portion.remove(connection)
+            rows = await batch.remove(connection)
         return rows, self._timer() - begun
 
-    def _limits(self) -> Limits:
+    def _limits(self) -> RetentionLimits:
         settings, now = self._settings, self._clock()
 
         def since(days: float) -> datetime | None:
             return now - timedelta(days=days) if days else None
 
-        return Limits(
+        return RetentionLimits(
             events_from=since(settings.events_days),
             events=settings.events,
             jobs_from=since(settings.jobs_days),

@@ -98,5 +98,5 @@ def _weight(prepared: Prepared) -> Weight:
     """A mutation takes long, and little of it is ours."""
     if prepared.type is OperationType.MUTATION:
         return Weight.LIGHT
-    values = prepared.read.values
+    values = prepared.document.values
     return Weight.NEW if values is None else Weight.HEAVY if values > HEAVY else Weight.LIGHT

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from graphql import GraphQLFormattedError
+
 _CODES = {
     405: "METHOD_NOT_ALLOWED",
     406: "NOT_ACCEPTABLE",
@@ -37,7 +39,7 @@ class BadRequest(Exception):
         self.retry_after = retry_after
 
     @property
-    def error(self) -> dict[str, Any]:
+    def error(self) -> GraphQLFormattedError:
         """As a client reads it, whichever way."""
         extensions: dict[str, Any] = {"code": self.code}
         if self.retry_after is not None:

@@ -21,8 +21,8 @@ def decode(text: str, what: str, most: int) -> Any:
     """``text`` as JSON of ``most`` values; ``what`` names it in the refusal. Raises BadRequest."""
     if _count(text) > most and _count(_TEXTS.sub("", text)) > most:
         setting = "values_per_request"
-        said = f"{what} holds more than {most:,} values; send less at once, or {how_to_raise(setting)}."
-        raise BadRequest(said, setting=setting)
+        message = f"{what} holds more than {most:,} values; send less at once, or {how_to_raise(setting)}."
+        raise BadRequest(message, setting=setting)
     try:
         found = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -45,7 +45,7 @@ def _refuse_constant(constant: str) -> NoReturn:
     raise _Unfit(f"{constant} is no number of JSON")
 
 
-def _whole(text: str) -> int:
+def _integer(text: str) -> int:
     if (digits := len(text.lstrip("-"))) > _MOST_DIGITS:
         raise _Unfit(f"a number of {digits:,} digits is too long")
     return int(text)
@@ -66,7 +66,7 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _DECODER = json.JSONDecoder(
-    parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole, object_pairs_hook=_unambiguous
+    parse_constant=_refuse_constant, parse_float=_finite, parse_int=_integer, object_pairs_hook=_unambiguous
 )
 
 

@@ -7,9 +7,9 @@ Mistakes of the client and errors raised on purpose stay as they are, with a cod
 import logging
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
-from graphql import GraphQLError, GraphQLSyntaxError
+from graphql import GraphQLError, GraphQLFormattedError, GraphQLSyntaxError
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
@@ -25,18 +25,19 @@ STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
 log = logging.getLogger(__name__)
 
 
-def present(result: ExecutionResult) -> list[dict[str, Any]]:
+def present(result: ExecutionResult) -> list[GraphQLFormattedError]:
     """The errors of a result, ready to be sent. Unexpected ones are logged here, once for each exception."""
     before_execution = isinstance(result, PreExecutionError)
-    incidents: dict[int, dict[str, Any]] = {}
+    incidents: dict[int, GraphQLFormattedError] = {}
     return [_present(error, before_execution, incidents) for error in result.errors or ()]
 
 
-def codes(errors: Sequence[dict[str, Any]]) -> set[str]:
+def codes(errors: Sequence[GraphQLFormattedError]) -> set[str]:
+    """Of errors as ``present`` and ``failure`` give them."""
     return {error["extensions"]["code"] for error in errors}
 
 
-def failure(error: BaseException, **known: Any) -> dict[str, Any]:
+def failure(error: BaseException, **known: Any) -> GraphQLFormattedError:
     """What the client is told of an exception that nobody raised for it. It is logged here."""
     if not is_unavailable(error):
         return internal(error, **known)
@@ -44,11 +45,11 @@ def failure(error: BaseException, **known: Any) -> dict[str, Any]:
         f"an operation has got no answer from the store: {reason(error)}",
         extra={"action": "graphql.store_unavailable", **known},
     )
-    said = f"The store does not answer now: {in_our_words(error)}. Try again in a while."
-    return {"message": said, "extensions": {"code": STORE_UNAVAILABLE}}
+    message = f"The store does not answer now: {in_our_words(error)}. Try again in a while."
+    return {"message": message, "extensions": {"code": STORE_UNAVAILABLE}}
 
 
-def internal(error: BaseException, **known: Any) -> dict[str, Any]:
+def internal(error: BaseException, **known: Any) -> GraphQLFormattedError:
     """Log an unexpected exception with its traceback; what the client is told of it instead."""
     incident = uuid.uuid4().hex
     log.error(
@@ -61,15 +62,17 @@ def internal(error: BaseException, **known: Any) -> dict[str, Any]:
     return {"message": "Internal error", "extensions": {"code": INTERNAL, "incidentId": incident}}
 
 
-def _present(error: GraphQLError, before_execution: bool, incidents: dict[int, dict[str, Any]]) -> dict[str, Any]:
+def _present(
+    error: GraphQLError, before_execution: bool, incidents: dict[int, GraphQLFormattedError]
+) -> GraphQLFormattedError:
     cause = unexpected(error)
     if cause is None:
-        shown: dict[str, Any] = {**error.formatted, "message": _in_our_words(error)}
-        shown["extensions"] = {"code": _code(error, before_execution), **(error.extensions or {})}
-        return shown
-    told = incidents.get(id(cause)) or failure(cause, path=".".join(map(str, error.path or ())))
-    incidents[id(cause)] = told
-    return {**{key: value for key, value in error.formatted.items() if key in ("locations", "path")}, **told}
+        extensions = {"code": _code(error, before_execution), **(error.extensions or {})}
+        return {**error.formatted, "message": _in_our_words(error), "extensions": extensions}
+    shown = incidents.get(id(cause)) or failure(cause, path=".".join(map(str, error.path or ())))
+    incidents[id(cause)] = shown
+    place = {key: value for key, value in error.formatted.items() if key in ("locations", "path")}
+    return {**cast(GraphQLFormattedError, place), **shown}
 
 
 def _in_our_words(error: GraphQLError) -> str:

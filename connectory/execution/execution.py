@@ -5,14 +5,14 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from graphql import OperationType
+from graphql import FormattedExecutionResult, OperationType
 from strawberry import Schema
 from strawberry.types import ExecutionResult
 
 from connectory.execution import error_presentation
 from connectory.execution.executor import OUTCOME_UNKNOWN, TIMEOUT
 from connectory.execution.prepared import Prepared
-from connectory.observability.metrics import Outcome
+from connectory.observability.metrics import OperationOutcome
 from resolvers.context import Context, Viewer
 
 T = TypeVar("T")
@@ -22,9 +22,9 @@ T = TypeVar("T")
 class Executed:
     """What became of an operation. ``body`` has ``data`` only when something ``was_executed``."""
 
-    body: dict[str, Any]
+    body: FormattedExecutionResult
     was_executed: bool
-    outcome: Outcome
+    outcome: OperationOutcome
 
 
 class Execution:
@@ -55,10 +55,10 @@ class Execution:
                 operation_extensions=operation.extensions,
             )
         finally:
-            prepared.read.values = context.budget.spent
+            prepared.document.values = context.budget.spent
             # no answer waits until a store that does not answer has taken its connection back
             _keep(_close(context), self._closing)
-        return _told(result, prepared.type)
+        return _executed(result, prepared.type)
 
     async def close(self) -> None:
         """End the mutations that still run, and return once everything is given back: the store may be closed then."""
@@ -82,7 +82,7 @@ def _keep(work: Coroutine[Any, Any, T], among: set[asyncio.Task[Any]]) -> asynci
     return task
 
 
-def _told(result: ExecutionResult, type: OperationType) -> Executed:
+def _executed(result: ExecutionResult, type: OperationType) -> Executed:
     errors = error_presentation.present(result)
     codes = error_presentation.codes(errors)
     is_late = TIMEOUT in codes or OUTCOME_UNKNOWN in codes
@@ -93,15 +93,15 @@ def _told(result: ExecutionResult, type: OperationType) -> Executed:
         and not any((result.data or {}).values())
     ):
         was_executed = False  # a mutation may have done something all the same
-    body: dict[str, Any] = {"errors": errors} if errors else {}
+    body: FormattedExecutionResult = {"errors": errors} if errors else {}
     if was_executed:
         body["data"] = result.data
     if result.extensions:
         body["extensions"] = result.extensions
     if error_presentation.INTERNAL in codes:
-        return Executed(body, was_executed, Outcome.INTERNAL)
+        return Executed(body, was_executed, OperationOutcome.INTERNAL)
     if error_presentation.STORE_UNAVAILABLE in codes:
-        return Executed(body, was_executed, Outcome.UNAVAILABLE)
+        return Executed(body, was_executed, OperationOutcome.UNAVAILABLE)
     if not was_executed:
-        return Executed(body, was_executed, Outcome.REJECTED)
-    return Executed(body, was_executed, Outcome.PARTIAL if errors else Outcome.OK)
+        return Executed(body, was_executed, OperationOutcome.REJECTED)
+    return Executed(body, was_executed, OperationOutcome.PARTIAL if errors else OperationOutcome.OK)

@@ -60,9 +60,9 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
 
     def _too_late(self, seconds: float, is_mutation: bool) -> GraphQLError:
         advice = "whether it does what it was to do is not known yet" if is_mutation else "ask for less at once"
-        said = f"The operation has taken longer than {seconds:g} s; {advice}."
+        message = f"The operation has taken longer than {seconds:g} s; {advice}."
         code = OUTCOME_UNKNOWN if is_mutation else TIMEOUT
-        return GraphQLError(said, self.operation, extensions={"code": code})
+        return GraphQLError(message, self.operation, extensions={"code": code})
 
     # ---- what an operation that ends early leaves behind
 

@@ -26,8 +26,8 @@ class Exceeded(GraphQLError):
 
     def __init__(self, setting: str, limits: DocumentLimits, node: OperationDefinitionNode | None = None) -> None:
         allowed = ALLOWED[setting].format(getattr(limits, setting))
-        said = f"{allowed}; ask for less at once, or {how_to_raise(setting)}."
-        super().__init__(said, node, extensions={"code": "BAD_USER_INPUT"})
+        message = f"{allowed}; ask for less at once, or {how_to_raise(setting)}."
+        super().__init__(message, node, extensions={"code": "BAD_USER_INPUT"})
         self.setting = setting
 
 
@@ -44,6 +44,7 @@ class Extent:
     spreads: list[tuple[str, int]] = field(default_factory=list)
 
     def add_spread(self, spread: "Extent", depth: int) -> None:
+        """Count a fragment in that is spread so deep; nothing is counted beyond a billion."""
         self.fields = min(self.fields + spread.fields, _COUNTLESS)
         self.aliases = min(self.aliases + spread.aliases, _COUNTLESS)
         self.directives = min(self.directives + spread.directives, _COUNTLESS)
@@ -59,16 +60,16 @@ def check(document: DocumentNode, limits: DocumentLimits) -> None:
         for each in document.definitions
         if isinstance(each, FragmentDefinitionNode)
     }
-    whole = _spread_all(fragments)
+    complete = _spread_all(fragments)
     fields = 0
     for each in document.definitions:
         if isinstance(each, OperationDefinitionNode):
-            operation = _whole(_alone(each.selection_set), whole)
+            operation = _with_spreads(_alone(each.selection_set), complete)
             operation.directives += len(each.directives or ())
             operation.directives += sum(len(variable.directives or ()) for variable in each.variable_definitions or ())
             fields += operation.fields
             _compare(each, operation, limits)
-    if max([fields, *(fragment.fields for fragment in whole.values())]) > limits.fields_per_document:
+    if max([fields, *(fragment.fields for fragment in complete.values())]) > limits.fields_per_document:
         raise Exceeded("fields_per_document", limits)
 
 
@@ -107,7 +108,7 @@ def _alone(selected: SelectionSetNode) -> Extent:
     return extent
 
 
-def _whole(alone: Extent, fragments: Mapping[str, Extent]) -> Extent:
+def _with_spreads(alone: Extent, fragments: Mapping[str, Extent]) -> Extent:
     for name, depth in alone.spreads:
         if name in fragments:
             alone.add_spread(fragments[name], depth)
@@ -116,10 +117,10 @@ def _whole(alone: Extent, fragments: Mapping[str, Extent]) -> Extent:
 
 def _spread_all(fragments: Mapping[str, Extent]) -> Mapping[str, Extent]:
     """Each with what it spreads. A spread that closes a circle counts nothing: such a document is not valid."""
-    whole: dict[str, Extent] = {}
+    complete: dict[str, Extent] = {}
     for name in _inner_first(fragments):
-        whole[name] = _whole(fragments[name], whole)
-    return whole
+        complete[name] = _with_spreads(fragments[name], complete)
+    return complete
 
 
 def _inner_first(fragments: Mapping[str, Extent]) -> Iterable[str]:

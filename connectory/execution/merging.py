@@ -103,8 +103,8 @@ class _Comparison:
                 first, shape = typed[0], _shape(typed[0].type)
                 for other in typed:
                     if other.type is not first.type and _shape(other.type) != shape:
-                        said = f"they return conflicting types '{first.type}' and '{other.type}'"
-                        raise _Conflict(said, first, other)
+                        reason = f"they return conflicting types '{first.type}' and '{other.type}'"
+                        raise _Conflict(reason, first, other)
             self._compare_shapes(list(_below(group)))
 
     def _compare_fields(self, selected: Sequence[_Selected]) -> None:

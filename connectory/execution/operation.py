@@ -62,10 +62,10 @@ def _operation(parameters: Any) -> Operation:
 
 def shape(parameters: Mapping[str, Any]) -> Operation:
     """The parameters as an operation, each of the type that it has to have. Raises BadRequest."""
-    for key, (shape, said) in _SHAPES.items():
+    for key, (shape, description) in _SHAPES.items():
         value = parameters.get(key)
         if value is not None and not isinstance(value, shape):
-            raise BadRequest(f'"{key}" has to be {said}.')
+            raise BadRequest(f'"{key}" has to be {description}.')
     query = parameters.get("query")
     if query is None:
         raise BadRequest('"query" is missing: the text of a GraphQL document.')

@@ -4,12 +4,11 @@ heavy; who finds that full is told so at once, before anything is done for it.
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import NamedTuple
 
 from connectory.execution.bad_request import BadRequest
 from connectory.limits import Crowd, how_to_raise
@@ -35,19 +34,15 @@ def _light() -> Weight:
     return Weight.LIGHT
 
 
-@dataclass(slots=True)
-class _Seeker:
-    """Who has a place, or waits for one. ``weigh`` is asked again until there is a place: what was new may be known by
-    then."""
+@dataclass(slots=True, eq=False)
+class _Entrant:
+    """An operation that has a place, or waits for one. ``weigh`` is asked until there is a place: what was new may be
+    known by then."""
 
     socket: Hashable | None
     weigh: Callable[[], Weight]
-    weight: Weight = Weight.LIGHT
-
-
-class _Waiter(NamedTuple):
-    turn: "asyncio.Future[None]"
-    seeker: _Seeker
+    #: what it weighed when it got its place
+    weight: Weight = Weight.NEW
 
 
 @dataclass(slots=True)
@@ -55,7 +50,8 @@ class _Client:
     running: int = 0
     on_sockets: Counter[Hashable] = field(default_factory=Counter)
     of_weight: Counter[Weight] = field(default_factory=Counter)
-    waiting: deque[_Waiter] = field(default_factory=deque)
+    #: in their order; each is done once it has a place
+    waiting: dict[_Entrant, "asyncio.Future[None]"] = field(default_factory=dict)
 
 
 class Places:
@@ -79,12 +75,12 @@ class Places:
         self, client: str | None, socket: Hashable | None = None, weigh: Callable[[], Weight] = _light
     ) -> AsyncIterator[None]:
         """A place for as long as the block runs; ``client`` is an address. Raises Full."""
-        seeker = _Seeker(socket, weigh)
-        await self._enter(client, seeker)
+        entrant = _Entrant(socket, weigh)
+        await self._enter(client, entrant)
         try:
             yield
         finally:
-            self._leave(client, seeker)
+            self._leave(client, entrant)
 
     def check(self, client: str | None) -> None:
         """Raises Full where ``client`` could not even wait."""
@@ -110,54 +106,55 @@ class Places:
                 retry_after=RETRY_AFTER,
             )
 
-    async def _enter(self, client: str | None, seeker: _Seeker) -> None:
-        found = self._clients.get(client) or _Client()
-        if self._is_free(found, seeker):
-            self._take(client, found, seeker)
+    async def _enter(self, client: str | None, entrant: _Entrant) -> None:
+        found, weight = self._clients.get(client) or _Client(), entrant.weigh()
+        if self._is_free(found, entrant.socket, weight):
+            self._take(client, found, entrant, weight)
             return
         self.check(client)
         self._clients[client] = found
-        waiter = _Waiter(asyncio.get_running_loop().create_future(), seeker)
-        found.waiting.append(waiter)
+        turn = found.waiting[entrant] = asyncio.get_running_loop().create_future()
         self.waiting += 1
         try:
-            await waiter.turn
+            await turn
         except asyncio.CancelledError:
-            if waiter.turn.cancelled():
-                found.waiting.remove(waiter)
+            if turn.cancelled():
+                del found.waiting[entrant]
                 self.waiting -= 1
                 self._forget(client)
             else:  # the place came at the same moment
-                self._leave(client, seeker)
+                self._leave(client, entrant)
             raise
 
-    def _is_free(self, client: _Client, seeker: _Seeker) -> bool:
-        crowd, seeker.weight = self._crowd, seeker.weigh()
+    def _is_free(self, client: _Client, socket: Hashable | None, weight: Weight) -> bool:
+        """Whether there is a place for an operation of that weight."""
+        crowd = self._crowd
         return (
             self.running < crowd.operations_at_once
             and client.running < crowd.operations_per_client
-            and (seeker.socket is None or client.on_sockets[seeker.socket] < crowd.operations_per_socket)
-            and client.of_weight[seeker.weight] < self._most[seeker.weight]
+            and (socket is None or client.on_sockets[socket] < crowd.operations_per_socket)
+            and client.of_weight[weight] < self._most[weight]
         )
 
-    def _take(self, name: str | None, client: _Client, seeker: _Seeker) -> None:
+    def _take(self, name: str | None, client: _Client, entrant: _Entrant, weight: Weight) -> None:
+        entrant.weight = weight
         self._clients.pop(name, None)
         self._clients[name] = client
         self.running += 1
         client.running += 1
-        client.of_weight[seeker.weight] += 1
-        if seeker.socket is not None:
-            client.on_sockets[seeker.socket] += 1
+        client.of_weight[weight] += 1
+        if entrant.socket is not None:
+            client.on_sockets[entrant.socket] += 1
 
-    def _leave(self, client: str | None, seeker: _Seeker) -> None:
+    def _leave(self, client: str | None, entrant: _Entrant) -> None:
         found = self._clients[client]
         self.running -= 1
         found.running -= 1
-        found.of_weight[seeker.weight] -= 1
-        if seeker.socket is not None:
-            found.on_sockets[seeker.socket] -= 1
-            if not found.on_sockets[seeker.socket]:
-                del found.on_sockets[seeker.socket]
+        found.of_weight[entrant.weight] -= 1
+        if entrant.socket is not None:
+            found.on_sockets[entrant.socket] -= 1
+            if not found.on_sockets[entrant.socket]:
+                del found.on_sockets[entrant.socket]
         while self.waiting and self._let_in_next():
             pass
         self._forget(client)
@@ -165,12 +162,13 @@ class Places:
     def _let_in_next(self) -> bool:
         """The first who may, of the client who has waited longest for one of its operations to be let in."""
         for name, client in self._clients.items():
-            for waiter in client.waiting:
-                if not waiter.turn.done() and self._is_free(client, waiter.seeker):
-                    client.waiting.remove(waiter)
+            for entrant, turn in client.waiting.items():
+                weight = entrant.weigh()
+                if not turn.done() and self._is_free(client, entrant.socket, weight):
+                    del client.waiting[entrant]
                     self.waiting -= 1
-                    self._take(name, client, waiter.seeker)
-                    waiter.turn.set_result(None)
+                    self._take(name, client, entrant, weight)
+                    turn.set_result(None)
                     return True
         return False
 

@@ -4,11 +4,11 @@ send it, and one operation of it chosen.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from graphql import (
     DocumentNode,
     FieldNode,
+    FormattedExecutionResult,
     GraphQLError,
     NonNullTypeNode,
     OperationDefinitionNode,
@@ -32,7 +32,7 @@ class Refused(Exception):
         self._errors = list(errors)
         self.before_execution = before_execution
 
-    def body(self) -> dict[str, Any]:
+    def body(self) -> FormattedExecutionResult:
         """What the client is told; anything unexpected is masked and logged."""
         shape = PreExecutionError if self.before_execution else ExecutionResult
         return {"errors": error_presentation.present(shape(data=None, errors=self._errors))}
@@ -43,8 +43,7 @@ class Prepared:
     """An operation of a document that is valid."""
 
     operation: Operation
-    read: Document
-    document: DocumentNode
+    document: Document
     type: OperationType
     #: None where its author gave it none
     name: str | None
@@ -52,6 +51,12 @@ class Prepared:
     cursor_variable: str | None
     #: names of the variables that the operation takes
     variables: frozenset[str]
+
+    @property
+    def node(self) -> DocumentNode:
+        """The document as it was parsed."""
+        assert self.document.node is not None
+        return self.document.node
 
 
 def prepare(operation: Operation, document: Document) -> Prepared:
@@ -62,7 +67,7 @@ def prepare(operation: Operation, document: Document) -> Prepared:
     names = frozenset(defined.variable.name.value for defined in chosen.variable_definitions or ())
     cursor = _cursor_variable(document.node, chosen) if chosen.operation is OperationType.SUBSCRIPTION else None
     name = None if chosen.name is None else chosen.name.value
-    return Prepared(operation, document, document.node, chosen.operation, name, cursor, names)
+    return Prepared(operation, document, chosen.operation, name, cursor, names)
 
 
 def _chosen(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
@@ -70,12 +75,12 @@ def _chosen(document: DocumentNode, name: str | None) -> OperationDefinitionNode
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     if name is not None:
         found = [node for node in operations if node.name is not None and node.name.value == name]
-        said = f'The document has no operation named "{name}".'
+        message = f'The document has no operation named "{name}".'
     else:
         found = operations if len(operations) == 1 else []
-        said = "operationName has to name one operation of the document."
+        message = "operationName has to name one operation of the document."
     if not found:
-        error = GraphQLError(said, extensions={"code": error_presentation.BAD_USER_INPUT})
+        error = GraphQLError(message, extensions={"code": error_presentation.BAD_USER_INPUT})
         raise Refused([error], before_execution=True)
     return found[0]
 

@@ -10,10 +10,11 @@ from math import inf
 from random import Random
 from typing import Any
 
-from connectory.live.rendering import Rendering, is_outage
-from connectory.live.replay import Replay, Stretch
+from connectory.live.rendering import Rendering, StoreAway
+from connectory.live.replay import LogRange, Replay
 from connectory.live.sink import Sink
 from connectory.live.subscriber import Subscriber
+from connectory.store.error_texts import may_recover
 from connectory.store.log.cursors import Place
 from connectory.store.reads.records import EventRecord, SystemRecord
 from connectory.store.write_health import is_failure
@@ -33,11 +34,11 @@ _log = logging.getLogger(__name__)
 
 def _may_pass(error: Exception) -> bool:
     """Whether it lies in the store that fails, rather than in what was asked or in us."""
-    return is_outage(error) or is_failure(error)
+    return isinstance(error, StoreAway) or may_recover(error) or is_failure(error)
 
 
 @dataclass(slots=True)
-class Surroundings:
+class BroadcastContext:
     """What a broadcast needs of its process."""
 
     #: the position of the log that broadcasts have been told of
@@ -45,15 +46,15 @@ class Surroundings:
     #: called when the last subscriber has left
     forget: Callable[["Broadcast"], None]
     chance: Random
-    #: when it was last said that the store does not answer
-    _said_at: float = -inf
+    #: when the log was last told that the store does not answer
+    _warned_at: float = -inf
 
-    async def rest(self, error: Exception) -> None:
+    async def wait_for_store(self, error: Exception) -> None:
         """The store does not answer: try again in a while, rather than end what clients follow. Told once in a while,
         however many wait."""
         now = asyncio.get_running_loop().time()
-        if now - self._said_at > _SILENCE:
-            self._said_at = now
+        if now - self._warned_at > _SILENCE:
+            self._warned_at = now
             _log.warning(f"subscriptions cannot be served for now: {error}", extra={"action": "live_store_failed"})
         await asyncio.sleep(self.chance.uniform(0.5, 1.5) * _AGAIN)
 
@@ -61,13 +62,13 @@ class Surroundings:
 class Broadcast(ABC):
     """One distinct subscription: document, variables and viewer."""
 
-    def __init__(self, key: Hashable, rendering: Rendering, around: Surroundings) -> None:
+    def __init__(self, key: Hashable, rendering: Rendering, context: BroadcastContext) -> None:
         self.key = key
         self.rendering = rendering
         self.members: set[Subscriber] = set()
         #: members that are given what is new as it comes
         self._live: dict[Subscriber, None] = {}
-        self._around = around
+        self._context = context
         self._work: asyncio.Task[None] | None = None
 
     def join(self, sink: Sink, cursor: str | None, position: int | None) -> Subscriber:
@@ -80,15 +81,17 @@ class Broadcast(ABC):
         return subscriber
 
     def remove(self, subscriber: Subscriber) -> None:
+        """The subscriber has left; with the last one the broadcast ends."""
         self._live.pop(subscriber, None)
         self.members.discard(subscriber)
         if not self.members:
             if self._work is not None and self._work is not asyncio.current_task():
                 self._work.cancel()
-            self._around.forget(self)
+            self._context.forget(self)
 
     @property
     def feed(self) -> Feed:
+        """What it renders."""
         return self.rendering.feed
 
     @property
@@ -131,7 +134,7 @@ class Broadcast(ABC):
             except Exception as error:
                 if not _may_pass(error):
                     return await self._end(error)
-                await self._around.rest(error)
+                await self._context.wait_for_store(error)
 
     async def _end(self, error: Exception) -> None:
         """What is wrong stays so: whoever waits for more is told, rather than left waiting."""
@@ -152,8 +155,8 @@ class Broadcast(ABC):
 class LogBroadcast(Broadcast):
     """Rows of the log."""
 
-    def __init__(self, key: Hashable, rendering: Rendering, feed: LogFeed, around: Surroundings) -> None:
-        super().__init__(key, rendering, around)
+    def __init__(self, key: Hashable, rendering: Rendering, feed: LogFeed, context: BroadcastContext) -> None:
+        super().__init__(key, rendering, context)
         self._feed = feed
         self._waiting: list[Item] = []
         self._past = Replay(rendering, feed)
@@ -225,23 +228,23 @@ class LogBroadcast(Broadcast):
         """Read on in the log until it is told to the end; from there on the member is live."""
         while not subscriber.has_left:
             assert subscriber.position is not None
-            told = self._around.position()
-            if subscriber.position >= told and not at_least_once:
+            newest = self._context.position()
+            if subscriber.position >= newest and not at_least_once:
                 self._live[subscriber] = None  # without any pause since the comparison
                 return
             at_least_once = False
-            least = max(told, subscriber.position)
+            least = max(newest, subscriber.position)
             await self._deliver(subscriber, partial(self._past.after, subscriber.position, least))
 
-    async def _deliver(self, subscriber: Subscriber, read: Callable[[], Awaitable[Stretch]]) -> None:
-        """Read a stretch and give it at the client's own pace. What it does not take is let go and read again: nobody
+    async def _deliver(self, subscriber: Subscriber, read: Callable[[], Awaitable[LogRange]]) -> None:
+        """Read a range and give it at the client's own pace. What it does not take is let go and read again: nobody
         holds rows for who does not read. Raises what will not pass by itself, such as GraphQLError and TooSlow."""
         if not subscriber.sink.is_ready:
             await subscriber.sink.drained()
         try:
-            stretch = await read()
-            place = stretch.place(subscriber.position)
-            while results := await self._past.results(stretch, place):
+            log_range = await read()
+            place = log_range.place(subscriber.position)
+            while results := await self._past.results(log_range, place):
                 if subscriber.has_left or not subscriber.sink.is_ready:
                     return
                 await subscriber.give(results)
@@ -249,19 +252,19 @@ class LogBroadcast(Broadcast):
         except Exception as error:
             if not _may_pass(error):
                 raise
-            await self._around.rest(error)  # nothing is lost: it goes on from the same position
+            await self._context.wait_for_store(error)  # nothing is lost: it goes on from the same position
             return
         if not subscriber.has_left:
-            subscriber.position = max(stretch.chunk.position, subscriber.position or 0)
-            if stretch.chunk.is_over:
+            subscriber.position = max(log_range.chunk.position, subscriber.position or 0)
+            if log_range.chunk.is_over:
                 await subscriber.finish()
 
 
 class StateBroadcast(Broadcast):
     """A state that is counted anew when the log grows; members are given what of it has changed."""
 
-    def __init__(self, key: Hashable, rendering: Rendering, feed: SummaryFeed, around: Surroundings) -> None:
-        super().__init__(key, rendering, around)
+    def __init__(self, key: Hashable, rendering: Rendering, feed: SummaryFeed, context: BroadcastContext) -> None:
+        super().__init__(key, rendering, context)
         self._feed = feed
         #: as it was last counted: the records by key, and rendered
         self._records: dict[str, Any] = {}
@@ -334,13 +337,13 @@ class StateBroadcast(Broadcast):
     async def _admit(self, subscriber: Subscriber) -> None:
         """Make it live, with the present state waiting for it."""
         async with self._turn:
-            while (self._is_due or self._position < self._around.position()) and not subscriber.has_left:
+            while (self._is_due or self._position < self._context.position()) and not subscriber.has_left:
                 try:
                     await self._count()
                 except Exception as error:
                     if not _may_pass(error):
                         raise
-                    await self._around.rest(error)
+                    await self._context.wait_for_store(error)
             if subscriber.has_left:
                 return
             for item, body in sorted(self._bodies.values(), key=lambda pair: str(pair[0].key)):

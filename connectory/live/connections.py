@@ -7,19 +7,19 @@ from typing import Protocol
 from connectory.execution.bad_request import BadRequest
 
 
-class Connection(Protocol):
+class LiveConnection(Protocol):
     """A WebSocket or an event stream."""
 
     async def go_away(self) -> None:
         """End it so that the client comes back, to whoever serves then. Does not wait for a client that is slow."""
 
 
-class Connections:
+class LiveConnections:
     """Whoever is connected now. ``most`` is what one client's address may hold, whatever the transport."""
 
     def __init__(self, most: int) -> None:
         #: those that have been opened
-        self.open: set[Connection] = set()
+        self.open: set[LiveConnection] = set()
         self._most = most
         self._by_client: Counter[str | None] = Counter()
         self._is_closing = False
@@ -37,6 +37,7 @@ class Connections:
         self._by_client[client] += 1
 
     def leave(self, client: str | None) -> None:
+        """Count one less, of a client that has entered."""
         self._by_client[client] -= 1
         if not self._by_client[client]:
             del self._by_client[client]

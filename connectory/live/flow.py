@@ -35,6 +35,7 @@ class Flow:
 
     @property
     def is_ready(self) -> bool:
+        """Whether it can be sent to without anybody having to wait."""
         return not self._protocol.writing_paused
 
     @property

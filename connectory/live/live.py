@@ -14,17 +14,17 @@ from strawberry import Schema
 
 from connectory.execution.prepared import Prepared, Refused
 from connectory.lanes import Lane
-from connectory.live.broadcast import Broadcast, LogBroadcast, StateBroadcast, Surroundings
-from connectory.live.moment import Moments
-from connectory.live.rendering import Kitchen, Rendering, render_with, taken_variables
+from connectory.live.broadcast import Broadcast, BroadcastContext, LogBroadcast, StateBroadcast
+from connectory.live.rendering import Rendering, SharedRendering, render_with, taken_variables
+from connectory.live.shared_snapshots import SharedSnapshots
 from connectory.live.sink import Sink
 from connectory.live.subscriber import Subscriber
 from connectory.store import Store
-from connectory.store.log.tail import Batch, Tail
+from connectory.store.log.tail import LogBatch, Tail
 from connectory.store.reads.records import EventRecord, SystemRecord
 from connectory.store.reads.snapshot import open_snapshot
+from resolvers.arguments import BadUserInput
 from resolvers.context import Context, Viewer
-from resolvers.errors import BadUserInput
 from resolvers.feeds import LogFeed, SummaryFeed
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,8 @@ class Watches(Protocol):
     def watch(self, ids: Iterable[str]) -> None:
         """Look often at these jobs, and at the open jobs of these connectors, by global id; counted."""
 
-    def unwatch(self, ids: Iterable[str]) -> None: ...
+    def unwatch(self, ids: Iterable[str]) -> None:
+        """As often as they were watched."""
 
 
 class Live:
@@ -56,11 +57,11 @@ class Live:
     ) -> None:
         self._tail = tail
         self._watches = watches
-        self._moments = Moments(lambda: open_snapshot(store, clock(), Lane.LIVE))
+        self._snapshots = SharedSnapshots(lambda: open_snapshot(store, clock(), Lane.LIVE))
         #: what is read again of the past: however long that takes, what is new goes out meanwhile
-        self._replays = Moments(lambda: open_snapshot(store, clock(), Lane.CLIENTS))
-        self._kitchen = Kitchen(schema, open_context, self._moments, self._replays)
-        self._around = Surroundings(position=lambda: tail.position, forget=self._forget, chance=Random())
+        self._replays = SharedSnapshots(lambda: open_snapshot(store, clock(), Lane.CLIENTS))
+        self._shared = SharedRendering(schema, open_context, self._snapshots, self._replays)
+        self._context = BroadcastContext(position=lambda: tail.position, forget=self._forget, chance=Random())
         self._broadcasts: dict[Hashable, Broadcast] = {}
         self._by_id: dict[str, set[Broadcast]] = defaultdict(set)
         #: those that any event may concern
@@ -77,6 +78,7 @@ class Live:
 
     @property
     def subscribers(self) -> int:
+        """Subscriptions of all clients together."""
         return sum(len(broadcast.members) for broadcast in self._broadcasts.values())
 
     async def subscribe(
@@ -91,7 +93,7 @@ class Live:
         given = None if name is None else variables.get(name)
         key = _key(prepared, taken_variables(prepared), viewer)
         broadcast = self._broadcasts.get(key) if isinstance(given, str | None) else None
-        rendering = broadcast.rendering if broadcast is not None else await render_with(self._kitchen, prepared, viewer)
+        rendering = broadcast.rendering if broadcast is not None else await render_with(self._shared, prepared, viewer)
         cursor = begin = None
         if isinstance(feed := rendering.feed, LogFeed):
             # one that does not stand in a variable is everybody's
@@ -105,16 +107,16 @@ class Live:
         for broadcast in list(self._broadcasts.values()):
             for subscriber in list(broadcast.members):
                 subscriber.leave()
-        await self._moments.close()
+        await self._snapshots.close()
         await self._replays.close()
 
     def _begin(self, key: Hashable, rendering: Rendering) -> Broadcast:
         broadcast: Broadcast
         match rendering.feed:
             case LogFeed() as feed:
-                broadcast = LogBroadcast(key, rendering, feed, self._around)
+                broadcast = LogBroadcast(key, rendering, feed, self._context)
             case SummaryFeed() as feed:
-                broadcast = StateBroadcast(key, rendering, feed, self._around)
+                broadcast = StateBroadcast(key, rendering, feed, self._context)
             case other:
                 raise TypeError(f"nobody knows how to broadcast {other!r}")
         self._broadcasts[key] = broadcast
@@ -147,7 +149,7 @@ class Live:
         about = broadcast.feed.about
         return [self._open] if about is None else [self._by_id[id] for id in about]
 
-    def _hear(self, batch: Batch) -> None:
+    def _hear(self, batch: LogBatch) -> None:
         """The log has grown. Called by the tail; nobody waits here."""
         self._pass_on()
         if batch.is_another:
@@ -162,9 +164,11 @@ class Live:
                     if not events or events[-1] is not event:
                         events.append(event)
         for broadcast, events in concerned.items():
-            self._tell(broadcast, events, batch.systems)
+            self._pass_events(broadcast, events, batch.systems)
 
-    def _tell(self, broadcast: Broadcast, events: Sequence[EventRecord], systems: Mapping[str, SystemRecord]) -> None:
+    def _pass_events(
+        self, broadcast: Broadcast, events: Sequence[EventRecord], systems: Mapping[str, SystemRecord]
+    ) -> None:
         """One that cannot take what it is told reads it again from the log, and costs the others nothing."""
         try:
             broadcast.hear(events, systems)
@@ -179,7 +183,7 @@ class Live:
             broadcast.miss()
 
     def _pass_on(self) -> None:
-        self._moments.pass_on()
+        self._snapshots.pass_on()
         self._replays.pass_on()
 
     async def _tick(self) -> None:
@@ -187,13 +191,13 @@ class Live:
             await asyncio.sleep(_CLOCK_INTERVAL)
             self._pass_on()
             for broadcast in list(self._states):
-                self._tell(broadcast, (), {})
+                self._pass_events(broadcast, (), {})
 
 
 def _key(prepared: Prepared, variables: Mapping[str, Any], viewer: Viewer) -> Hashable:
     """Equal for those who are to get the same bytes, wherever in the log they begin."""
-    told = {name: value for name, value in variables.items() if name != prepared.cursor_variable}
-    asked = json.dumps([prepared.operation.query, prepared.operation.name, told], sort_keys=True)
+    distinguishing = {name: value for name, value in variables.items() if name != prepared.cursor_variable}
+    asked = json.dumps([prepared.operation.query, prepared.operation.name, distinguishing], sort_keys=True)
     return hashlib.blake2b(asked.encode(), digest_size=16).digest(), viewer
 
 

@@ -17,7 +17,7 @@ _LONGEST_REASON = 123
 Message = Mapping[str, Any]
 
 
-class Code(IntEnum):
+class CloseCode(IntEnum):
     """Why a connection is closed; from 4400 on in the protocol's own words."""
 
     GOING_AWAY = 1001
@@ -29,54 +29,55 @@ class Code(IntEnum):
     TOO_MANY_INITS = 4429
 
 
-class Farewell(Exception):
-    """The connection has to end. The message is for its client."""
+class CloseConnection(Exception):
+    """The connection has to end; ``code`` and message, the close reason, are for its client."""
 
-    def __init__(self, code: Code, message: str) -> None:
+    def __init__(self, code: CloseCode, message: str) -> None:
         super().__init__(message)
         self.code = code
 
     @property
     def reason(self) -> bytes:
+        """The message as a close frame takes it: 123 bytes of UTF-8 at most."""
         return str(self).encode()[:_LONGEST_REASON].decode(errors="ignore").encode()
 
 
 def read_message(text: str, most_values: int) -> tuple[str, Message]:
-    """Its type and all of it. Raises Farewell."""
+    """Its type and all of it. Raises CloseConnection."""
     try:
         message = decode(text, "The message", most_values)
     except BadRequest as error:
-        raise Farewell(Code.BAD_MESSAGE, str(error)) from None
+        raise CloseConnection(CloseCode.BAD_MESSAGE, str(error)) from None
     if not isinstance(message, dict):
-        raise Farewell(Code.BAD_MESSAGE, "The message has to be a JSON object.")
+        raise CloseConnection(CloseCode.BAD_MESSAGE, "The message has to be a JSON object.")
     kind = message.get("type")
     if not isinstance(kind, str):
-        raise Farewell(Code.BAD_MESSAGE, 'The message needs a "type".')
+        raise CloseConnection(CloseCode.BAD_MESSAGE, 'The message needs a "type".')
     return kind, message
 
 
 def read_payload(message: Message) -> dict[str, Any] | None:
-    """The payload of a message that need not have one. Raises Farewell."""
+    """The payload of a message that need not have one. Raises CloseConnection."""
     payload = message.get("payload")
     if payload is not None and not isinstance(payload, dict):
-        raise Farewell(Code.BAD_MESSAGE, '"payload" has to be an object or null.')
+        raise CloseConnection(CloseCode.BAD_MESSAGE, '"payload" has to be an object or null.')
     return payload
 
 
 def read_id(message: Message) -> str:
-    """Raises Farewell."""
+    """Raises CloseConnection."""
     id = message.get("id")
     if not isinstance(id, str) or not 0 < len(id) <= LONGEST_ID:
-        raise Farewell(Code.BAD_MESSAGE, f'"id" has to be text of 1 to {LONGEST_ID} characters.')
+        raise CloseConnection(CloseCode.BAD_MESSAGE, f'"id" has to be text of 1 to {LONGEST_ID} characters.')
     return id
 
 
 def read_operation(message: Message) -> Operation:
-    """Raises Farewell."""
+    """Raises CloseConnection."""
     payload = message.get("payload")
     if not isinstance(payload, dict):
-        raise Farewell(Code.BAD_MESSAGE, '"payload" has to be an object with a "query".')
+        raise CloseConnection(CloseCode.BAD_MESSAGE, '"payload" has to be an object with a "query".')
     try:
         return shape(payload)
     except BadRequest as error:
-        raise Farewell(Code.BAD_MESSAGE, str(error)) from None
+        raise CloseConnection(CloseCode.BAD_MESSAGE, str(error)) from None

@@ -8,15 +8,14 @@ from functools import partial
 from inspect import isawaitable
 from typing import Any
 
-from graphql import ExecutionResult, Executor, GraphQLError, create_source_event_stream
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from graphql import ExecutionResult, Executor, FormattedExecutionResult, GraphQLError, create_source_event_stream
 from strawberry import Schema
 
 from connectory.execution import error_presentation
 from connectory.execution.executor import BoundedExecutor
 from connectory.execution.prepared import Prepared, Refused
-from connectory.live.moment import Moments
+from connectory.live.shared_snapshots import SharedSnapshots
+from connectory.store.error_texts import may_recover
 from connectory.store.reads.snapshot import Snapshot
 from connectory.web.answer import encode
 from resolvers.context import Context, Loaders, Viewer
@@ -35,20 +34,19 @@ class StoreAway(Exception):
     """The store does not answer now."""
 
 
-def is_outage(error: BaseException | None) -> bool:
-    """Whether it lies in the connection to the store, rather than in what was asked."""
-    return isinstance(error, (StoreAway, OSError, TimeoutError, InterfaceError, OperationalError, PoolTimeout))
-
-
-class Kitchen:
+class SharedRendering:
     """What all renderings of one process share."""
 
     def __init__(
-        self, schema: Schema, open_context: Callable[[Viewer], Context], moments: Moments, replays: Moments
+        self,
+        schema: Schema,
+        open_context: Callable[[Viewer], Context],
+        snapshots: SharedSnapshots,
+        replays: SharedSnapshots,
     ) -> None:
         self.schema = schema
         self.open_context = open_context
-        self.moments = moments
+        self.snapshots = snapshots
         self.replays = replays
         self.turn = asyncio.Semaphore(_AT_ONCE)
 
@@ -56,36 +54,36 @@ class Kitchen:
 class Rendering:
     """One distinct subscription, ready to be executed for each of its records."""
 
-    def __init__(self, kitchen: Kitchen, executor: Executor[Any], feed: Feed, viewer: Viewer) -> None:
+    def __init__(self, shared: SharedRendering, executor: Executor[Any], feed: Feed, viewer: Viewer) -> None:
         self.feed = feed
         self.viewer = viewer
-        self._kitchen = kitchen
+        self._shared = shared
         self._executor = executor
 
     @property
-    def moment(self) -> int:
+    def snapshot_number(self) -> int:
         """Another one once the log has grown."""
-        return self._kitchen.moments.number
+        return self._shared.snapshots.number
 
     @asynccontextmanager
     async def present(self) -> AsyncIterator[Take]:
         """The present snapshot that all renderings share, for several results. Who holds it asks for no other one:
         there are few, and who holds one while it waits for the next waits for ever where all do."""
-        async with self._kitchen.moments.present() as lent:
+        async with self._shared.snapshots.present() as lent:
             yield lambda: nullcontext(lent)
 
     @asynccontextmanager
     async def past(self, least: int) -> AsyncIterator[Context]:
         """A context of its own, over the snapshot that is shared by who reads again what has been; it has come to this
         position of the log, if the log has."""
-        async with self.context(partial(self._kitchen.replays.present, least)) as context:
+        async with self.context(partial(self._shared.replays.present, least)) as context:
             yield context
 
     @asynccontextmanager
     async def context(self, take: Take | None = None) -> AsyncIterator[Context]:
         """A context of its own, over the snapshot that ``take`` gives, else over the present one."""
-        kitchen = self._kitchen
-        context = kitchen.open_context(self.viewer).over(take or kitchen.moments.present)
+        shared = self._shared
+        context = shared.open_context(self.viewer).over(take or shared.snapshots.present)
         try:
             yield context
         finally:
@@ -101,19 +99,20 @@ class Rendering:
         # graphql-core's memo of subfields is shared by all events, and would keep some kilobytes of each for ever
         executor._relevant_sub_fields = {}
         try:
-            async with self._kitchen.turn, self.context(take) as context:
+            async with self._shared.turn, self.context(take) as context:
                 executor.context_value = context
                 result: Any = executor.execute_operation(False)
                 if isawaitable(result):
                     result = await result
             for error in result.errors or ():
-                if is_outage(cause := error_presentation.unexpected(error)):
+                cause = error_presentation.unexpected(error)
+                if cause is not None and may_recover(cause):
                     raise StoreAway(str(cause))
-            return encode(_told(result))
+            return encode(_body(result))
         except StoreAway:
             raise
         except Exception as error:
-            if is_outage(error):
+            if may_recover(error):
                 raise StoreAway(str(error)) from error
             return encode({"errors": [error_presentation.failure(error, path="subscription")]})
 
@@ -129,21 +128,23 @@ def taken_variables(prepared: Prepared) -> dict[str, Any]:
     return taken
 
 
-def _too_long(said: str) -> Refused:
-    return Refused([GraphQLError(said, extensions={"code": error_presentation.BAD_USER_INPUT})], before_execution=False)
+def _too_long(message: str) -> Refused:
+    return Refused(
+        [GraphQLError(message, extensions={"code": error_presentation.BAD_USER_INPUT})], before_execution=False
+    )
 
 
-async def render_with(kitchen: Kitchen, prepared: Prepared, viewer: Viewer) -> Rendering:
+async def render_with(shared: SharedRendering, prepared: Prepared, viewer: Viewer) -> Rendering:
     """Call the subscription's resolver for ``viewer`` and keep what it gives. Raises Refused."""
     built = BoundedExecutor.build(
-        kitchen.schema._schema,
-        prepared.document,
+        shared.schema._schema,
+        prepared.node,
         raw_variable_values=taken_variables(prepared),
         operation_name=prepared.operation.name,
     )
     if not isinstance(built, Executor):
         raise Refused(built, before_execution=False)
-    context = kitchen.open_context(viewer)
+    context = shared.open_context(viewer)
     try:
         built.context_value = context
         feed = create_source_event_stream(built)
@@ -155,11 +156,11 @@ async def render_with(kitchen: Kitchen, prepared: Prepared, viewer: Viewer) -> R
     if isinstance(feed, ExecutionResult):
         raise Refused(feed.errors or [GraphQLError("There is no such subscription.")], before_execution=False)
     assert isinstance(feed, Feed)
-    return Rendering(kitchen, built, feed, viewer)
+    return Rendering(shared, built, feed, viewer)
 
 
-def _told(result: Any) -> dict[str, Any]:
-    told: dict[str, Any] = {"data": result.data}
+def _body(result: Any) -> FormattedExecutionResult:
+    body: FormattedExecutionResult = {"data": result.data}
     if result.errors:
-        told["errors"] = error_presentation.present(result)
-    return told
+        body["errors"] = error_presentation.present(result)
+    return body

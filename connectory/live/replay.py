@@ -14,8 +14,8 @@ from typing import TypeVar
 from connectory.live.rendering import Rendering, Take
 from resolvers.feeds import CHUNK, Chunk, Item, LogFeed
 
-#: Stretches and rendered results that are kept for those who come next, and bytes that a member is given at once.
-_KEPT, _SHARED, _PORTION = 10, 1000, 16 * 1024
+#: Ranges and rendered results that are kept for those who come next, and bytes that a member is given at once.
+_KEPT, _SHARED, _BATCH_BYTES = 10, 1000, 16 * 1024
 #: Seconds after which they are read anew though the log has not grown: some of what is shown changes by the clock.
 _OLDEST = 5.0
 
@@ -23,7 +23,7 @@ Result = tuple[Item, bytes]
 T = TypeVar("T")
 
 
-class Stretch:
+class LogRange:
     """What was read at once. ``after``: the position behind which it begins."""
 
     __slots__ = ("after", "chunk")
@@ -56,16 +56,16 @@ def _counted(waiting: Counter[T], one: T) -> Iterator[None]:
 
 
 class Replay:
-    """Reads, one stretch at a time: whoever waits for its turn may find what it wants read already."""
+    """Reads, one range at a time: whoever waits for its turn may find what it wants read already."""
 
     def __init__(self, rendering: Rendering, feed: LogFeed) -> None:
         self._rendering, self._feed = rendering, feed
-        self._openings: dict[str | None, asyncio.Task[Stretch]] = {}
+        self._openings: dict[str | None, asyncio.Task[LogRange]] = {}
         #: those that somebody waits for
-        self._awaited: Counter[asyncio.Task[Stretch]] = Counter()
-        self._stretches: deque[Stretch] = deque(maxlen=_KEPT)
+        self._awaited: Counter[asyncio.Task[LogRange]] = Counter()
+        self._ranges: deque[LogRange] = deque(maxlen=_KEPT)
         self._bodies: dict[Hashable, bytes] = {}
-        self._moment, self._since = rendering.moment, 0.0
+        self._snapshot_number, self._since = rendering.snapshot_number, 0.0
         self._turn, self._rendering_turn = asyncio.Lock(), asyncio.Lock()
         #: positions of those who wait
         self._wanted: Counter[int] = Counter()
@@ -73,10 +73,10 @@ class Replay:
     def forget(self) -> None:
         """The log has grown: what is rendered from now on shows more."""
         self._openings.clear()
-        self._stretches.clear()
+        self._ranges.clear()
         self._bodies.clear()
 
-    async def opening(self, cursor: str | None) -> Stretch:
+    async def opening(self, cursor: str | None) -> LogRange:
         """What a member is given first. Raises as LogFeed.open does."""
         self._renew()
         task = self._openings.get(cursor)
@@ -92,22 +92,22 @@ class Replay:
                 task.cancel()
                 self._drop(cursor, task)
 
-    async def _open(self, cursor: str | None) -> Stretch:
+    async def _open(self, cursor: str | None) -> LogRange:
         feed = self._feed.after(cursor)
         async with self._rendering.past(feed.begins_at) as ctx:
-            return Stretch(0, await feed.open(ctx))
+            return LogRange(0, await feed.open(ctx))
 
-    def _opened(self, cursor: str | None, task: asyncio.Task[Stretch]) -> None:
+    def _opened(self, cursor: str | None, task: asyncio.Task[LogRange]) -> None:
         """What may pass is tried again by whoever comes next."""
         error = None if task.cancelled() else task.exception()
         if task.cancelled() or error is not None:
             self._drop(cursor, task)
 
-    def _drop(self, cursor: str | None, task: asyncio.Task[Stretch]) -> None:
+    def _drop(self, cursor: str | None, task: asyncio.Task[LogRange]) -> None:
         if self._openings.get(cursor) is task:
             del self._openings[cursor]
 
-    async def after(self, position: int, least: int) -> Stretch:
+    async def after(self, position: int, least: int) -> LogRange:
         """The next rows after a position, from a snapshot that has come to ``least``."""
         with _counted(self._wanted, position):
             while True:
@@ -117,60 +117,60 @@ class Replay:
                         return found
                     # from the lowest on: those further on find theirs in it, or wait for what follows
                     start = min(each for each in self._wanted if self._find(each, least) is None)
-                    stretch = await self._read(start, least)
-                    if start == position or stretch.tells(position, least):
-                        return stretch
+                    log_range = await self._read(start, least)
+                    if start == position or log_range.tells(position, least):
+                        return log_range
 
-    async def _read(self, position: int, least: int) -> Stretch:
+    async def _read(self, position: int, least: int) -> LogRange:
         """From a little before the position on, so that those who come next find theirs in it too."""
         async with self._rendering.past(least) as ctx:
             start = position - position % CHUNK
-            stretch = Stretch(start, await self._feed.replay(ctx, start))
-            if stretch.chunk.is_own and start < position:  # not all of that is kept
-                stretch = Stretch(position, await self._feed.replay(ctx, position))
-        self._stretches.append(stretch)
-        return stretch
+            log_range = LogRange(start, await self._feed.replay(ctx, start))
+            if log_range.chunk.is_own and start < position:  # not all of that is kept
+                log_range = LogRange(position, await self._feed.replay(ctx, position))
+        self._ranges.append(log_range)
+        return log_range
 
-    def _find(self, position: int, least: int) -> Stretch | None:
-        return next((stretch for stretch in self._stretches if stretch.tells(position, least)), None)
+    def _find(self, position: int, least: int) -> LogRange | None:
+        return next((log_range for log_range in self._ranges if log_range.tells(position, least)), None)
 
     def _renew(self) -> None:
         now = asyncio.get_running_loop().time()
-        if self._moment != self._rendering.moment or now - self._since > _OLDEST:
+        if self._snapshot_number != self._rendering.snapshot_number or now - self._since > _OLDEST:
             self.forget()
-            self._moment, self._since = self._rendering.moment, now
+            self._snapshot_number, self._since = self._rendering.snapshot_number, now
 
-    async def results(self, stretch: Stretch, place: int) -> list[Result]:
-        """The next of a stretch from that place on, as many as are sent at once."""
-        found, is_whole = self._rendered(stretch, place)
-        if not is_whole:
+    async def results(self, log_range: LogRange, place: int) -> list[Result]:
+        """The next of a range from that place on, as many as are sent at once."""
+        found, is_complete = self._rendered(log_range, place)
+        if not is_complete:
             async with self._rendering_turn:
-                found, is_whole = self._rendered(stretch, place)
-                if not is_whole:
-                    found = await self._render(stretch, place)
+                found, is_complete = self._rendered(log_range, place)
+                if not is_complete:
+                    found = await self._render(log_range, place)
         return found
 
-    def _rendered(self, stretch: Stretch, place: int) -> tuple[list[Result], bool]:
+    def _rendered(self, log_range: LogRange, place: int) -> tuple[list[Result], bool]:
         """What there is of them, and whether that is all."""
         found: list[Result] = []
         size = 0
-        for item in islice(stretch.chunk.items, place, None):
+        for item in islice(log_range.chunk.items, place, None):
             body = self._bodies.get(_key(item))
             if body is None:
                 return found, False
             found.append((item, body))
-            if (size := size + len(body)) >= _PORTION:
+            if (size := size + len(body)) >= _BATCH_BYTES:
                 break
         return found, True
 
-    async def _render(self, stretch: Stretch, place: int) -> list[Result]:
+    async def _render(self, log_range: LogRange, place: int) -> list[Result]:
         found: list[Result] = []
         size = 0
         async with self._rendering.present() as take:
-            for item in islice(stretch.chunk.items, place, None):
+            for item in islice(log_range.chunk.items, place, None):
                 body = await self._body(item, take)
                 found.append((item, body))
-                if (size := size + len(body)) >= _PORTION:
+                if (size := size + len(body)) >= _BATCH_BYTES:
                     break
         return found
 

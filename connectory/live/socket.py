@@ -14,13 +14,13 @@ from connectory.config.settings import ServerSettings
 from connectory.execution.admission import Admission
 from connectory.execution.bad_request import BadRequest
 from connectory.execution.execution import Execution
-from connectory.live.connections import Connections
+from connectory.live.connections import LiveConnections
 from connectory.live.flow import Flow
 from connectory.live.live import Live
 from connectory.live.protocol import (
     PROTOCOL,
-    Code,
-    Farewell,
+    CloseCode,
+    CloseConnection,
     Message,
     read_id,
     read_message,
@@ -28,7 +28,7 @@ from connectory.live.protocol import (
     read_payload,
 )
 from connectory.live.sink import TooSlow
-from connectory.live.socket_operation import SocketOperation
+from connectory.live.socket_operation import SocketOperation, SocketServices
 from connectory.observability.metrics import Metrics
 from connectory.web.answer import encode
 from resolvers.context import Viewer
@@ -56,17 +56,14 @@ class Sockets:
         execution: Execution,
         admission: Admission,
         live: Live,
-        connections: Connections,
+        connections: LiveConnections,
         metrics: Metrics,
         server: ServerSettings,
     ) -> None:
-        self.execution = execution
-        self.admission = admission
-        self.live = live
-        self.metrics = metrics
-        self.traffic = metrics.sockets
-        self.most_operations = server.subscriptions_per_socket
-        self.most_values = server.values_per_request
+        self._services = SocketServices(
+            execution, admission, live, metrics,
+            most_operations=server.subscriptions_per_socket, most_values=server.values_per_request,
+        )  # fmt: skip
         self._connections = connections
         #: aiohttp refuses messages of as many bytes as it is told
         self._message_limit = server.socket_message_bytes + 1
@@ -77,7 +74,7 @@ class Sockets:
         Raises BadRequest for a client that has too many, or speaks something else.
         """
         self._connections.enter(request.remote)
-        self.traffic.connections += 1
+        self._services.traffic.connections += 1
         # sending never waits within aiohttp: back-pressure is ours
         socket = web.WebSocketResponse(
             protocols=(PROTOCOL,), heartbeat=HEARTBEAT, autoping=False, timeout=CLOSE_WITHIN, compress=False,
@@ -87,14 +84,14 @@ class Sockets:
         try:
             writer = await _shake_hands(socket, request)
             socket.headers.clear()  # sent; a connection lives for hours
-            connection = SocketConnection(self, socket, viewer, request.remote, Flow(request, writer))
+            connection = SocketConnection(self._services, socket, viewer, request.remote, Flow(request, writer))
             self._connections.open.add(connection)
             await connection.converse()
         finally:
             if connection is not None:
                 connection.release()
                 self._connections.open.discard(connection)
-            self.traffic.connections -= 1
+            self._services.traffic.connections -= 1
             self._connections.leave(request.remote)
         return socket
 
@@ -117,12 +114,12 @@ async def _shake_hands(socket: web.WebSocketResponse, request: web.Request) -> A
 class SocketConnection:
     """One client, until either side ends it."""
 
-    __slots__ = ("_ending", "_is_acknowledged", "_socket", "client", "flow", "operations", "shared", "viewer")
+    __slots__ = ("_ending", "_is_acknowledged", "_socket", "client", "flow", "operations", "services", "viewer")
 
     def __init__(
-        self, shared: Sockets, socket: web.WebSocketResponse, viewer: Viewer, client: str | None, flow: Flow
+        self, services: SocketServices, socket: web.WebSocketResponse, viewer: Viewer, client: str | None, flow: Flow
     ) -> None:
-        self.shared = shared
+        self.services = services
         self.viewer = viewer
         self.flow = flow
         #: those that have not ended, by id
@@ -143,19 +140,23 @@ class SocketConnection:
                 await self._take(frame)
             self._find_cause(frame)
         except TimeoutError:
-            await self._end(Farewell(Code.INIT_TIMEOUT, f"No connection_init came within {INIT_WITHIN:g} s."))
-        except Farewell as farewell:
-            await self._end(farewell)
+            await self._end(
+                CloseConnection(CloseCode.INIT_TIMEOUT, f"No connection_init came within {INIT_WITHIN:g} s.")
+            )
+        except CloseConnection as closing:
+            await self._end(closing)
         except TooSlow:
             pass  # it is being closed already
 
     async def _take(self, frame: WSMessage) -> None:
         match frame.type:
             case WSMsgType.TEXT:
-                kind, message = read_message(frame.data, self.shared.most_values)
+                kind, message = read_message(frame.data, self.services.most_values)
                 handle = _HANDLERS.get(kind)
                 if handle is None:
-                    raise Farewell(Code.BAD_MESSAGE, f'There is no message of type "{kind}" for clients to send.')
+                    raise CloseConnection(
+                        CloseCode.BAD_MESSAGE, f'There is no message of type "{kind}" for clients to send.'
+                    )
                 if kind not in _UNANSWERED:
                     await self.flow.drained()
                 await handle(self, message)
@@ -163,14 +164,14 @@ class SocketConnection:
                 await self.flow.drained()
                 await self._socket.pong(frame.data)
             case WSMsgType.BINARY:
-                raise Farewell(Code.BAD_MESSAGE, "Messages have to be text, not binary.")
+                raise CloseConnection(CloseCode.BAD_MESSAGE, "Messages have to be text, not binary.")
 
     # ---- messages of the protocol
 
     async def _init(self, message: Message) -> None:
         read_payload(message)
         if self._is_acknowledged:
-            raise Farewell(Code.TOO_MANY_INITS, "Too many initialisation requests")
+            raise CloseConnection(CloseCode.TOO_MANY_INITS, "Too many initialisation requests")
         self._is_acknowledged = True
         await self.write(_ACK)
 
@@ -183,12 +184,12 @@ class SocketConnection:
 
     async def _subscribe(self, message: Message) -> None:
         if not self._is_acknowledged:
-            raise Farewell(Code.UNAUTHORIZED, "Unauthorized")
+            raise CloseConnection(CloseCode.UNAUTHORIZED, "Unauthorized")
         id, wanted = read_id(message), read_operation(message)
         if id in self.operations:
-            raise Farewell(Code.DUPLICATE_ID, f"Subscriber for {id} already exists")
+            raise CloseConnection(CloseCode.DUPLICATE_ID, f"Subscriber for {id} already exists")
         operation = SocketOperation(self, id)
-        if len(self.operations) >= self.shared.most_operations:
+        if len(self.operations) >= self.services.most_operations:
             await operation.refuse_one_too_many()
         else:
             self.operations[id] = operation
@@ -225,18 +226,18 @@ class SocketConnection:
 
     def _too_slow(self) -> None:
         self._count_too_slow()
-        farewell = Farewell(Code.TOO_SLOW, "You read too slowly; come back and resume by cursor.")
-        self._ending = asyncio.create_task(self._end(farewell), name="socket end")
+        closing = CloseConnection(CloseCode.TOO_SLOW, "You read too slowly; come back and resume by cursor.")
+        self._ending = asyncio.create_task(self._end(closing), name="socket end")
 
     def _count_too_slow(self) -> None:
-        self.shared.traffic.too_slow += 1
+        self.services.traffic.too_slow += 1
         _log.info("A client reads too slowly.", extra={"action": "live_too_slow", "client": self.client})
 
-    async def _end(self, farewell: Farewell) -> None:
+    async def _end(self, closing: CloseConnection) -> None:
         """Say why, and break off when even that does not get out."""
         self._leave_operations()
         asyncio.get_running_loop().call_later(CLOSE_WITHIN, self._break_off)
-        await self._socket.close(code=farewell.code, message=farewell.reason, drain=False)
+        await self._socket.close(code=closing.code, message=closing.reason, drain=False)
 
     def _break_off(self) -> None:
         if not self.flow.is_empty:
@@ -245,9 +246,14 @@ class SocketConnection:
     async def go_away(self) -> None:
         self._leave_operations()
         if self.flow.is_empty:
-            await self._end(Farewell(Code.GOING_AWAY, "The gateway is shutting down; resume by cursor."))
+            await self._end(CloseConnection(CloseCode.GOING_AWAY, "The gateway is shutting down; resume by cursor."))
         else:
             self.flow.transport.abort()
+
+    def forget(self, operation: SocketOperation) -> None:
+        """It has ended; another one may have its id by now."""
+        if self.operations.get(operation.id) is operation:
+            del self.operations[operation.id]
 
     def _leave_operations(self) -> None:
         for operation in self.operations.values():

@@ -3,23 +3,70 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from graphql import OperationType
+from graphql import FormattedExecutionResult, GraphQLFormattedError, OperationType
 
 from connectory.execution import error_presentation
+from connectory.execution.admission import Admission
 from connectory.execution.bad_request import BadRequest
-from connectory.execution.execution import Executed
+from connectory.execution.execution import Executed, Execution
 from connectory.execution.operation import Operation
 from connectory.execution.prepared import Prepared, Refused
+from connectory.live.flow import Flow
+from connectory.live.live import Live
 from connectory.live.sink import TooSlow
 from connectory.live.subscriber import Subscriber
-from connectory.observability.metrics import Outcome
+from connectory.observability.metrics import Metrics, OperationOutcome, Traffic
 from connectory.web.answer import encode
+from resolvers.context import Viewer
 
-if TYPE_CHECKING:
-    from connectory.live.socket import SocketConnection
+
+@dataclass(frozen=True, slots=True)
+class SocketServices:
+    """What the operations on all WebSockets of one application share."""
+
+    execution: Execution
+    admission: Admission
+    live: Live
+    metrics: Metrics
+    #: of one WebSocket at once
+    most_operations: int
+    #: in the JSON of one message
+    most_values: int
+
+    @property
+    def traffic(self) -> Traffic:
+        """What is counted of WebSockets."""
+        return self.metrics.sockets
+
+
+class OpenSocket(Hashable, Protocol):
+    """What an operation needs of the connection that it was sent on."""
+
+    @property
+    def services(self) -> SocketServices: ...
+
+    @property
+    def viewer(self) -> Viewer: ...
+
+    @property
+    def client(self) -> str | None:
+        """Its address."""
+
+    @property
+    def flow(self) -> Flow: ...
+
+    async def write(self, text: bytes) -> None:
+        """Send one message. Never waits; once the client has gone it does nothing."""
+
+    def write_all(self, texts: Sequence[bytes]) -> None:
+        """Send several messages at once, in order."""
+
+    def forget(self, operation: "SocketOperation") -> None:
+        """It has ended."""
 
 
 class SocketOperation:
@@ -27,7 +74,7 @@ class SocketOperation:
 
     __slots__ = ("_connection", "_held", "_prefix", "id")
 
-    def __init__(self, connection: "SocketConnection", id: str) -> None:
+    def __init__(self, connection: OpenSocket, id: str) -> None:
         self.id = id
         self._connection = connection
         self._prefix = b'{"id":' + json.dumps(id).encode() + b',"type":"next","payload":'
@@ -35,56 +82,58 @@ class SocketOperation:
         self._held: asyncio.Task[None] | Subscriber | None = None
 
     def begin(self, operation: Operation) -> None:
+        """Run it in a task of its own; whatever comes of it is sent as messages of its id."""
         self._held = asyncio.create_task(self._run(operation), name="operation")
 
     async def _run(self, operation: Operation) -> None:
         """Until it has its result, or its subscription has begun."""
-        shared = self._connection.shared
+        services = self._connection.services
         try:
-            async with shared.admission.admit(operation, self._connection.client, self._connection) as prepared:
+            async with services.admission.admit(operation, self._connection.client, self._connection) as prepared:
                 if prepared.type is OperationType.SUBSCRIPTION:
-                    self._held = await shared.live.subscribe(prepared, self, self._connection.viewer)
+                    self._held = await services.live.subscribe(prepared, self, self._connection.viewer)
                     return
                 executed = await self._execute(prepared)
             with contextlib.suppress(TooSlow):
                 await self.drained()
-                await self._tell(executed.body)
+                await self._send_only(executed.body)
         except Refused as refused:
             await self._refuse(refused)
         except BadRequest as refused:
-            shared.metrics.count(Outcome.REJECTED)
+            services.metrics.count(OperationOutcome.REJECTED)
             await self._fail([refused.error])
         except Exception as error:
-            await self._tell({"errors": [error_presentation.failure(error, path="subscription")]})
+            await self._send_only({"errors": [error_presentation.failure(error, path="subscription")]})
 
     async def _refuse(self, refused: Refused) -> None:
         """A document at fault is told as an error of the protocol, what fails later as a result."""
         if refused.before_execution:
-            self._connection.shared.metrics.count(Outcome.REJECTED)
+            self._connection.services.metrics.count(OperationOutcome.REJECTED)
             await self._fail(refused.body()["errors"])
         else:
-            await self._tell(refused.body())
+            await self._send_only(refused.body())
 
     async def _execute(self, prepared: Prepared) -> Executed:
-        shared = self._connection.shared
-        with shared.metrics.operation() as measured:
-            executed = await shared.execution.run(prepared, self._connection.viewer)
+        services = self._connection.services
+        with services.metrics.operation() as measured:
+            executed = await services.execution.run(prepared, self._connection.viewer)
             measured.outcome = executed.outcome
         return executed
 
     async def refuse_one_too_many(self) -> None:
-        most = self._connection.shared.most_operations
+        """Send the error TOO_MANY_SUBSCRIPTIONS."""
+        most = self._connection.services.most_operations
         message = (
             f"This WebSocket carries {most:,} operations already. Complete some, or raise subscriptions_per_socket "
             "under [server] in the configuration."
         )
         await self._fail([{"message": message, "extensions": {"code": "TOO_MANY_SUBSCRIPTIONS"}}])
 
-    async def _fail(self, errors: list[dict[str, Any]]) -> None:
-        self._forget()
+    async def _fail(self, errors: list[GraphQLFormattedError]) -> None:
+        self._connection.forget(self)
         await self._connection.write(encode({"id": self.id, "type": "error", "payload": errors}))
 
-    async def _tell(self, body: dict[str, Any]) -> None:
+    async def _send_only(self, body: FormattedExecutionResult) -> None:
         await self.send(encode(body), "")
         await self.complete()
 
@@ -94,10 +143,6 @@ class SocketOperation:
             self._held.leave()
         elif self._held is not None:
             self._held.cancel()
-
-    def _forget(self) -> None:
-        if self._connection.operations.get(self.id) is self:
-            del self._connection.operations[self.id]
 
     # ---- the sink
 
@@ -109,13 +154,13 @@ class SocketOperation:
         await self._connection.flow.drained()
 
     async def send(self, body: bytes, cursor: str) -> None:
-        self._connection.shared.traffic.results += 1
+        self._connection.services.traffic.results += 1
         await self._connection.write(self._prefix + body + b"}")
 
     async def send_all(self, results: Sequence[tuple[bytes, str]]) -> None:
-        self._connection.shared.traffic.results += len(results)
+        self._connection.services.traffic.results += len(results)
         self._connection.write_all([self._prefix + body + b"}" for body, _ in results])
 
     async def complete(self) -> None:
-        self._forget()
+        self._connection.forget(self)
         await self._connection.write(encode({"id": self.id, "type": "complete"}))

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 from aiohttp import hdrs, web
 from aiohttp.http import StreamWriter
+from graphql import FormattedExecutionResult
 
 from connectory.execution import error_presentation
 from connectory.execution.prepared import Prepared, Refused
-from connectory.live.connections import Connections
+from connectory.live.connections import LiveConnections
 from connectory.live.flow import Flow
 from connectory.live.live import Live
 from connectory.live.sink import TooSlow
@@ -46,7 +47,7 @@ _log = logging.getLogger(__name__)
 class Streams:
     """All event streams of one application."""
 
-    def __init__(self, live: Live, connections: Connections, traffic: Traffic) -> None:
+    def __init__(self, live: Live, connections: LiveConnections, traffic: Traffic) -> None:
         self._live = live
         self._connections = connections
         self._traffic = traffic
@@ -97,9 +98,9 @@ class Stream:
         try:
             self._subscriber = await live.subscribe(prepared, self, viewer, last_event_id=last_event_id)
         except Refused as refused:
-            await self._tell(refused.body())
+            await self._send_only(refused.body())
         except Exception as error:
-            await self._tell({"errors": [error_presentation.failure(error, path="subscription")]})
+            await self._send_only({"errors": [error_presentation.failure(error, path="subscription")]})
         with contextlib.suppress(TooSlow):
             while not await self._is_over_within(COMMENT_EVERY):
                 await self.drained()
@@ -111,7 +112,7 @@ class Stream:
                 await self._over.wait()
         return self._over.is_set()
 
-    async def _tell(self, body: dict[str, object]) -> None:
+    async def _send_only(self, body: FormattedExecutionResult) -> None:
         await self.send(encode(body), "")
         await self.complete()
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Hashable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from graphql import GraphQLError
 
@@ -13,15 +13,26 @@ from connectory.live.sink import Sink, TooSlow
 from connectory.web.answer import encode
 from resolvers.feeds import Item
 
-if TYPE_CHECKING:
-    from connectory.live.broadcast import Broadcast
-
 _log = logging.getLogger(__name__)
 
 
 def _refusal(error: Exception) -> Refused:
-    told = error if isinstance(error, GraphQLError) else GraphQLError("failed", original_error=error, path=[])
-    return Refused([told], before_execution=False)
+    shown = error if isinstance(error, GraphQLError) else GraphQLError("failed", original_error=error, path=[])
+    return Refused([shown], before_execution=False)
+
+
+class Publisher(Protocol):
+    """What a subscriber needs of the broadcast that it is a member of."""
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether an item at a position that a member has passed is no news to it."""
+
+    def remove(self, subscriber: "Subscriber") -> None:
+        """It has left."""
+
+    def fall_behind(self, subscriber: "Subscriber", item: Item, body: bytes) -> None:
+        """A live member's client does not take ``item`` now."""
 
 
 class Subscriber:
@@ -29,7 +40,7 @@ class Subscriber:
 
     __slots__ = ("_broadcast", "_pending", "_task", "has_left", "position", "sink")
 
-    def __init__(self, broadcast: "Broadcast", sink: Sink) -> None:
+    def __init__(self, broadcast: Publisher, sink: Sink) -> None:
         self.sink = sink
         #: everything up to here of the log has been sent, or needs no sending; None before the opening
         self.position: int | None = None

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from connectory.notices.sending import Outcome, Sender
+from connectory.notices.plan import Delivery
+from connectory.notices.sending import AttemptOutcome, Sender
 from connectory.notices.settings import ReceiverSettings
 from connectory.observability.metrics import Deliveries
 from connectory.store import Store
@@ -34,6 +35,7 @@ class Backoff:
     longest: float = 1_800.0
 
     def pause(self, attempts: int, chance: Random) -> float:
+        """Seconds after so many attempts, one or more."""
         return min(self.longest, self.first * 2.0 ** min(attempts - 1, 32)) * chance.uniform(0.5, 1.0)
 
 
@@ -72,8 +74,8 @@ class Deliverer:
                     return
                 except Exception as error:
                     if not self._fails:
-                        said = f"notices for {self._settings.name} cannot be read or written: {error}"
-                        _log.warning(said, extra={"action": "deliveries_failed", "receiver": self._settings.name})
+                        message = f"notices for {self._settings.name} cannot be read or written: {error}"
+                        _log.warning(message, extra={"action": "deliveries_failed", "receiver": self._settings.name})
                     self._fails, pause = True, _STORE_PAUSE
                 else:
                     self._fails = False
@@ -91,15 +93,16 @@ class Deliverer:
     async def _next(self) -> float | None:
         """Deliver the oldest one that waits, if it is due. Returns the seconds to wait; None when nothing waits."""
         async with self._store.read() as connection:
-            delivery = await next_delivery(connection, self._settings.name)
-            is_pointless = delivery is not None and await was_given_up(connection, delivery)
-        if delivery is None:
+            row = await next_delivery(connection, self._settings.name)
+            is_pointless = row is not None and await was_given_up(connection, row)
+        if row is None:
             return None
+        delivery = Delivery(**row._mapping)
         now = self._clock()
         if is_pointless:
             await shielded(self._end(delivery, {"dead_at": now, "last_error": "Its RAISED was never accepted."}))
             return 0.0
-        wait: float = (delivery.next_attempt_at - now).total_seconds()
+        wait = (delivery.next_attempt_at - now).total_seconds()
         # a clock that was set back holds up nothing new, and one that was set forward is seen before long
         if wait > 0 and delivery.attempts:
             return min(wait, self._backoff.longest)
@@ -110,11 +113,11 @@ class Deliverer:
             await self._attempt(delivery, attempts, again_at)
         return 0.0
 
-    async def _begin(self, delivery: Any, until: datetime) -> bool:
+    async def _begin(self, delivery: Delivery, until: datetime) -> bool:
         async with self._store.leases.guarded(self._lease) as connection:
             return await begin_attempt(connection, delivery, until)
 
-    async def _attempt(self, delivery: Any, attempts: int, again_at: datetime) -> None:
+    async def _attempt(self, delivery: Delivery, attempts: int, again_at: datetime) -> None:
         """If we are to stop, it gets a moment to end by itself: it may have been accepted, and we want to know."""
         attempt = asyncio.ensure_future(self._send(delivery, attempts, again_at))
         try:
@@ -125,7 +128,7 @@ class Deliverer:
             await asyncio.wait([attempt])
             raise
 
-    async def _send(self, delivery: Any, attempts: int, again_at: datetime) -> None:
+    async def _send(self, delivery: Delivery, attempts: int, again_at: datetime) -> None:
         outcome = await self._outcome(delivery)
         values = self._judged(outcome, delivery, attempts, again_at)
         while True:
@@ -139,7 +142,7 @@ class Deliverer:
                 await asyncio.sleep(_STORE_PAUSE)
         self._say(delivery, outcome, attempts, is_dead="dead_at" in values)
 
-    async def _outcome(self, delivery: Any) -> Outcome:
+    async def _outcome(self, delivery: Delivery) -> AttemptOutcome:
         """What came of one attempt. An accident that nobody foresaw is this message's own: it has failed, and others
         get their turn when it is given up."""
         try:
@@ -149,16 +152,16 @@ class Deliverer:
                 f"a notice for {self._settings.name} could not be sent",
                 extra={"action": "delivery_accident", "receiver": self._settings.name, "delivery": delivery.id},
             )
-            return Outcome(self._sender.told(error))
+            return AttemptOutcome(self._sender.error_text(error))
 
-    async def _end(self, delivery: Any, values: dict[str, Any]) -> bool:
+    async def _end(self, delivery: Delivery, values: dict[str, Any]) -> bool:
         """What was accepted was, whoever delivers now; all else is for that one to judge."""
         is_fact = "delivered_at" in values
         async with self._store.write() if is_fact else self._store.leases.guarded(self._lease) as connection:
             await end_attempt(connection, delivery.id, values)
         return True
 
-    def _judged(self, outcome: Outcome, delivery: Any, attempts: int, again_at: datetime) -> dict[str, Any]:
+    def _judged(self, outcome: AttemptOutcome, delivery: Delivery, attempts: int, again_at: datetime) -> dict[str, Any]:
         now = self._clock()
         if outcome.error is None:
             return {"delivered_at": now, "last_error": None}
@@ -168,7 +171,7 @@ class Deliverer:
         asked = timedelta(seconds=min(outcome.retry_after or 0.0, LONGEST_AGE))
         return {"next_attempt_at": max(again_at, now + asked), "last_error": outcome.error}
 
-    def _say(self, delivery: Any, outcome: Outcome, attempts: int, *, is_dead: bool) -> None:
+    def _say(self, delivery: Delivery, outcome: AttemptOutcome, attempts: int, *, is_dead: bool) -> None:
         """Counted is each attempt; told are the first failure, the end, and what is given up."""
         name = self._settings.name
         extra = {"receiver": name, "delivery": delivery.id, "attempts": attempts}

@@ -103,8 +103,8 @@ class Notices:
             unknown = await give_up_unknown(connection, names, self._clock())
             await take_up_known(connection, names, self._clock())
         if unknown:
-            said = f"{unknown} notices wait for receivers that are no longer configured; they are given up"
-            _log.warning(said, extra={"action": "deliveries_orphaned"})
+            message = f"{unknown} notices wait for receivers that are no longer configured; they are given up"
+            _log.warning(message, extra={"action": "deliveries_orphaned"})
         self._deliverers = [
             Deliverer(
                 self._store, each, self.deliveries, lease=lease, clock=self._clock, chance=self._chance,

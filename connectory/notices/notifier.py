@@ -6,36 +6,36 @@ Notices and their deliveries are written in one transaction, so nothing is doubl
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from random import Random
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from connectory.notices.open_notices import OpenNotices
 from connectory.notices.plan import Plan
 from connectory.notices.planner import Planner
 from connectory.notices.settings import ReceiverSettings
-from connectory.notices.standing import Standing
 from connectory.notices.troubles import is_down
 from connectory.store import Store
 from connectory.store.leases.rows import Lease
 from connectory.store.reads.notice_state import (
-    Present,
-    burdened,
+    Notice,
+    SystemsState,
+    changed_connectors,
+    connectors_with_conditions,
     failing,
     failing_in,
     reaches_back,
-    read_picture,
-    read_present,
-    stirred,
+    read_notice_state,
+    read_systems,
 )
-from connectory.store.rows import Row, batches
-from connectory.store.transactions import shielded
+from connectory.store.rows import batches
+from connectory.store.transactions import Transaction, shielded
 from connectory.store.writes.notices import move_notifier, write_notices
 
 _log = logging.getLogger(__name__)
 #: Positions of the log after which the place is written down though nothing else is.
-_STRETCH = 1_000
+_SAVE_PLACE_AFTER = 1_000
 #: Owners that are looked at in one go; what else there is to do goes on in between.
 _SLICE = 200
 
@@ -56,7 +56,7 @@ class Notifier:
         self._store, self._receivers, self._clock, self._chance = store, receivers, clock, chance
         self._begin = partial(store.leases.guarded, lease)
         #: None: not read yet
-        self._standing: Standing | None = None
+        self._open_notices: OpenNotices | None = None
         #: of the log, up to where everything has been looked at; None: nobody has
         self._position: int | None = None
         #: system → whether it is configured, and down, as it was then; what its connectors show is another thing after
@@ -64,7 +64,7 @@ class Notifier:
 
     def forget(self) -> None:
         """Somebody else may have been at work: begin where the store says."""
-        self._standing = None
+        self._open_notices = None
 
     async def look(self) -> bool:
         """Look, if there is any reason to, and write what follows. True: something is to be delivered.
@@ -73,70 +73,71 @@ class Notifier:
         """
         has_news, now = False, self._clock()
         async with self._store.read() as connection:
-            if self._standing is None:
-                self._standing = await Standing.read(connection)
-                self._position, self._systems = self._standing.position, {}
-            standing, present = self._standing, await read_present(connection)
-            turn, owners = standing.turn, await self._owners(connection, standing, present, now)
+            if self._open_notices is None:
+                self._open_notices = await OpenNotices.read(connection)
+                self._position, self._systems = self._open_notices.position, {}
+            open_notices, current = self._open_notices, await read_systems(connection)
+            turn, owners = open_notices.turn, await self._owners(connection, open_notices, current, now)
             # systems first: what comes with them is told after them
-            for some in batches(sorted(owners, key=lambda id: (id not in present.systems, id)), _SLICE):
-                picture = await read_picture(connection, present, some, standing.of(some))
-                plan = Planner(picture, standing, self._receivers, now, self._name).plan()
+            for some in batches(sorted(owners, key=lambda id: (id not in current.systems, id)), _SLICE):
+                state = await read_notice_state(connection, current, some, open_notices.of(some))
+                plan = Planner(state, open_notices, self._receivers, now, self._name).plan()
                 if plan:
-                    await shielded(self._write(standing, present, plan))
-                standing.follow(some, plan)
+                    await shielded(self._write(open_notices, current, plan))
+                open_notices.follow(some, plan)
                 has_news = has_news or bool(plan.deliveries)
-        place = standing.position
-        if standing.turn != turn or place is None or present.position - place >= _STRETCH:
-            await shielded(self._move(standing, present))
-        self._position, self._systems = present.position, _states(present)
+        place = open_notices.position
+        if open_notices.turn != turn or place is None or current.position - place >= _SAVE_PLACE_AFTER:
+            await shielded(self._move(open_notices, current))
+        self._position, self._systems = current.position, _configured_and_down(current)
         return has_news
 
     async def _owners(
-        self, connection: AsyncConnection, standing: Standing, present: Present, now: datetime
+        self, connection: Transaction, open_notices: OpenNotices, current: SystemsState, now: datetime
     ) -> set[str]:
         """Whom to look at. Connectors without a notice are among them only where something is amiss with them."""
         beyond, before = self._position, self._systems
-        if beyond is not None and await reaches_back(connection, beyond, present.position):
-            found = await stirred(connection, beyond, standing.owners)
+        if beyond is not None and await reaches_back(connection, beyond, current.position):
+            found = await changed_connectors(connection, beyond, open_notices.owners)
         else:
             found, before = await failing(connection, None), {}
-        turned = {id for id, state in _states(present).items() if before.get(id) != state}
+        turned = {id for id, each in _configured_and_down(current).items() if before.get(id) != each}
         # a system that is back may fail as before, of which the log tells nothing new
-        found |= turned | standing.owners_in(turned)
-        found |= await burdened(connection, turned) | await failing_in(connection, turned)
-        return found | standing.due(now, present.systems)
+        found |= turned | open_notices.owners_in(turned)
+        found |= await connectors_with_conditions(connection, turned) | await failing_in(connection, turned)
+        return found | open_notices.due(now, current.systems)
 
-    async def _write(self, standing: Standing, present: Present, plan: Plan) -> None:
+    async def _write(self, open_notices: OpenNotices, current: SystemsState, plan: Plan) -> None:
         async with self._begin() as connection:
-            await move_notifier(connection, standing.turn, deliveries=len(plan.deliveries))
-            dropped = [row["id"] for row in plan.dropped]
-            await write_notices(connection, plan.new, plan.changed, dropped, plan.deliveries)
-        standing.turn += 1
-        standing.sequence += len(plan.deliveries)
-        for row in [*plan.new, *plan.changed]:
-            if row["recovered_at"] is not None:
-                _say("recovered", row)
-            elif row["position"] == present.position:
-                _say("raised", row)
+            await move_notifier(connection, open_notices.turn, deliveries=len(plan.deliveries))
+            dropped = [notice.id for notice in plan.dropped]
+            new, changed, deliveries = (list(map(asdict, each)) for each in (plan.new, plan.changed, plan.deliveries))
+            await write_notices(connection, new, changed, dropped, deliveries)
+        open_notices.turn += 1
+        open_notices.sequence += len(plan.deliveries)
+        for notice in [*plan.new, *plan.changed]:
+            if notice.recovered_at is not None:
+                _say("recovered", notice)
+            elif notice.position == current.position:
+                _say("raised", notice)
 
-    async def _move(self, standing: Standing, present: Present) -> None:
+    async def _move(self, open_notices: OpenNotices, current: SystemsState) -> None:
         """Only now: whoever begins here need not look at what the log tells before."""
         async with self._begin() as connection:
-            await move_notifier(connection, standing.turn, position=present.position)
-        standing.turn += 1
-        standing.position = present.position
+            await move_notifier(connection, open_notices.turn, position=current.position)
+        open_notices.turn += 1
+        open_notices.position = current.position
 
     def _name(self) -> str:
         return f"{self._chance.getrandbits(96):024x}"
 
 
-def _states(present: Present) -> dict[str, tuple[bool, bool]]:
-    return {id: (row.configured, is_down(row)) for id, row in present.systems.items()}
+def _configured_and_down(current: SystemsState) -> dict[str, tuple[bool, bool]]:
+    return {id: (system.configured, is_down(system)) for id, system in current.systems.items()}
 
 
-def _say(what: str, row: Row) -> None:
+def _say(what: str, notice: Notice) -> None:
     _log.info(
-        f"notice {what}: {row['title']}",
-        extra={"action": f"notice_{what}", "notice": row["id"], "kind": row["kind"].name},
+        f"notice {what}: {notice.title}",
+        extra={"action": f"notice_{what}", "notice": notice.id, "kind": notice.kind.name},
     )

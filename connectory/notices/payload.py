@@ -10,7 +10,7 @@ from typing import Any
 
 from connectory.model import DeliveryPhase, DescribedEnum
 from connectory.store.log.cursors import Place
-from connectory.store.reads.notice_state import Picture
+from connectory.store.reads.notice_state import Notice, NoticeState
 from connectory.store.tables.identity import external_id
 
 #: Of the shape of the object; keys may be added without a new one.
@@ -19,23 +19,24 @@ VERSION = 1
 _LONGEST = 2_800
 
 
-def payload(delivery: str, phase: DeliveryPhase, notice: Mapping[str, Any], picture: Picture) -> str:
+def payload(delivery: str, phase: DeliveryPhase, notice: Notice, state: NoticeState) -> str:
     """The object as text."""
-    job: str | None = notice["job_id"]
-    raised = Place(notice["position"], notice["mark"], picture.present.place.store)
-    told = {name: _plain(notice[name]) for name in ("id", "kind", "code", "severity", "title", "message")}
+    job: str | None = notice.job_id
+    assert notice.position is not None  # nobody is told of what was not raised
+    raised = Place(notice.position, notice.mark, state.current.place.store)
+    shown = {name: _plain(getattr(notice, name)) for name in ("id", "kind", "code", "severity", "title", "message")}
     times = {
-        "since": notice["since"],
-        "raisedAt": notice["raised_at"],
-        "recoveredAt": notice["recovered_at"],
+        "since": notice.since,
+        "raisedAt": notice.raised_at,
+        "recoveredAt": notice.recovered_at,
     }
-    told |= {name: _plain(moment) for name, moment in times.items()}
-    told |= {
-        "recoveryMessage": notice["recovery_message"],
+    shown |= {name: _plain(moment) for name, moment in times.items()}
+    shown |= {
+        "recoveryMessage": notice.recovery_message,
         "eventCursor": raised.cursor,
-        "system": _of(picture.systems.get(notice["system_id"]), id="id", name="name", kind="kind"),
+        "system": _of(state.systems.get(notice.system_id), id="id", name="name", kind="kind"),
         "connector": _of(
-            picture.connectors.get(notice["connector_id"]),
+            state.connector_of(notice),
             id="id",
             externalId="external_id",
             name="name",
@@ -43,7 +44,7 @@ def payload(delivery: str, phase: DeliveryPhase, notice: Mapping[str, Any], pict
         ),
         "job": job and {"id": job, "externalId": external_id(job)},
     }
-    return json.dumps({"version": VERSION, "delivery": delivery, "phase": phase.name, "notice": told})
+    return json.dumps({"version": VERSION, "delivery": delivery, "phase": phase.name, "notice": shown})
 
 
 def _of(row: Any, **keys: str) -> dict[str, Any] | None:
@@ -66,10 +67,10 @@ def signed(body: bytes, secret: str, delivery: str, timestamp: int) -> dict[str,
     }
 
 
-def slack(told: Mapping[str, Any]) -> dict[str, Any]:
+def slack(sent: Mapping[str, Any]) -> dict[str, Any]:
     """The same for a Slack-compatible incoming webhook."""
-    notice = told["notice"]
-    over = told["phase"] == DeliveryPhase.RECOVERED.name
+    notice = sent["notice"]
+    over = sent["phase"] == DeliveryPhase.RECOVERED.name
     mark = ":large_green_circle:" if over else ":red_circle:" if notice["severity"] == "CRITICAL" else ":warning:"
     title = ("Recovered: " if over else "") + _escaped(notice["title"])
     message = _escaped(notice["recoveryMessage"] if over else notice["message"])

@@ -25,9 +25,9 @@ HOLDS: Mapping[NoticeKind, float] = {
     NoticeKind.SYSTEM_DOWN: 0.0,
 }
 #: Conditions that never are of a weight that is told of: they inform, or SYSTEM_DOWN tells it for all.
-_UNTOLD = {ConditionCode.QUEUED, ConditionCode.QUEUED_BEHIND, ConditionCode.STALE}
+_NOT_NOTIFIED = {ConditionCode.QUEUED, ConditionCode.QUEUED_BEHIND, ConditionCode.STALE}
 #: What ``conditions`` may name.
-TOLD = (NoticeKind.JOB_FAILED.name, *(code.name for code in ConditionCode if code not in _UNTOLD))
+NOTIFIABLE = (NoticeKind.JOB_FAILED.name, *(code.name for code in ConditionCode if code not in _NOT_NOTIFIED))
 _SEVERITIES = (ConditionSeverity.WARNING.name, ConditionSeverity.CRITICAL.name)
 
 
@@ -52,8 +52,8 @@ class ReceiverSettings(BaseModel):
     secret: SecretStr | None = Field(
         None, min_length=16, description="what the receiver checks our signature with, 16 characters or more"
     )
-    conditions: tuple[Annotated[str, _one_of(TOLD)], ...] = Field(
-        (), description=f"a list; all without it. Valid: {', '.join(TOLD)}"
+    conditions: tuple[Annotated[str, _one_of(NOTIFIABLE)], ...] = Field(
+        (), description=f"a list; all without it. Valid: {', '.join(NOTIFIABLE)}"
     )
     systems: tuple[str, ...] = Field((), description="a list of names of systems; all without it")
     sources: tuple[str, ...] = Field((), description='a list of sources, as ["slack", "web"]; all without it')

@@ -25,19 +25,19 @@ _NUMBERS = {
 def families(figures: Figures, receivers: Iterable[str]) -> Iterator[Metric]:
     """``receivers`` are told of though nothing waits for them."""
     yield _health(figures.systems)
-    for column, (name, said) in _MOMENTS.items():
+    for column, (name, documentation) in _MOMENTS.items():
         moments = {row: getattr(row, column) for row in figures.systems}
         values = {row: moment.timestamp() for row, moment in moments.items() if moment is not None}
-        yield _of_systems(f"{name}_timestamp_seconds", said, values)
-    for column, (name, said) in _NUMBERS.items():
-        yield _of_systems(name, said, {row: getattr(row, column) for row in figures.systems})
+        yield _of_systems(f"{name}_timestamp_seconds", documentation, values)
+    for column, (name, documentation) in _NUMBERS.items():
+        yield _of_systems(name, documentation, {row: getattr(row, column) for row in figures.systems})
     yield from _counts(figures)
     yield from _deliveries(figures, receivers)
     yield GaugeMetricFamily("connectory_log_position", "The newest position of the change log.", figures.position)
 
 
-def _of_systems(name: str, said: str, values: dict[Any, float]) -> Metric:
-    family = GaugeMetricFamily(f"connectory_system_{name}", said, labels=["system", "kind"])
+def _of_systems(name: str, documentation: str, values: dict[Any, float]) -> Metric:
+    family = GaugeMetricFamily(f"connectory_system_{name}", documentation, labels=["system", "kind"])
     for row, value in values.items():
         family.add_metric([row.name, row.kind], value)
     return family

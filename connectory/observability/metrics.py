@@ -38,7 +38,7 @@ _LANES = (
 log = logging.getLogger(__name__)
 
 
-class Outcome(StrEnum):
+class OperationOutcome(StrEnum):
     """How an operation ended."""
 
     OK = "ok"
@@ -66,7 +66,7 @@ class Traffic:
     too_slow: int = 0
 
 
-class Polls:
+class PollMetrics:
     """What becomes of one engine's polls; registered by the application that it is part of."""
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class Deliveries:
 class Metrics:
     """The gauges and counters of one application over one store."""
 
-    def __init__(self, store: Store, polls: Polls) -> None:
+    def __init__(self, store: Store, polls: PollMetrics) -> None:
         self.registry = CollectorRegistry()
         self._store = store
         #: what the store held at the last scrape; None: it did not answer
@@ -129,7 +129,7 @@ class Metrics:
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
             registry=self.registry,
         )
-        for outcome in Outcome:
+        for outcome in OperationOutcome:
             self.operations.labels(outcome)
         self.load = Load()
         self.registry.register(self.load)
@@ -153,7 +153,7 @@ class Metrics:
         """Count these too."""
         self.registry.register(_Connections(connections))
 
-    def count(self, outcome: Outcome) -> None:
+    def count(self, outcome: OperationOutcome) -> None:
         """Count an operation."""
         self.operations.labels(outcome).inc()
 
@@ -164,8 +164,8 @@ class Metrics:
         try:
             yield measured
         except Exception:
-            if measured.outcome is Outcome.CANCELED:
-                measured.outcome = Outcome.INTERNAL
+            if measured.outcome is OperationOutcome.CANCELED:
+                measured.outcome = OperationOutcome.INTERNAL
             raise
         finally:
             if measured.outcome is not None:
@@ -193,26 +193,26 @@ class Metrics:
 class Measured:
     """One operation while it runs; what ends without a word was canceled. None: it is not counted here."""
 
-    outcome: Outcome | None = Outcome.CANCELED
+    outcome: OperationOutcome | None = OperationOutcome.CANCELED
 
 
 class _Stored(Collector):
     """The store, as it was when the page was asked for."""
 
     def __init__(self, metrics: Metrics, store: Store) -> None:
-        self._metrics, self._writing, self._lanes = metrics, store.writing, store.lanes
+        self._metrics, self._write_health, self._lanes = metrics, store.write_health, store.lanes
         self._wal = store.wal
 
     def collect(self) -> Iterable[Metric]:
         figures = self._metrics.figures
         yield GaugeMetricFamily("connectory_store_up", "Whether the store could be read.", value=figures is not None)
         yield CounterMetricFamily(
-            "connectory_store_write_failures", "Transactions that the store has not taken.", self._writing.failures
+            "connectory_store_write_failures", "Transactions that the store has not taken.", self._write_health.failures
         )
         yield GaugeMetricFamily(
             "connectory_store_write_waiting_seconds",
             "How long the present statement of a write has been waiting for the store.",
-            self._writing.waited,
+            self._write_health.waited,
         )
         yield from self._connections()
         if self._wal is not None:
@@ -222,7 +222,8 @@ class _Stored(Collector):
 
     def _connections(self) -> Iterable[Metric]:
         size, in_use, waiting = (
-            GaugeMetricFamily(f"connectory_store_connections{name}", said, labels=["lane"]) for name, said in _LANES
+            GaugeMetricFamily(f"connectory_store_connections{name}", documentation, labels=["lane"])
+            for name, documentation in _LANES
         )
         for lane, connections in self._lanes.items():
             size.add_metric([lane], connections.size)

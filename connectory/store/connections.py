@@ -16,12 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 _log = logging.getLogger(__name__)
 #: Seconds that who gives a connection back waits until it is sound again; the rest comes to its end by itself.
-_FAREWELL = 1.0
+_GIVEN_BACK_WITHIN = 1.0
 
 T = TypeVar("T")
 
 
-class Connections:
+class LaneConnections:
     """Those of one lane. ``patience``: seconds for which somebody waits for one.
 
     ``engine`` has a pool as wide as ``size``, for which nobody waits: turns are given here, in the order of asking, and
@@ -46,7 +46,7 @@ class Connections:
         try:
             yield connection
         finally:
-            await asyncio.wait({self._give_back(connection)}, timeout=_FAREWELL)
+            await asyncio.wait({self._give_back(connection)}, timeout=_GIVEN_BACK_WITHIN)
 
     async def keep(self) -> None:
         """Open as many as there are: they stay open. Raises what the database raises when it refuses one."""
@@ -59,7 +59,7 @@ class Connections:
         self._is_closed = True
         given_back = 0
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_FAREWELL):
+            async with asyncio.timeout(_GIVEN_BACK_WITHIN):
                 for _ in range(self.size):
                     await self._turn.acquire()
                     given_back += 1

@@ -18,11 +18,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import NullPool
 
-from connectory.config.mistakes import Mistake
+from connectory.config import Mistake
 from connectory.config.store_url import STORES, Address
 from connectory.lanes import CONNECTIONS, SHAPES, Lane, Patience, Shape, divide
 from connectory.store import postgres, sqlite
-from connectory.store.connections import Connections
+from connectory.store.connections import LaneConnections
 from connectory.store.error_texts import in_our_words
 from connectory.store.leases.leases import Leases
 from connectory.store.leases.postgres import marker
@@ -30,7 +30,7 @@ from connectory.store.migrations import upgrading as migration
 from connectory.store.postgres import MIGRATING, READING, WRITING, Postgres, lock_key
 from connectory.store.transactions import PATIENCE
 from connectory.store.wal import WriteAheadLog
-from connectory.store.write_health import Writing, follow, reason
+from connectory.store.write_health import WriteHealth, follow, reason
 
 _log = logging.getLogger(__name__)
 #: Seconds to wait for a lock or a connection where somebody waits for an answer.
@@ -92,7 +92,7 @@ class Store:
         self._is_upgraded = asyncio.Event()
         self._revision: str | None = None
         #: how the writes of this process fare
-        self.writing = Writing(short_patience)
+        self.write_health = WriteHealth(short_patience)
         self._patiences = {Patience.SHORT: short_patience, Patience.USUAL: PATIENCE, Patience.ENDLESS: math.inf}
         self._trial: asyncio.Task[None] | None = None
         #: SQLite's; None on PostgreSQL
@@ -106,15 +106,16 @@ class Store:
         else:
             widths = divide(connections)
             open_engine = partial(self._postgres_engine, self.postgres)
-        self.lanes: dict[Lane, Connections] = {}
+        self.lanes: dict[Lane, LaneConnections] = {}
         for lane, shape in SHAPES.items():
             engine = open_engine(shape, widths[lane])
-            self.lanes[lane] = Connections(engine, widths[lane], self._patiences[shape.patience])
+            self.lanes[lane] = LaneConnections(engine, widths[lane], self._patiences[shape.patience])
             if shape.writes:
                 follow(engine)
 
     @property
     def is_sqlite(self) -> bool:
+        """Whether it is a file of SQLite; else a database of PostgreSQL."""
         return self.postgres is None
 
     def __str__(self) -> str:
@@ -151,8 +152,8 @@ class Store:
                 if shape.is_kept and not self.is_sqlite:
                     await self.lanes[lane].keep()
         except (SQLAlchemyError, OSError) as error:
-            said = f"fewer connections to the store than store.connections: {in_our_words(error)}"
-            _log.warning(said, extra={"action": "store_connections_few"})
+            message = f"fewer connections to the store than store.connections: {in_our_words(error)}"
+            _log.warning(message, extra={"action": "store_connections_few"})
 
     async def _upgrade(self) -> None:
         if await self._is_current():
@@ -174,8 +175,8 @@ class Store:
         except DBAPIError as error:
             if not postgres.is_locked(error):
                 raise
-        said = f"store {self} is being upgraded: the start waits for the end of that"
-        _log.warning(said, extra={"action": "upgrade_waits"})
+        message = f"store {self} is being upgraded: the start waits for the end of that"
+        _log.warning(message, extra={"action": "upgrade_waits"})
         return False
 
     async def revision(self, connection: AsyncConnection) -> str | None:
@@ -190,8 +191,8 @@ class Store:
 
         Raises StoreUpgraded when a newer one has upgraded them, which ``until_upgraded`` tells of, and StoreError.
         """
-        told = {} if self.is_sqlite else {"key": marker(self.leases.own.id)}
-        found = (await connection.execute(_REVISION[connection.dialect.name], told)).scalar()
+        parameters = {} if self.is_sqlite else {"key": marker(self.leases.own.id)}
+        found = (await connection.execute(_REVISION[connection.dialect.name], parameters)).scalar()
         if found == migration.head():
             return
         if migration.is_unknown(found):
@@ -230,13 +231,13 @@ class Store:
         if found != migration.head():
             return [f"the store is {_too_old(found)}"]
         await self._try_to_write()
-        problem = self.writing.problem()
+        problem = self.write_health.problem()
         return [problem] if problem else []
 
     async def _try_to_write(self) -> None:
         """Where the last write failed: make one now that changes nothing, since nothing else may be due for long. All
         who ask meanwhile wait for the same one."""
-        if not self.writing.has_failed:
+        if not self.write_health.has_failed:
             return
         if self._trial is None or self._trial.done():
             self._trial = asyncio.create_task(self._write_nothing(), name="trial write")
@@ -275,7 +276,7 @@ class Store:
         ``hurried``: somebody waits for the answer and would rather hear that it failed than wait longer.
         """
         lane = self.lanes[Lane.HURRIED if hurried else Lane.WRITES]
-        with self.writing.attempt() as attempt:
+        with self.write_health.attempt() as attempt:
             async with lane.connection() as connection:
                 with attempt.on(connection):
                     async with connection.begin():
@@ -289,6 +290,7 @@ class Store:
             await asyncio.to_thread(sqlite.checkpoint, self.file)
 
     async def close(self) -> None:
+        """Give back what is held: the leases, then the connections."""
         await self.leases.close()
         if self._trial is not None:
             await asyncio.wait({self._trial}, timeout=_TRIAL_WITHIN)

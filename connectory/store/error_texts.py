@@ -5,10 +5,10 @@ nobody outside what to do; the log has that.
 import os
 import sqlite3
 
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from connectory.config.mistakes import Mistake
+from connectory.config import Mistake
 
 #: SQLite's primary result code → our words.
 _SQLITE = {
@@ -66,6 +66,12 @@ def is_unavailable(error: BaseException) -> bool:
     if state := getattr(original, "sqlstate", None):
         return str(state).startswith(_PASSING_STATES)
     return error.connection_invalidated or isinstance(error, InterfaceError)
+
+
+def may_recover(error: BaseException) -> bool:
+    """Whether whoever can wait does better to try again than to be told: the store gave no answer, or another version
+    is changing SQLite's tables."""
+    return is_unavailable(error) or isinstance(error, OperationalError)
 
 
 def in_our_words(error: BaseException) -> str:

@@ -45,7 +45,7 @@ _SYSTEM = "system"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SessionLimits:
     """Seconds after which the server ends what keeps others waiting; None sets no limit."""
 
     #: a transaction of which nothing is heard, as when its process was stopped
@@ -55,13 +55,15 @@ class Limits:
 
     @property
     def settings(self) -> dict[str, str]:
-        told = {"idle_in_transaction_session_timeout": self.idle, "lock_timeout": self.locks}
-        return {name: f"{round((seconds or 0) * 1000)}ms" for name, seconds in told.items()}
+        """The server's settings, by name, in milliseconds; 0 sets no limit."""
+        limits = {"idle_in_transaction_session_timeout": self.idle, "lock_timeout": self.locks}
+        return {name: f"{round((seconds or 0) * 1000)}ms" for name, seconds in limits.items()}
 
 
 #: Who writes keeps others from it, and never pauses for as long; who waits for its lock waits for longer than it takes
 #: to end it. Who reads keeps a migration waiting, and waits for nothing else. A migration may take as long as it needs.
-WRITING, READING, MIGRATING = Limits(idle=15, locks=18), Limits(idle=60, locks=5), Limits(idle=None, locks=None)
+WRITING, READING = SessionLimits(idle=15, locks=18), SessionLimits(idle=60, locks=5)
+MIGRATING = SessionLimits(idle=None, locks=None)
 
 
 class Postgres:
@@ -71,7 +73,7 @@ class Postgres:
         self._address = address
 
     def engine(
-        self, patience: float, *, statements: float | None, limits: Limits = WRITING, **more: Any
+        self, patience: float, *, statements: float | None, limits: SessionLimits = WRITING, **more: Any
     ) -> AsyncEngine:
         """An engine of SQLAlchemy; ``more`` is its own.
 
@@ -82,7 +84,7 @@ class Postgres:
         connect = partial(self._connect, seconds, statements, limits)
         return create_async_engine(URL.create("postgresql+asyncpg"), async_creator=connect, **more)
 
-    async def _connect(self, patience: float, statements: float | None, limits: Limits) -> Any:
+    async def _connect(self, patience: float, statements: float | None, limits: SessionLimits) -> Any:
         """Raises OSError and the driver's errors, which SQLAlchemy knows."""
         import asyncpg  # type: ignore[import-untyped]  # here, as whose store is a file does without
 

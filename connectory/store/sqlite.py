@@ -13,6 +13,7 @@ from connectory.store.transactions import PATIENCE
 
 
 def open_engine(url: URL, *, begin: str, size: int, patience: float = PATIENCE) -> AsyncEngine:
+    """``size`` connections at most. Transactions start with ``begin``, and wait ``patience`` seconds for a lock."""
     engine = create_async_engine(
         url,
         poolclass=AsyncAdaptedQueuePool,

@@ -26,14 +26,14 @@ _DRAIN, _ELSEWHERE, _MOST_TIMES = 0.25, 0.05, 8
 #: After an attempt that came to nothing, this many times as long as readers waited, they do not.
 _REST = 20
 #: Seconds without a write after which it is cut to nothing.
-QUIET = 5.0
+IDLE = 5.0
 
 
 class WriteAheadLog:
     """That of one file. Readers of other processes are not ours to hold back: with them the bound is what is tried."""
 
     def __init__(self, file: str) -> None:
-        self.bound, self.interval, self.quiet = BOUND, INTERVAL, QUIET
+        self.bound, self.interval, self.idle = BOUND, INTERVAL, IDLE
         self._file = file
         self._path = Path(f"{file}-wal")
         self._readers = 0
@@ -71,7 +71,7 @@ class WriteAheadLog:
             try:
                 waited = await self.look()
             except (sqlite3.Error, OSError) as error:
-                self._tell(f"SQLite's write-ahead log cannot be carried over: {error}")
+                self._warn(f"SQLite's write-ahead log cannot be carried over: {error}")
             else:
                 await asyncio.sleep(_REST * waited)
 
@@ -79,13 +79,13 @@ class WriteAheadLog:
         """Begin it anew if it is too large, or nobody writes. Returns the seconds for which readers waited in vain."""
         if self.size > self.bound:
             return await self._hold_readers_back()
-        if self.size and self._is_quiet():
+        if self.size and self._is_idle():
             await self._begin_anew(0.0)
         return 0.0
 
-    def _is_quiet(self) -> bool:
+    def _is_idle(self) -> bool:
         try:
-            return time.time() - self._path.stat().st_mtime > self.quiet
+            return time.time() - self._path.stat().st_mtime > self.idle
         except OSError:
             return False
 
@@ -104,14 +104,14 @@ class WriteAheadLog:
         if done:
             self._fails = False
             return 0.0
-        self._tell(f"SQLite's write-ahead log has {self.size:,} bytes: somebody reads from it for long")
+        self._warn(f"SQLite's write-ahead log has {self.size:,} bytes: somebody reads from it for long")
         return time.monotonic() - began
 
     async def _begin_anew(self, patience: float) -> bool:
         return await asyncio.to_thread(sqlite.begin_log_anew, self._file, patience)
 
-    def _tell(self, said: str) -> None:
+    def _warn(self, message: str) -> None:
         """Once, until it has succeeded again."""
         if not self._fails:
             self._fails = True
-            _log.warning(said, extra={"action": "wal_not_begun_anew"})
+            _log.warning(message, extra={"action": "wal_not_begun_anew"})

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from connectory.config.mistakes import Mistake
+from connectory.config import Mistake
 from connectory.store.error_texts import in_our_words
 
 
@@ -34,9 +34,11 @@ class Attempt:
             info.pop(_ATTEMPT, None)
 
     def begin_statement(self) -> None:
+        """A statement is under way from now on, or the commit."""
         self.waits_since = self._ticks()
 
     def end_statement(self) -> None:
+        """None is."""
         self.waits_since = None
 
 
@@ -59,7 +61,7 @@ def follow(engine: AsyncEngine) -> None:
         event.listen(engine.sync_engine, name, listen)
 
 
-class Writing:
+class WriteHealth:
     """Of one store. ``patience`` are seconds that a statement of a write may take; ``ticks`` counts seconds."""
 
     def __init__(self, patience: float, ticks: Callable[[], float] = time.monotonic) -> None:
@@ -111,8 +113,8 @@ class Writing:
             return f"the store cannot be written: somebody else has held its lock for {waited}, or it does not answer"
         if self._failed is None:
             return None
-        at, said = self._failed
-        return f"the store cannot be written: {said} ({self._ticks() - at:.0f} s ago)"
+        at, cause = self._failed
+        return f"the store cannot be written: {cause} ({self._ticks() - at:.0f} s ago)"
 
 
 def is_failure(error: BaseException) -> bool:

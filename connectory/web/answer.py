@@ -19,6 +19,7 @@ def encode(body: Any) -> bytes:
 def answer(
     body: Any, *, status: int = 200, content_type: str = JSON, headers: Mapping[str, str] | None = None
 ) -> web.Response:
+    """A response whose body is ``body`` as JSON."""
     return web.Response(
         body=encode(body), status=status, content_type=content_type, charset="utf-8", headers=dict(headers or {})
     )

@@ -3,30 +3,30 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from strawberry import Schema
 
-from connectory.web import graphiql
-
+from connectory.config.settings import AuthSettings, ServerSettings
+from connectory.engine import Engine
 from connectory.execution import error_presentation
 from connectory.execution.admission import Admission
-from connectory.web.answer import HEADERS, answer, refuse
-from connectory.engine import Engine
 from connectory.execution.execution import Execution
-from connectory.web.graphql_view import GraphQLView
-from connectory.web.guard import Guard
-from connectory.web.http_server import OPEN_CONNECTIONS
-from connectory.live.connections import Connections
+from connectory.live.connections import LiveConnections
 from connectory.live.live import Live
 from connectory.live.socket import Sockets
 from connectory.live.sse import Streams
 from connectory.observability.metrics import Metrics
-from connectory.web.open_connections import BESIDE, OpenConnections
-from connectory.config.settings import AuthSettings, ServerSettings
 from connectory.store import Store
+from connectory.web import graphiql
 from connectory.web.access_log import ALIVE
+from connectory.web.answer import HEADERS, answer, refuse
+from connectory.web.graphql_view import GraphQLView
+from connectory.web.guard import Guard
+from connectory.web.http_server import OPEN_CONNECTIONS
+from connectory.web.open_connections import BESIDE, OpenConnections
 from connectory.web.viewer import viewing
 from resolvers.context import Context, Viewer
 from schema import build_schema
@@ -70,22 +70,24 @@ def build_app(
     app.on_response_prepare.append(guard.add_cors_headers)
     app.on_response_prepare.append(_finish_headers)
 
-    async def run(_: web.Application) -> AsyncIterator[None]:
-        try:
-            await store.open()
-            await store.upgrade()
-            with store.in_words():
-                await engine.start()
-            try:
-                yield
-            finally:
-                await engine.stop()
-                await execution.close()
-        finally:
-            await store.close()
-
-    app.cleanup_ctx.append(run)
+    app.cleanup_ctx.append(partial(_run, store=store, engine=engine, execution=execution))
     return app
+
+
+async def _run(_: web.Application, store: Store, engine: Engine, execution: Execution) -> AsyncIterator[None]:
+    """The life of store and engine around the application's."""
+    try:
+        await store.open()
+        await store.upgrade()
+        with store.in_words():
+            await engine.start()
+        try:
+            yield
+        finally:
+            await engine.stop()
+            await execution.close()
+    finally:
+        await store.close()
 
 
 def _add_graphql(
@@ -98,7 +100,7 @@ def _add_graphql(
 
     live = app[LIVE] = Live(schema, store, open_context, engine.tail, engine, clock=lambda: datetime.now(UTC))
     metrics.subscriptions = lambda: (live.subscribers, live.broadcasts)
-    execution, connections = Execution(schema, open_context), Connections(server.connections_per_client)
+    execution, connections = Execution(schema, open_context), LiveConnections(server.connections_per_client)
     admission = Admission(schema, server.limits.document, server.crowd, metrics.load)
     sockets = Sockets(execution, admission, live, connections, metrics, server)
     streams = Streams(live, connections, metrics.streams)
@@ -149,9 +151,9 @@ async def _mask_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except Exception as error:
         if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
             return web.Response()  # the client went before its answer could begin; nobody reads this
-        told = error_presentation.failure(error, path=request.path)
-        status = 503 if error_presentation.STORE_UNAVAILABLE in error_presentation.codes([told]) else 500
-        return answer({"errors": [told]}, status=status)
+        shown = error_presentation.failure(error, path=request.path)
+        status = 503 if error_presentation.STORE_UNAVAILABLE in error_presentation.codes([shown]) else 500
+        return answer({"errors": [shown]}, status=status)
 
 
 async def _word_refusals(_: web.Request, response: web.StreamResponse) -> None:

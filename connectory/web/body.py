@@ -8,10 +8,10 @@ import zlib
 
 from aiohttp import hdrs, web
 
-from connectory.web.answer import JSON
 from connectory.execution.bad_request import BadRequest
-from connectory.web.http_server import CODINGS, UNKNOWN_CODING
 from connectory.limits import how_to_raise
+from connectory.web.answer import JSON
+from connectory.web.http_server import CODINGS, UNKNOWN_CODING
 
 #: Seconds that a body may take to arrive.
 WITHIN = 30.0
@@ -56,22 +56,32 @@ async def _receive(request: web.Request, coding: str, most: int) -> bytes:
     """Raises BadRequest; zlib.error for what is not packed as it says."""
     if (request.content_length or 0) > most:
         raise _too_large(most)
-    text, sent, unpacking = bytearray(), 0, None
+    pieces: list[bytes] = []
+    try:
+        await _gather(request, coding, most, pieces)
+        return b"".join(pieces)
+    finally:
+        pieces.clear()  # a failure is remembered with what led to it, until the collector comes
+
+
+async def _gather(request: web.Request, coding: str, most: int, pieces: list[bytes]) -> None:
+    sent = size = 0
+    unpacking = None
     async for piece in request.content.iter_any():
         sent += len(piece)
         if coding not in CODINGS:
-            text += piece
+            pieces.append(piece)
         else:
             unpacking = unpacking or zlib.decompressobj(_window(coding, piece))
-            while piece and len(text) <= most:
-                text += unpacking.decompress(piece, _AT_ONCE)
+            while piece and size <= most:
+                pieces.append(unpacking.decompress(piece, _AT_ONCE))
+                size += len(pieces[-1])
                 piece = unpacking.unconsumed_tail
                 await asyncio.sleep(0)
-        if max(sent, len(text)) > most:
+        if max(sent, size) > most:
             raise _too_large(most)
     if coding in CODINGS and (unpacking is None or not unpacking.eof or unpacking.unused_data):
         raise zlib.error
-    return bytes(text)
 
 
 def _window(coding: str, begin: bytes) -> int:
@@ -83,5 +93,5 @@ def _window(coding: str, begin: bytes) -> int:
 
 def _too_large(most: int) -> BadRequest:
     setting = "body_bytes"
-    said = f"The body has more than {most:,} bytes, as sent or unpacked; send less, or {how_to_raise(setting)}."
-    return BadRequest(said, status=413, setting=setting)
+    message = f"The body has more than {most:,} bytes, as sent or unpacked; send less, or {how_to_raise(setting)}."
+    return BadRequest(message, status=413, setting=setting)

@@ -61,11 +61,11 @@ class MaskedFrames:
         data = self._held + data
         fit = self._fit(data)
         self._held = data[fit:]
-        told: tuple[bool, bytes] = self._reader.feed_data(data[:fit])
+        result: tuple[bool, bytes] = self._reader.feed_data(data[:fit])
         if self._is_broken:
             # the reader, which keeps what it reads to itself, takes reserved bits for a broken protocol: 1002
-            told = self._reader.feed_data(_BROKEN_FRAME)
-        return told
+            result = self._reader.feed_data(_BROKEN_FRAME)
+        return result
 
     def feed_eof(self) -> None:
         self._reader.feed_eof()

@@ -10,19 +10,19 @@ from collections.abc import Callable
 from aiohttp import hdrs, web
 from graphql import OperationType
 
-from connectory.web import graphiql
+from connectory.config.settings import ServerSettings
 from connectory.execution.admission import Admission
-from connectory.web.answer import JSON, answer, encode
 from connectory.execution.bad_request import BadRequest
 from connectory.execution.execution import Executed, Execution
-from connectory.live.socket import Sockets
-from connectory.live.sse import Streams, answer_once
-from connectory.observability.metrics import Metrics, Outcome
-from connectory.web.negotiation import EVENT_STREAM, GRAPHQL, choose, takes_events, wants_page
 from connectory.execution.operation import Operation, read
 from connectory.execution.prepared import Prepared, Refused
-from connectory.config.settings import ServerSettings
-from connectory.web.access_log import tell
+from connectory.live.socket import Sockets
+from connectory.live.sse import Streams, answer_once
+from connectory.observability.metrics import Metrics, OperationOutcome
+from connectory.web import graphiql
+from connectory.web.access_log import add_extra
+from connectory.web.answer import JSON, answer, encode
+from connectory.web.negotiation import EVENT_STREAM, GRAPHQL, choose, takes_events, wants_page
 from resolvers.context import Viewer
 
 _ALLOWED = "GET, HEAD, POST, OPTIONS"
@@ -30,7 +30,7 @@ _READING = (hdrs.METH_GET, hdrs.METH_HEAD)
 #: Answers differ by Accept and are of the moment.
 _HEADERS: dict[str, str] = {hdrs.VARY: "Accept", hdrs.CACHE_CONTROL: "no-store"}
 #: Of an operation that came to nothing through no fault of its own.
-_FAILED = {Outcome.INTERNAL: 500, Outcome.UNAVAILABLE: 503}
+_FAILED = {OperationOutcome.INTERNAL: 500, OperationOutcome.UNAVAILABLE: 503}
 #: Seconds after which who got no answer from the store may ask again.
 _RETRY_AFTER = "1"
 
@@ -57,6 +57,7 @@ class GraphQLView:
         self._viewing = viewing
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer any request to /graphql, by whichever method and protocol it comes, what is wrong with it too."""
         if request.method == hdrs.METH_OPTIONS:
             return web.Response(status=204, headers={hdrs.ALLOW: _ALLOWED})
         accept = ", ".join(request.headers.getall(hdrs.ACCEPT, ()))
@@ -85,7 +86,7 @@ class GraphQLView:
                 _check(request, content_type, takes_stream)
                 operation = await self._read(request)
                 async with self._admission.admit(operation, request.remote) as prepared:
-                    tell(request, operation=prepared.name)
+                    add_extra(request, operation=prepared.name)
                     _check_type(request, prepared.type, takes_stream)
                     if prepared.type is OperationType.SUBSCRIPTION:
                         measured.outcome = None
@@ -93,16 +94,16 @@ class GraphQLView:
                     executed = await self._execution.run(prepared, viewer)
                     response = _answered(executed, content_type)
                 measured.outcome = executed.outcome
-                tell(request, outcome=executed.outcome)
+                add_extra(request, outcome=executed.outcome)
                 return response
             except Refused as refused:
-                measured.outcome = Outcome.REJECTED
-                tell(request, outcome=Outcome.REJECTED)
+                measured.outcome = OperationOutcome.REJECTED
+                add_extra(request, outcome=OperationOutcome.REJECTED)
                 status = 200 if content_type == JSON else 400
                 return answer(refused.body(), status=status, content_type=content_type or GRAPHQL, headers=_HEADERS)
             except (BadRequest, web.HTTPClientError):
-                measured.outcome = Outcome.REJECTED
-                tell(request, outcome=Outcome.REJECTED)
+                measured.outcome = OperationOutcome.REJECTED
+                add_extra(request, outcome=OperationOutcome.REJECTED)
                 raise
 
     async def _read(self, request: web.Request) -> Operation:

@@ -3,14 +3,17 @@
 A page that points its own name at 127.0.0.1 (DNS rebinding) fails by its Host; a page that calls us across origins
 fails by its Origin. Clients that are no browsers send no Origin and are not concerned. Whoever probes a gateway that
 other machines reach knows it by an address that may change; on loopback a page could come that way.
+
+CORS follows from the same checks. aiohttp-cors would not do: it sends no ``Vary: Origin``, so that a cache could show
+one page's answer to another, and leaves what no route answers without headers.
 """
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from connectory.web.answer import refuse
 from connectory.config.settings import DEFAULT_PORTS, ServerSettings, host_and_port, host_name, origin
-from connectory.web.access_log import ALIVE, PROBES, tell
+from connectory.web.access_log import ALIVE, PROBES, add_extra
+from connectory.web.answer import refuse
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _METHODS = "GET, POST, OPTIONS"
@@ -50,18 +53,20 @@ class Guard:
         return (name, port) == (ours[0], ours[1] or DEFAULT_PORTS[scheme])
 
     def middleware(self) -> Middleware:
+        """Refuses with 403, and answers preflights."""
+
         @web.middleware
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
             if request.path in self._unchecked:
                 return await handler(request)
             host, sender = request.headers.get(hdrs.HOST), request.headers.get(hdrs.ORIGIN)
             if not self.knows_host(host):
-                tell(request, refused_host=host)
+                add_extra(request, refused_host=host)
                 return _refuse_host(host)
             if sender is None:
                 return await handler(request)
             if not self.knows_origin(sender, host):
-                tell(request, refused_origin=sender)
+                add_extra(request, refused_origin=sender)
                 return _refuse_origin(sender)
             if not self._is_own(sender, host):
                 request[_FOREIGN] = sender
@@ -109,12 +114,12 @@ def _refuse_origin(header: str) -> web.Response:
         return refuse(403, "FORBIDDEN_ORIGIN", "Requests from pages without an origin are not answered.")
     scheme, name, port = found
     shown = f"[{name}]" if ":" in name else name
-    said = f"{scheme}://{shown}" + ("" if port == DEFAULT_PORTS[scheme] else f":{port}")
+    page = f"{scheme}://{shown}" + ("" if port == DEFAULT_PORTS[scheme] else f":{port}")
     return refuse(
         403,
         "FORBIDDEN_ORIGIN",
-        f"Pages of {said} may not use this gateway. To allow them, add the origin to allowed_origins under [server] in "
-        f'the configuration: allowed_origins = ["{said}"].',
+        f"Pages of {page} may not use this gateway. To allow them, add the origin to allowed_origins under [server] in "
+        f'the configuration: allowed_origins = ["{page}"].',
     )
 
 

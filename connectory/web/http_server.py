@@ -15,12 +15,12 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
 
+from connectory.web.access_log import PROBES
 from connectory.web.answer import HEADERS, refuse
 from connectory.web.frames import MaskedFrames
 from connectory.web.intake import Intake
 from connectory.web.open_connections import Ended, Entry, OpenConnections
 from connectory.web.tcp import client_of, notice_silence
-from connectory.web.access_log import PROBES
 
 #: Bytes of a URL, as sent.
 LONGEST_URL = 32 * 1024
@@ -30,6 +30,8 @@ LONGEST_HEADER = LONGEST_URL + 1024
 LONGEST_HEAD = 64 * 1024
 #: Headers of a request.
 MOST_HEADERS = 128
+#: Bytes that are taken from a connection in one turn of the loop, by default 256 KiB: hundreds may have sent as much.
+AT_ONCE = 64 * 1024
 #: Seconds from the first byte of a request to the end of its headers.
 HEAD_WITHIN = 20.0
 #: Seconds for which a connection may be silent while nothing is asked. Proxies give up theirs after 60 (nginx), 90
@@ -57,6 +59,8 @@ _ANY = 1 << 30
 
 
 class Refusal(NamedTuple):
+    """An answer to what is no request that can be served: HTTP status, code of the error, message."""
+
     status: int
     code: str
     message: str
@@ -98,7 +102,7 @@ def _refusal(error: HttpProcessingError) -> Refusal:
     return _TOO_MANY.get(error.message, _MALFORMED)
 
 
-class Connection(web.RequestHandler):
+class HttpConnection(web.RequestHandler):
     """One connection of a client."""
 
     __slots__ = (
@@ -152,6 +156,7 @@ class Connection(web.RequestHandler):
         notice_silence(transport)
         # who has not taken all of an answer is watched, and asks nothing more
         transport.set_write_buffer_limits(0)
+        transport.max_size = AT_ONCE  # type: ignore[attr-defined]
 
     async def start(self) -> None:
         transport = self.transport
@@ -204,11 +209,17 @@ class Connection(web.RequestHandler):
         if self.transport is None:
             return
         data, self._unread = self._unread, b""
-        self._read(data)
+        if data or self._is_behind:
+            self._read(data)
         if self._is_behind:
             self._queue()
         elif self.transport is not None and not (self._reading_paused or self._buffer_paused):
             self.transport.resume_reading()
+
+    def _resume_transport_reading(self) -> None:
+        """Of aiohttp, which goes on as soon as the reader of a body has taken what was there; here in turn."""
+        if not self._is_queued and self.transport is not None:
+            self._queue()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         super().resume_reading(resume_parser)
@@ -234,9 +245,9 @@ class Connection(web.RequestHandler):
             self._check_newest(new, self._payload if in_body else EMPTY_PAYLOAD)
         elif not in_body and not self._upgraded and data.strip(b"\r\n"):  # empty lines may stand between requests
             self._go_on_with_head(len(data))
-        self._tell_state()
+        self._report_state()
 
-    def _tell_state(self) -> None:
+    def _report_state(self) -> None:
         """Whether somebody waits for our answer, and how much is held until we can begin with it."""
         is_complete = self._payload.is_eof()
         if is_complete and self._request_count > self._answered:
@@ -282,8 +293,8 @@ class Connection(web.RequestHandler):
 
     def _refuse_late(self) -> None:
         self._open.count(Ended.LATE)
-        said = f"The headers of the request have not come within {HEAD_WITHIN:g} s."
-        self._refuse(Refusal(408, "REQUEST_TIMEOUT", said))
+        message = f"The headers of the request have not come within {HEAD_WITHIN:g} s."
+        self._refuse(Refusal(408, "REQUEST_TIMEOUT", message))
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer, after what was asked before, and end the connection."""
@@ -362,7 +373,7 @@ class Connection(web.RequestHandler):
         self._is_refused |= is_too_large  # what is left of such a body is thrown away as it comes
         finished = await super().finish_response(request, resp, start_time)
         self._answered += 1
-        self._tell_state()
+        self._report_state()
         if self._is_refused and self.transport is not None and self.transport.can_write_eof():
             self.transport.write_eof()
             await asyncio.sleep(LINGER)  # cut short when the client goes
@@ -426,7 +437,7 @@ class Server(web.Server):
         self.open, self.intake = connections, Intake()
 
     def __call__(self) -> web.RequestHandler:
-        return Connection(self, loop=self._loop, **self._kwargs)
+        return HttpConnection(self, loop=self._loop, **self._kwargs)
 
 
 class Runner(web.AppRunner):

@@ -18,13 +18,14 @@ class Sender(Protocol):
     """A connection that has something to be read."""
 
     client: str
-    #: portions of it that were read in this second of the loop's clock
+    #: chunks of it that were read in this second of the loop's clock
     lately: tuple[int, int]
 
     def proceed(self) -> None:
-        """Read a portion."""
+        """Read a chunk."""
 
-    def abort(self) -> None: ...
+    def abort(self) -> None:
+        """End its connection at once."""
 
 
 class Intake:
@@ -39,7 +40,7 @@ class Intake:
         self._is_turning = False
 
     def goes_now(self, sender: Sender) -> bool:
-        """Whether a portion may be read at once; it is counted then."""
+        """Whether a chunk may be read at once; it is counted then."""
         if self._queues or not self._left:
             return False
         self._count(sender)
@@ -47,14 +48,14 @@ class Intake:
 
     def put(self, sender: Sender) -> None:
         """Let it proceed when its turn has come."""
-        second, portions = sender.lately
-        portions = portions if second == int(self._loop.time()) else 0
-        heapq.heappush(self._queues.setdefault(sender.client, []), (portions, next(self._numbers), sender))
+        second, chunks = sender.lately
+        chunks = chunks if second == int(self._loop.time()) else 0
+        heapq.heappush(self._queues.setdefault(sender.client, []), (chunks, next(self._numbers), sender))
         self._begin_turn()
 
     def _count(self, sender: Sender) -> None:
-        now, (second, portions) = int(self._loop.time()), sender.lately
-        sender.lately = now, portions + 1 if second == now else 1
+        now, (second, chunks) = int(self._loop.time()), sender.lately
+        sender.lately = now, chunks + 1 if second == now else 1
         self._left -= 1
         self._begin_turn()
 

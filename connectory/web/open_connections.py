@@ -83,6 +83,7 @@ class OpenConnections:
 
     @property
     def open(self) -> int:
+        """How many there are."""
         return len(self._guests)
 
     @property
@@ -126,6 +127,7 @@ class OpenConnections:
         return present - most
 
     def leave(self, guest: Guest) -> None:
+        """It has ended, for whatever reason."""
         if guest in self._guests:
             self.hold(guest, 0)
             self.answer(guest)
@@ -150,6 +152,7 @@ class OpenConnections:
             del self._waiting_of[guest.client][guest]
 
     def end(self, guest: Guest, reason: Ended) -> None:
+        """End it for a reason that is counted."""
         self.count(reason)
         self.leave(guest)
         guest.abort()
@@ -183,6 +186,7 @@ class OpenConnections:
     # ---- what is told
 
     def count(self, reason: Ended) -> None:
+        """Count what was ended for that reason; the log tells of it in a while, unless it was idle."""
         self.ended[reason] += 1
         if reason is not Ended.IDLE and self._reporting is None:
             self._reporting = asyncio.get_running_loop().call_later(REPORT_EVERY, self._report)

@@ -16,13 +16,12 @@ from functools import partial
 from typing import Any
 
 from aiohttp import web
-from aiohttp.abc import AbstractAccessLogger
 
+from connectory.config import Mistake
+from connectory.web.access_log import AccessLogger
 from connectory.web.http_server import Runner
 from connectory.web.memory import return_what_is_freed, return_what_lies_between
-from connectory.config.mistakes import Mistake
 from connectory.web.open_connections import Ended
-from connectory.web.access_log import PROBES, TOLD
 
 #: Seconds that open requests have to finish once we are asked to stop.
 _LAST_REQUESTS = 1.0
@@ -42,37 +41,6 @@ class CannotListen(Mistake):
     @property
     def sentences(self) -> tuple[str, ...]:
         return (f"{self}; --port and --host name another place",)
-
-
-class AccessLogger(AbstractAccessLogger):
-    """One line per request: client, method, path, status, bytes, milliseconds, and what a handler knows (``TOLD``).
-
-    No query, no body, and of the headers what was refused alone. Nothing of probes and scrapes that went well.
-    """
-
-    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        path = request.rel_url.raw_path
-        if path in PROBES and response.status < 400:
-            return
-        told = request.get(TOLD, {})
-        outcome = told.get("outcome")
-        self.logger.info(
-            "%s %s %d%s",
-            request.method,
-            path,
-            response.status,
-            f" {outcome}" if outcome else "",
-            extra={
-                "action": "http.request",
-                "client": request.remote,
-                "method": request.method,
-                "path": path,
-                "status": response.status,
-                "bytes": response.body_length,
-                "ms": round(time * 1000, 1),
-                **told,
-            },
-        )
 
 
 class Listener(socket.socket):

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from connectory.model import Role
 from connectory.config.settings import AuthSettings, ServerSettings, is_loopback
+from connectory.model import Role
 from resolvers.context import Viewer
 
 _ANYBODY = Viewer("anonymous", Role.VIEWER)

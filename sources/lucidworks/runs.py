@@ -1,7 +1,7 @@
 """A crawl, whichever dialect told of it, and how tellings of the same crawl go together."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -88,7 +88,7 @@ def merged(present: Run | None, past: Iterable[Run]) -> list[Run]:
 
 def _over(upper: Run, lower: Run) -> Run:
     """``upper``, with what only ``lower`` tells."""
-    numbers = {f.name: getattr(upper.counts, f.name) for f in fields(CountsFact)}
+    numbers = upper.counts._asdict()
     counts = {name: getattr(lower.counts, name) if number is None else number for name, number in numbers.items()}
     return replace(
         upper,

@@ -8,7 +8,7 @@ import strawberry
 from graphql import GraphQLError
 
 from connectory.execution.executor import BoundedExecutor
-from resolvers.errors import BadUserInput
+from resolvers.arguments import BadUserInput
 from tests.wait import until
 
 

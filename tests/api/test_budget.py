@@ -8,7 +8,7 @@ import pytest
 from graphql import get_introspection_query
 
 from connectory.execution.documents import kept
-from connectory.limits import LOOK_UP, ROW, DocumentLimits, Limits
+from connectory.limits import LOOK_UP, ROW, DocumentLimits, OperationLimits
 from connectory.store import Store
 from resolvers import lists
 from resolvers.paging import encode_cursor
@@ -57,15 +57,15 @@ COSTS: list[tuple[str, int]] = [
 
 @pytest.mark.parametrize(("query", "cost"), COSTS)
 async def test_what_an_operation_comes_to(filled: Store, query: str, cost: int) -> None:
-    await Asker(filled, limits=Limits(values=cost))(query)
-    data, (error,) = await Asker(filled, limits=Limits(values=cost - 1)).try_(query)
+    await Asker(filled, limits=OperationLimits(values=cost))(query)
+    data, (error,) = await Asker(filled, limits=OperationLimits(values=cost - 1)).try_(query)
     assert data is None
     assert error.extensions == {"code": "BAD_USER_INPUT"}
     assert f"comes to {cost:,} values and more; at most {cost - 1:,}" in error.message
 
 
 async def test_a_query_that_would_kill_is_refused_once_and_early(filled: Store) -> None:
-    asker = Asker(filled, limits=Limits(values=20_000))
+    asker = Asker(filled, limits=OperationLimits(values=20_000))
     data, (error,) = await asker.try_(KILLING)
     assert data is None
     found = re.search(r"comes to ([\d,]+) values and more; at most 20,000 are allowed", error.message)
@@ -75,7 +75,7 @@ async def test_a_query_that_would_kill_is_refused_once_and_early(filled: Store) 
 
 
 async def test_lists_under_many_parents_are_read_no_further_than_they_may_be(filled: Store) -> None:
-    asker = Asker(filled, limits=Limits(values=1_000))
+    asker = Asker(filled, limits=OperationLimits(values=1_000))
     said = await asker.refused("{ connectors { nodes { jobs(first: 1000) { pageInfo { endCursor } } } } }")
     before = CONNECTORS_LIST + CONNECTORS * (ROW + LOOK_UP)
     assert f"comes to {before + 101 * ROW:,} values" in said  # of 120 rows
@@ -83,7 +83,7 @@ async def test_lists_under_many_parents_are_read_no_further_than_they_may_be(fil
 
 async def test_those_that_wait_for_their_turn_read_nothing_any_more(filled: Store) -> None:
     many = " ".join(f"a{n}: jobs(first: {n}) {{ pageInfo {{ endCursor }} }}" for n in range(1, 31))
-    context = open_context(filled, limits=Limits(values=CONNECTORS_LIST + 2 * (ROW + 30 * LOOK_UP) + 2 * ROW))
+    context = open_context(filled, limits=OperationLimits(values=CONNECTORS_LIST + 2 * (ROW + 30 * LOOK_UP) + 2 * ROW))
     snapshot = await context.snapshot()
     _, errors = await run(context, f"{{ connectors(first: 2) {{ nodes {{ {many} }} }} }}")
     assert len(errors) == 1
@@ -100,7 +100,7 @@ async def test_lists_that_are_too_much_together_are_not_made(filled: Store, monk
 
     monkeypatch.setattr(lists, "encode_cursor", encode)
     before = CONNECTORS_LIST + CONNECTORS * (ROW + LOOK_UP)
-    asker = Asker(filled, limits=Limits(values=before + CONNECTORS * JOBS * ROW - 1))
+    asker = Asker(filled, limits=OperationLimits(values=before + CONNECTORS * JOBS * ROW - 1))
     await asker.refused("{ connectors { nodes { jobs { nodes { id } } } } }")
     assert made == ["connectors.NAME.ASC"] * CONNECTORS
 

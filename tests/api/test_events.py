@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from connectory.model import ConnectorStatus, EventKind, JobStatus
 from connectory.store import Store
-from connectory.store.log.cursors import Place, log_position
+from connectory.store.log.cursors import Place
 from connectory.store.log.entries import EVENT_COLUMNS, event_record
 from connectory.store.reads.criteria import lets_through as criteria_let_through
 from connectory.store.reads.records import EventRecord, SystemRecord
@@ -20,7 +20,7 @@ from connectory.store.tables import EVENTS
 from connectory.store.tables.identity import CONNECTOR, JOB, SYSTEM, global_id
 from tests.api.test_connectors import some
 from tests.api.world import NOW, SCHEMA, Asker, SystemModel, World, Writer, begin, register
-from tests.cursors import cursor_at, forget
+from tests.cursors import cursor_at, forget, log_position
 from tests.facts import connector, job
 
 PAGE = """query($f: EventFilter, $first: Int, $after: String, $last: Int, $before: String) {

@@ -9,7 +9,7 @@ import pytest
 
 from connectory.config.settings import RetentionSettings
 from connectory.engine.retention import Retention
-from connectory.limits import Limits
+from connectory.limits import OperationLimits
 from connectory.model import ConnectorFact, ConnectorStatus, JobFact, JobStatus, JobType, Problem, SystemErrorCode
 from connectory.store import Store
 from resolvers.timeline import HistoryBucketRecord
@@ -315,7 +315,7 @@ async def many_minutes(store: Store) -> Asker:
 
 async def test_all_histories_of_an_operation_have_a_limit_together(sqlite_store: Store) -> None:
     ask = await many_minutes(sqlite_store)
-    ask.limits = Limits(values=20_000)  # a bucket is a row with five fields
+    ask.limits = OperationLimits(values=20_000)  # a bucket is a row with five fields
     given = {"from": hour(1).isoformat(), "to": hour(7).isoformat()}
     assert "at most 20,000" in await ask.refused(MINUTES, first=4, **given)
     found = await ask(MINUTES, first=3, **given)

@@ -7,11 +7,11 @@ from tests.wait import until
 
 
 class Sender:
-    """Has so many portions to be read."""
+    """Has so many chunks to be read."""
 
-    def __init__(self, intake: Intake, read: list[str], client: str, name: str, portions: int = 1) -> None:
+    def __init__(self, intake: Intake, read: list[str], client: str, name: str, chunks: int = 1) -> None:
         self.client, self.lately = client, (0, 0)
-        self._intake, self._all, self._name, self._left = intake, read, name, portions
+        self._intake, self._all, self._name, self._left = intake, read, name, chunks
 
     def begin(self) -> None:
         if self._intake.goes_now(self):
@@ -38,7 +38,7 @@ async def read_all(read: list[str], count: int) -> None:
 
 async def test_a_turn_takes_so_much_and_no_more() -> None:
     intake, read = Intake(), list[str]()
-    Sender(intake, read, "a", "a", portions=5 * PER_TURN).begin()
+    Sender(intake, read, "a", "a", chunks=5 * PER_TURN).begin()
     for turn in range(5):
         assert len(read) <= (turn + 1) * PER_TURN + 1
         await asyncio.sleep(0)
@@ -58,7 +58,7 @@ async def test_clients_take_turns() -> None:
 async def test_of_one_client_who_has_sent_little_comes_first() -> None:
     intake, read = Intake(), list[str]()
     for n in range(20):
-        Sender(intake, read, "a", f"much {n}", portions=50).begin()
+        Sender(intake, read, "a", f"much {n}", chunks=50).begin()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     before = len(read)

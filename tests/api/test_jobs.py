@@ -229,7 +229,7 @@ async def test_how_long_a_job_took(store: Store) -> None:
 
 
 async def test_counts_and_details(store: Store) -> None:
-    counts = {name: n for n, name in enumerate(CountsFact.__dataclass_fields__)} | {"volume_bytes": 2**50}
+    counts = {name: n for n, name in enumerate(CountsFact._fields)} | {"volume_bytes": 2**50}
     said = details("OtherJobDetails", {"data": {"deep": [{"é": None}]}})
     writer = await begin(store)
     await writer.poll(at(0), [], [job("1", None, counts=CountsFact(**counts), details=said), job("2", None)])

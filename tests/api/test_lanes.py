@@ -23,7 +23,7 @@ from tests.facts import Scripted, configured, connector
 from tests.held import QUERY, held_statements
 from tests.live.client import SocketClient, item
 from tests.live.running import PROGRESS, job_id, running
-from tests.store.test_wire import silencer
+from tests.store.test_notify_channel import silencer
 from tests.stores import few_connections
 from tests.wait import PATIENCE, until
 
@@ -241,5 +241,5 @@ async def test_a_gateway_is_ready_again_after_a_cut_though_nothing_is_due_to_be_
         with suppress(OSError):
             async with store.write():
                 raise ConnectionResetError("the network was cut")
-        assert store.writing.failures == 1
+        assert store.write_health.failures == 1
         assert await readiness(client) == (200, "")

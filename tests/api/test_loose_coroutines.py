@@ -11,9 +11,9 @@ import pytest
 import strawberry
 
 from connectory.execution.executor import BoundedExecutor
-from connectory.limits import Limits
+from connectory.limits import OperationLimits
 from connectory.store import Store
-from resolvers.errors import BadUserInput
+from resolvers.arguments import BadUserInput
 from tests.api.world import open_context
 
 
@@ -74,7 +74,7 @@ async def test_nothing_is_left_however_it_ends(sqlite_store: Store, query: str) 
             with contextlib.suppress(asyncio.CancelledError):
                 await asking
         for values in range(0, 400, 10):
-            await SCHEMA.execute(query, context_value=open_context(sqlite_store, limits=Limits(values)))
+            await SCHEMA.execute(query, context_value=open_context(sqlite_store, limits=OperationLimits(values)))
         gc.collect()
         coroutines = [each for each in gc.get_objects() if isinstance(each, CoroutineType)]
         assert [each for each in coroutines if getcoroutinestate(each) == CORO_CREATED] == []

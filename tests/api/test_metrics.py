@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.exc import OperationalError
 
 from connectory.observability import metrics as module
-from connectory.observability.metrics import Deliveries, Metrics, Polls
+from connectory.observability.metrics import Deliveries, Metrics, PollMetrics
 from connectory.store import Store
 from connectory.store.reads.figures import Figures
 from connectory.web.open_connections import OpenConnections
@@ -45,7 +45,7 @@ async def scraped(metrics: Metrics) -> Page:
 
 
 def watched(store: Store) -> Metrics:
-    metrics = Metrics(store, Polls())
+    metrics = Metrics(store, PollMetrics())
     metrics.add_connections(OpenConnections(1, 1))
     metrics.add_deliveries(Deliveries(), ["pager", "chat"])
     return metrics

@@ -34,7 +34,7 @@ import resolvers.connectors
 import resolvers.events
 import resolvers.jobs
 import resolvers.nodes
-from connectory.limits import Limits
+from connectory.limits import OperationLimits
 from connectory.model import (
     Capability,
     ConnectorHealth,
@@ -303,7 +303,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, answer: Any
 
 
 async def ask(schema: strawberry.Schema, query: str, **variables: Any) -> dict[str, Any]:
-    context = SimpleNamespace(viewer=SimpleNamespace(name="ada", role=Role.OPERATOR), budget=Budget(Limits()))
+    context = SimpleNamespace(viewer=SimpleNamespace(name="ada", role=Role.OPERATOR), budget=Budget(OperationLimits()))
     result = await schema.execute(query, variables, context_value=context)
     assert result.errors is None
     assert result.data is not None
@@ -311,7 +311,7 @@ async def ask(schema: strawberry.Schema, query: str, **variables: Any) -> dict[s
 
 
 async def refusal(schema: strawberry.Schema, query: str, **variables: Any) -> str:
-    result = await schema.execute(query, variables, context_value=SimpleNamespace(budget=Budget(Limits())))
+    result = await schema.execute(query, variables, context_value=SimpleNamespace(budget=Budget(OperationLimits())))
     assert result.errors is not None
     return result.errors[0].message
 
@@ -488,7 +488,9 @@ async def test_long_refuses_literals(schema: strawberry.Schema, literal: str) ->
 async def test_a_refused_value_tells_where_it_stands_and_what_is_valid(
     schema: strawberry.Schema, query: str, said: str, column: int
 ) -> None:
-    result = await schema.execute(query, {"h": ["HEALTY"]}, context_value=SimpleNamespace(budget=Budget(Limits())))
+    result = await schema.execute(
+        query, {"h": ["HEALTY"]}, context_value=SimpleNamespace(budget=Budget(OperationLimits()))
+    )
     assert result.errors is not None
     (error,) = result.errors
     assert said in error.message
@@ -525,7 +527,7 @@ async def test_syntax_errors_are_reported_each_time(schema: strawberry.Schema) -
 
 
 async def test_syntax_errors_do_not_break_a_stream(schema: strawberry.Schema) -> None:
-    context = SimpleNamespace(budget=Budget(Limits()))
+    context = SimpleNamespace(budget=Budget(OperationLimits()))
     results = [result async for result in await schema.subscribe("subscription {", context_value=context)]
     assert len(results) == 1
     assert results[0].errors is not None

@@ -1,8 +1,8 @@
 """One operation reads one snapshot, whatever is written meanwhile."""
 
 from connectory.store import Store
-from connectory.store.log.cursors import log_position
 from tests.api.world import NOW, Asker, begin, open_context, run
+from tests.cursors import log_position
 from tests.facts import connector, job
 
 LOOK = """{ eventCursor connectors { totalCount nodes { name status } countBy(field: SOURCE) { count } }

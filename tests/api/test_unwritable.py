@@ -116,7 +116,7 @@ async def test_a_poll_that_cannot_be_stored_is_one_sentence_and_a_refusal(
         (record,) = [each for each in caplog.records if getattr(each, "action", "") == "store_failed"]
         assert record.exc_info is None
         assert len(record.getMessage()) < 300
-        assert store.writing.failures == 1
+        assert store.write_health.failures == 1
         (problem,) = await store.problems()
         assert said in problem
         await tell(switch.format("off"))

@@ -13,7 +13,7 @@ from connectory.engine.memory.held import condition_row
 from connectory.engine.polling.pace import Pace, SystemState, after_answer, after_failure
 from connectory.engine.recording.commit import Commit
 from connectory.engine.recording.order import microseconds
-from connectory.limits import Limits
+from connectory.limits import OperationLimits
 from connectory.model import (
     AccessType,
     ConditionCode,
@@ -330,7 +330,7 @@ def _kept_status(fact: JobFact, removed: set[str]) -> JobStatus:
 # ---- asking
 
 
-def open_context(store: Store, now: datetime = NOW, limits: Limits | None = None) -> Context:
+def open_context(store: Store, now: datetime = NOW, limits: OperationLimits | None = None) -> Context:
     return Context(store, Viewer("test", Role.VIEWER), clock=lambda: now, limits=limits)
 
 
@@ -343,7 +343,7 @@ async def run(ctx: Context, query: str, variables: Mapping[str, Any] | None = No
 class Asker:
     """Asks a store, each time with a context of its own."""
 
-    def __init__(self, store: Store, now: datetime = NOW, limits: Limits | None = None) -> None:
+    def __init__(self, store: Store, now: datetime = NOW, limits: OperationLimits | None = None) -> None:
         self.store, self.now, self.limits = store, now, limits
         #: SQL statements of the last operation
         self.statements = 0

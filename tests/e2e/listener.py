@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from connectory.store.log.cursors import log_position
+from tests.cursors import log_position
 from tests.e2e.program import Program, serving
 from tests.live.client import Complete, Listener, Lost, Refused, SocketClient, SseClient, Stream
 from tests.wait import until
@@ -109,7 +109,7 @@ class Follower:
                 await asyncio.wait([self._attempt])
 
     def interrupt(self, *, softly: bool) -> None:
-        """Lose the connection, or the attempt to make one; ``softly``: with a farewell."""
+        """Lose the connection, or the attempt to make one; ``softly``: with a close frame."""
         self._softly, self.new_items, self.place = softly, 0, None
         if self._attempt is not None:
             self._attempt.cancel()

@@ -59,7 +59,7 @@ def engine(store: Store, source: Scripted) -> Engine:
     return Engine(store, [configured(source)])
 
 
-async def whole(store: Store, source: Remembering) -> None:
+async def shielded(store: Store, source: Remembering) -> None:
     """The history is there, and nothing of it twice."""
     await until(lambda: read(store))
     told = await created(store)
@@ -101,7 +101,7 @@ async def test_it_is_read_once(store: Store) -> None:
     running = engine(store, source)
     await running.start()
     try:
-        await whole(store, source)
+        await shielded(store, source)
         polls = source.polls
 
         async def goes_on() -> bool:
@@ -126,7 +126,7 @@ async def test_it_goes_on_after_a_failure(sqlite_store: Store, error: Exception)
     running = engine(sqlite_store, source)
     await running.start()
     try:
-        await whole(sqlite_store, source)
+        await shielded(sqlite_store, source)
     finally:
         await asyncio.wait_for(running.stop(), PATIENCE)
     assert len(source.begun) == 2
@@ -150,7 +150,7 @@ async def test_it_goes_on_after_a_restart(store: Store) -> None:
     second = engine(store, source)
     await second.start()
     try:
-        await whole(store, source)
+        await shielded(store, source)
     finally:
         await asyncio.wait_for(second.stop(), PATIENCE)
     third = engine(store, source)

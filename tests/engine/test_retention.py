@@ -35,7 +35,7 @@ from connectory.store.tables import (
     EVENTS,
     JOB_ERRORS,
     JOB_FLOORS,
-    JOB_STRETCHES,
+    JOB_SEGMENTS,
     JOBS,
     LOG_HEAD,
     NOTICES,
@@ -128,12 +128,12 @@ async def test_old_jobs_go_with_all_that_hangs_on_them(store: Store) -> None:
     await stage.poll([connector("a")], [*old, ended("4", 40)])
     async with store.write() as connection:
         stretch = {"job_id": global_id(JOB, "scripted", "1"), "number": 1, "counts": "{}"}
-        await connection.execute(insert(JOB_STRETCHES), [stretch])
+        await connection.execute(insert(JOB_SEGMENTS), [stretch])
     removed = await retention(store, at(45 * DAY), jobs_days=20).sweep()
     assert removed == {"job_errors": 130, "job_stretches": 1, "jobs": 2}
     assert await held_jobs(store) == {"3", "4"}
     assert [row["job_id"] for row in await rows(store, JOB_ERRORS)] == [global_id(JOB, "scripted", "3")]
-    assert await rows(store, JOB_STRETCHES) == []
+    assert await rows(store, JOB_SEGMENTS) == []
 
 
 async def test_what_a_connector_is_judged_by_stays_however_old_it_is(store: Store) -> None:

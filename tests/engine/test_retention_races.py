@@ -10,7 +10,7 @@ from sqlalchemy import update
 from connectory.engine.retention import Retention
 from connectory.model import ConditionCode, ConditionSeverity, JobErrorFact, JobFindings, JobStatus
 from connectory.store import Store
-from connectory.store.retention.batches import Portion
+from connectory.store.retention.batches import ExpiredBatch
 from connectory.store.tables import CONDITIONS, DELIVERIES, JOB_ERRORS, JOBS, OUTAGES
 from connectory.store.tables.identity import CONNECTOR, JOB, global_id
 from connectory.store.writes.rows import replace_conditions
@@ -36,7 +36,7 @@ def before_the_first(
     """Let something happen between the finding of the first rows of ``table`` and their removal."""
     remove, found = sweeper._remove, set[str]()
 
-    async def remove_later(portion: Portion) -> Any:
+    async def remove_later(portion: ExpiredBatch) -> Any:
         if portion.table == table and table not in found:
             found.add(table)
             await happens()

@@ -5,7 +5,7 @@ from typing import Any
 from connectory.engine.recording.segments import MOST, was_resumed
 from connectory.model import CountsFact, JobFact, JobStatus, JobType
 from connectory.store import Store
-from connectory.store.tables import JOB_STRETCHES
+from connectory.store.tables import JOB_SEGMENTS
 from tests.api.world import Asker
 from tests.engine.stage import Stage, rows
 from tests.facts import at, connector, job
@@ -29,7 +29,7 @@ async def polls(stage: Stage, *jobs: JobFact) -> None:
 
 
 async def processed(stage: Stage) -> list[tuple[int, int | None]]:
-    return [(row["number"], row["processed"]) for row in await rows(stage.store, JOB_STRETCHES)]
+    return [(row["number"], row["processed"]) for row in await rows(stage.store, JOB_SEGMENTS)]
 
 
 async def test_a_resumed_job_keeps_its_earlier_numbers(store: Store) -> None:

@@ -16,7 +16,7 @@ from connectory.engine.polling.watches import LASTING, Watched, Watches
 from connectory.model import ActionFailureCode, ActionRefusal, JobStatus, Observation
 from connectory.store import Store
 from connectory.store.log.bus import Bus
-from connectory.store.log.notify_channel import LONGEST_PAYLOAD, REFRESH_CHANNEL, WATCHES_CHANNEL, Wire
+from connectory.store.log.notify_channel import LONGEST_PAYLOAD, REFRESH_CHANNEL, WATCHES_CHANNEL, NotifyChannel
 from connectory.store.tables import SYSTEMS
 from connectory.store.tables.identity import CONNECTOR, JOB, SYSTEM, global_id
 from sources.base import SourceRateLimited, SourceUnreachable
@@ -278,7 +278,7 @@ async def pair(postgres_url: str) -> AsyncIterator[Pair]:
             await polled(first, scripted)
             await pulse.beats(1)
             async with running(stores[1], *others, renewal=0.05, patience=20.0) as second:
-                await until(truth(lambda: first.wire.is_connected and second.wire.is_connected))
+                await until(truth(lambda: first.notify_channel.is_connected and second.notify_channel.is_connected))
                 yield Pair(first, second, scripted, pulse, ticks)
     finally:
         for store in stores:
@@ -458,20 +458,20 @@ class Refusing:
 
 def test_what_is_not_for_us_is_passed_over(sqlite_url: str, caplog: pytest.LogCaptureFixture) -> None:
     """Our own messages come back to us, and a newer version may say what we do not know."""
-    watches, wire = Watches({"scripted"}, Ticks()), Wire(Store(sqlite_url), Bus())
-    Peers(wire, watches, {"scripted": Refusing()}, name="here")
+    watches, notify = Watches({"scripted"}, Ticks()), NotifyChannel(Store(sqlite_url), Bus())
+    Peers(notify, watches, {"scripted": Refusing()}, name="here")
     for channel in (WATCHES_CHANNEL, REFRESH_CHANNEL):
-        wire._receive(None, 0, channel, '{"gateway": "east", "news": 1}')
-        wire._receive(None, 0, channel, json.dumps({"gateway": "here", "watched": [JOB_1], "refresh": "scripted"}))
+        notify._receive(None, 0, channel, '{"gateway": "east", "news": 1}')
+        notify._receive(None, 0, channel, json.dumps({"gateway": "here", "watched": [JOB_1], "refresh": "scripted"}))
     assert len(watches) == 0
     assert actions(caplog) == []
 
 
 async def test_a_long_refusal_fits_into_a_message(sqlite_url: str) -> None:
-    wire, said = Wire(Store(sqlite_url), Bus()), []
-    wire.send = lambda channel, payload: said.append((channel, payload))  # type: ignore[method-assign]
-    Peers(wire, Watches({"scripted"}, Ticks()), {"scripted": Refusing()}, name="here")
-    wire._receive(None, 0, REFRESH_CHANNEL, json.dumps({"gateway": "east", "refresh": "scripted", "number": 3}))
+    notify, said = NotifyChannel(Store(sqlite_url), Bus()), []
+    notify.send = lambda channel, payload: said.append((channel, payload))  # type: ignore[method-assign]
+    Peers(notify, Watches({"scripted"}, Ticks()), {"scripted": Refusing()}, name="here")
+    notify._receive(None, 0, REFRESH_CHANNEL, json.dumps({"gateway": "east", "refresh": "scripted", "number": 3}))
     await until(truth(lambda: said))
     ((channel, payload),) = said
     assert channel == REFRESH_CHANNEL

@@ -13,7 +13,7 @@ from connectory.engine.polling import system_session as session
 from connectory.engine.recording.commit import Commit
 from connectory.store import Store
 from connectory.store.retention import removal as retention
-from connectory.store.retention.batches import Portion, Stride
+from connectory.store.retention.batches import BatchSize, ExpiredBatch
 from connectory.store.tables import CONDITIONS, CONNECTORS, JOB_FLOORS, JOBS
 
 Defect = Callable[[pytest.MonkeyPatch], None]
@@ -46,7 +46,7 @@ def store_late_answers(patch: pytest.MonkeyPatch) -> None:
 # ---- retention asks once which connectors are removed, and takes all that is theirs
 
 
-async def _connectors(store: Store, before: datetime, stride: Stride) -> AsyncIterator[Portion]:
+async def _connectors(store: Store, before: datetime, stride: BatchSize) -> AsyncIterator[ExpiredBatch]:
     c = CONNECTORS.c
     gone = and_(c.removed_at < before, c.observed_at.is_not(None))
     async with store.read() as connection:
@@ -60,7 +60,7 @@ async def _connectors(store: Store, before: datetime, stride: Stride) -> AsyncIt
 
         async for portion in retention._jobs(store, retention.Rule(criterion, spares_needed=False), stride):
             yield portion
-        yield Portion("connectors", partial(_remove, ids=ids, gone=gone), system_id)
+        yield ExpiredBatch("connectors", partial(_remove, ids=ids, gone=gone), system_id)
 
 
 async def _remove(connection: AsyncConnection, ids: Sequence[str], gone: Any) -> int:

@@ -64,7 +64,7 @@ class Listener(Protocol):
         """End the connection as a well-behaved client does."""
 
     def drop(self) -> None:
-        """Lose the connection: no farewell of any kind."""
+        """Lose the connection: no close frame of any kind."""
 
 
 async def item(stream: Stream, within: float = _PATIENCE) -> Any:
@@ -140,7 +140,7 @@ class SocketClient:
             frame = await self.socket.receive()
             if frame.type is not aiohttp.WSMsgType.TEXT:
                 assert frame.type in _ENDS, frame
-                # aiohttp says 1006 when its own farewell no longer gets out
+                # aiohttp says 1006 when its own close frame no longer gets out
                 said = frame.data if frame.type is aiohttp.WSMsgType.CLOSE else self.socket.close_code
                 raise Lost(said, str(frame.extra or ""))
             message: Message = json.loads(frame.data)

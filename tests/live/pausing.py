@@ -14,8 +14,7 @@ import pytest
 
 from connectory.live import flow, sse
 from connectory.model import JobStatus
-from connectory.store.log.cursors import log_position
-from tests.cursors import cursor_at
+from tests.cursors import cursor_at, log_position
 from tests.facts import connector, job
 from tests.live.client import Stream, item, rest
 from tests.live.ground import Ground, grounds
@@ -156,3 +155,16 @@ def _resident() -> int:
     """Bytes of this process in memory, without what only waits to be collected."""
     gc.collect()
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+class SlowReaders:
+    """The tests of those who pause; ``scene`` says on which store, and how much they do not read."""
+
+    async def test_every_event_comes_in_order_to_one_who_paused(self, scene: Pausing) -> None:
+        await scene.is_told_every_event_in_order()
+
+    async def test_the_newest_state_and_the_end_come_to_one_who_paused(self, scene: Pausing) -> None:
+        await scene.is_told_the_newest_state_and_the_end()
+
+    async def test_the_end_comes_though_it_fell_into_the_pause(self, scene: Pausing) -> None:
+        await scene.is_told_the_end_that_fell_into_the_pause()

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from connectory.model import JobStatus
-from connectory.store.log.cursors import log_position, read_cursor
+from connectory.store.log.cursors import read_cursor
 from connectory.store.writes.rows import append_events
 from tests.backups import Backup, make_anew
-from tests.cursors import START, forget
+from tests.cursors import START, forget, log_position
 from tests.facts import connector, job
 from tests.live.client import SseClient, item
 from tests.live.ground import Ground, grounds

@@ -1,9 +1,7 @@
 """Who shares a rendering, and what becomes of it while readers come, lag, go, and the store fails."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,161 +9,18 @@ import pytest
 from connectory.execution.operation import Operation
 from connectory.execution.prepared import Refused
 from connectory.live.broadcast import LogBroadcast
-from connectory.live.live import Live
 from connectory.live.rendering import Rendering
 from connectory.live.subscriber import Subscriber
 from connectory.model import JobStatus, Role
-from connectory.store import Store
-from connectory.store.log.bus import Bus
-from connectory.store.log.cursors import Place, log_position
-from connectory.store.log.tail import Tail
+from connectory.store.log.cursors import Place
 from connectory.store.tables.identity import CONNECTOR, JOB, global_id
 from resolvers.context import Context, Viewer
 from resolvers.feeds import Chunk, EventFeed
-from schema import build_schema
-from tests.api.world import Writer, begin
 from tests.cursors import START, cursor_at, forget
 from tests.facts import at, connector, job
+from tests.live.alone import EVENTS, EVENTS_AFTER, JOB_ID, PROGRESS, SUMMARIES, Ground, Reader, until_last
 from tests.live.preparing import prepare
 from tests.wait import until
-
-JOB_ID = global_id(JOB, "alpha", "1")
-PROGRESS = """subscription ($id: ID!, $after: String) {
-  jobProgress(jobId: $id, after: $after) { kind processed job { progress { processed } connector { name } } } }"""
-EVENTS = "subscription ($after: String) { events(after: $after) { kind cursor ... on JobEvent { processed } } }"
-EVENTS_AFTER = 'subscription { events(after: "?") { cursor } }'
-SUMMARIES = "subscription { sourceSummaryChanged { source totalConnectors runningJobs } }"
-
-
-class Reader:
-    """A sink that keeps what it is sent, at the pace that the test sets."""
-
-    def __init__(self) -> None:
-        self.results: list[Any] = []
-        self.cursors: list[str] = []
-        self.is_ready = True
-        self.is_complete = False
-        self._reads = asyncio.Event()
-
-    async def send(self, body: bytes, cursor: str) -> None:
-        assert self.is_ready, "a client that does not read was sent more"
-        self.results.append(json.loads(body))
-        self.cursors.append(cursor)
-
-    @property
-    def positions(self) -> list[int]:
-        return [log_position(cursor) for cursor in self.cursors]
-
-    async def send_all(self, results: Sequence[tuple[bytes, str]]) -> None:
-        for body, cursor in results:
-            await self.send(body, cursor)
-
-    async def drained(self) -> None:
-        await self._reads.wait()
-
-    async def complete(self) -> None:
-        self.is_complete = True
-
-    def stop(self) -> None:
-        self.is_ready = False
-        self._reads.clear()
-
-    def read_on(self) -> None:
-        self.is_ready = True
-        self._reads.set()
-
-    def said(self, field: str, *path: str) -> list[Any]:
-        """The values of one field, in order."""
-        found = [result["data"][field] for result in self.results]
-        for name in path:
-            found = [value[name] for value in found]
-        return found
-
-    async def has(self, count: int) -> None:
-        async def look() -> bool:
-            return len(self.results) >= count
-
-        await until(look)
-
-
-class Watches:
-    def __init__(self) -> None:
-        self.ids: list[str] = []
-
-    def watch(self, ids: Any) -> None:
-        self.ids += ids
-
-    def unwatch(self, ids: Any) -> None:
-        for id in ids:
-            self.ids.remove(id)
-
-
-class Ground:
-    """The live side alone: no transport and no engine."""
-
-    def __init__(self, store: Store, writer: Writer) -> None:
-        self.store, self.writer = store, writer
-        self.schema = build_schema()
-        self.tail = Tail(store, Bus(), poll_interval=0.02)
-        self.watches = Watches()
-        self.viewer = Viewer("somebody", Role.VIEWER)
-        self.live = Live(
-            self.schema,
-            store,
-            lambda viewer: Context(store, viewer),
-            self.tail,
-            self.watches,
-            clock=lambda: datetime.now(UTC),
-        )
-        self.moves = 0
-
-    async def follow(self, query: str, *, last_event_id: str | None = None, **variables: Any) -> Reader:
-        reader = Reader()
-        prepared = prepare(self.schema, Operation(query, variables))
-        await self.live.subscribe(prepared, reader, self.viewer, last_event_id=last_event_id)
-        return reader
-
-    async def move(self, times: int = 1, status: JobStatus = JobStatus.RUNNING) -> None:
-        """The job gets on: one commit for each step."""
-        for _ in range(times):
-            self.moves += 1
-            ended = at(self.moves) if status.ended else None
-            fact = job("1", status=status, processed=self.moves, completed_at=ended)
-            await self.writer.poll(at(self.moves), [connector("a")], [fact])
-
-    def go_on(self) -> None:
-        self._following = asyncio.create_task(self.tail.run(), name="tail")
-
-    async def stand_still(self) -> None:
-        """The log is not read for a while."""
-        self._following.cancel()
-        await asyncio.gather(self._following, return_exceptions=True)
-
-    async def head(self) -> int:
-        """The log's end, once the tail has come there."""
-
-        async def look() -> int:
-            async with self.store.read() as connection:
-                head: int = (await connection.exec_driver_sql("SELECT position FROM log_head")).scalar_one()
-            return head if self.tail.position == head else 0
-
-        return await until(look)
-
-
-@pytest.fixture
-async def ground(store: Store) -> AsyncIterator[Ground]:
-    ground = Ground(store, await begin(store))
-    ground.go_on()
-    await ground.move()
-    yield ground
-    await ground.live.close()
-    assert (ground.live.broadcasts, ground.live.subscribers, ground.watches.ids) == (0, 0, [])
-    await ground.stand_still()
-
-    async def nobody_left() -> bool:
-        return {task.get_name() for task in asyncio.all_tasks()}.isdisjoint({"subscriber", "broadcast", "live moment"})
-
-    await until(nobody_left)
 
 
 @pytest.fixture
@@ -326,13 +181,6 @@ async def test_more_than_can_be_rendered_is_read_again(ground: Ground, monkeypat
     assert len(progress.results) < 10
 
 
-async def until_last(reader: Reader, processed: int) -> None:
-    async def look() -> bool:
-        return bool(reader.said("jobProgress", "processed")[-1] == processed)
-
-    await until(look)
-
-
 async def test_a_store_that_fails_ends_nothing(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connectory.live.broadcast._AGAIN", 0.02)
     events, summaries = await ground.follow(EVENTS, after=START), await ground.follow(SUMMARIES)
@@ -472,7 +320,7 @@ async def test_many_who_come_back_are_read_for_once(
 async def test_nothing_is_lost_or_doubled_while_the_log_grows_and_some_are_slow(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("connectory.live.replay._PORTION", 500)
+    monkeypatch.setattr("connectory.live.replay._BATCH_BYTES", 500)
     head = await grow(ground, 150)
     starts = [(11 * n) % head for n in range(60)]
     readers = [await ground.follow(EVENTS, after=await cursor_at(ground.store, start)) for start in starts]

@@ -9,10 +9,9 @@ from sqlalchemy import delete, update
 
 from connectory.live import live
 from connectory.model import JobStatus
-from connectory.store.log.cursors import log_position
 from connectory.store.tables import EVENTS, JOBS
 from resolvers.feeds import CHUNK
-from tests.cursors import START, cursor_at, forget
+from tests.cursors import START, cursor_at, forget, log_position
 from tests.facts import at, connector, job
 from tests.live.client import Complete, SocketClient, SseClient, Stream, item, rest
 from tests.live.ground import Ground, grounds

@@ -1,37 +1,22 @@
 """What fails on the way from the log to subscribers costs nobody a row, or says so."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from connectory.execution.operation import Operation
 from connectory.live.broadcast import LogBroadcast
-from connectory.live.moment import Moments
+from connectory.live.shared_snapshots import SharedSnapshots
 from connectory.model import JobStatus
-from connectory.store import Store
-from connectory.store.log.cursors import log_position
 from resolvers.feeds import EventFeed, JobFeed, SummaryFeed
-from tests.api.world import begin
-from tests.cursors import START, cursor_at
+from tests.cursors import START, cursor_at, log_position
 from tests.facts import at, connector
+from tests.live.alone import EVENTS, JOB_ID, PROGRESS, SUMMARIES, Ground, Reader, until_last
 from tests.live.preparing import prepare
-from tests.live.test_broadcast import EVENTS, JOB_ID, PROGRESS, SUMMARIES, Ground, Reader, until_last
 from tests.wait import until
 
 #: Of the same rows as EVENTS, and rendered on its own.
 OTHERS = EVENTS.replace("kind ", "")
-
-
-@pytest.fixture
-async def ground(store: Store) -> AsyncIterator[Ground]:
-    ground = Ground(store, await begin(store))
-    ground.go_on()
-    await ground.move()
-    yield ground
-    await ground.live.close()
-    assert (ground.live.broadcasts, ground.live.subscribers, ground.watches.ids) == (0, 0, [])
-    await ground.stand_still()
 
 
 class Once:
@@ -58,7 +43,7 @@ async def comes_to(reader: Reader, position: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("of", "name"), [(EventFeed, "item"), (JobFeed, "item"), (LogBroadcast, "hear"), (Moments, "pass_on")]
+    ("of", "name"), [(EventFeed, "item"), (JobFeed, "item"), (LogBroadcast, "hear"), (SharedSnapshots, "pass_on")]
 )
 async def test_what_cannot_be_taken_once_is_read_again(
     ground: Ground, monkeypatch: pytest.MonkeyPatch, of: Any, name: str

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from connectory.store.log.cursors import log_position
-from tests.cursors import START
+from tests.cursors import START, log_position
 from tests.facts import connector, job
 from tests.live.client import SseClient, item
 from tests.live.ground import Ground, grounds

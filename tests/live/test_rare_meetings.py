@@ -14,25 +14,13 @@ from connectory.execution.prepared import Refused
 from connectory.live.broadcast import StateBroadcast
 from connectory.live.rendering import Rendering
 from connectory.model import JobStatus
-from connectory.store import Store
 from connectory.store.log.cursors import read_cursor
 from connectory.store.reads.snapshot import Snapshot, open_snapshot
-from tests.api.world import begin
 from tests.cursors import START, cursor_at, forget
 from tests.facts import at, connector
+from tests.live.alone import EVENTS, JOB_ID, PROGRESS, SUMMARIES, Ground, Reader, until_last
 from tests.live.preparing import prepare
-from tests.live.test_broadcast import EVENTS, JOB_ID, PROGRESS, SUMMARIES, Ground, Reader, until_last
 from tests.wait import until
-
-
-@pytest.fixture
-async def ground(store: Store) -> AsyncIterator[Ground]:
-    ground = Ground(store, await begin(store))
-    ground.go_on()
-    await ground.move()
-    yield ground
-    await ground.live.close()
-    await ground.stand_still()
 
 
 async def test_who_is_refused_for_its_last_event_id_leaves_nothing_behind(ground: Ground) -> None:
@@ -143,8 +131,8 @@ async def test_what_the_store_could_not_show_is_shown_once_it_can(
     monkeypatch.setattr("connectory.live.broadcast._AGAIN", 0.02)
     reader = await ground.follow(PROGRESS, id=JOB_ID)
     await reader.has(1)
-    moments = ground.live._moments
-    original, failures = moments._open_snapshot, 0
+    snapshots = ground.live._snapshots
+    original, failures = snapshots._open_snapshot, 0
 
     @asynccontextmanager
     async def fail() -> AsyncIterator[Snapshot]:
@@ -156,7 +144,7 @@ async def test_what_the_store_could_not_show_is_shown_once_it_can(
     def open_or_fail() -> AbstractAsyncContextManager[Snapshot]:
         return original() if failures == 3 else fail()
 
-    monkeypatch.setattr(moments, "_open_snapshot", open_or_fail)
+    monkeypatch.setattr(snapshots, "_open_snapshot", open_or_fail)
     await ground.move(status=status)
     await until_last(reader, ground.moves)
     failures = 3
@@ -177,7 +165,7 @@ async def test_a_cursor_that_is_newer_than_the_shared_snapshot_is_good(ground: G
     """The log has grown, the tail has not read so far, and something older is being rendered."""
     first = await ground.head()
     await ground.stand_still()
-    async with ground.live._moments.present():
+    async with ground.live._snapshots.present():
         await ground.move(2)
         start = first + 2 - behind
         reader = await ground.follow(

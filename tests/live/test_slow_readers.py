@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.live.pausing import Pausing, Size, pausing
+from tests.live.pausing import Pausing, Size, SlowReaders, pausing
 
 #: The kernel, the gateway's transport and the client's own buffers take about 200 kB for a connection that nobody
 #: reads. What is not read has to be so much more that it would show if it were kept: 3.9 MB once the process has
@@ -22,13 +22,5 @@ async def scene(sqlite_url: str) -> AsyncIterator[Pausing]:
         yield found
 
 
-async def test_every_event_comes_in_order_to_one_who_paused(scene: Pausing) -> None:
-    await scene.is_told_every_event_in_order()
-
-
-async def test_the_newest_state_and_the_end_come_to_one_who_paused(scene: Pausing) -> None:
-    await scene.is_told_the_newest_state_and_the_end()
-
-
-async def test_the_end_comes_though_it_fell_into_the_pause(scene: Pausing) -> None:
-    await scene.is_told_the_end_that_fell_into_the_pause()
+class TestSlowReaders(SlowReaders):
+    pass

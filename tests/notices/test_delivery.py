@@ -20,7 +20,7 @@ from connectory.notices import notifier
 from connectory.notices.deliverer import Backoff, Deliverer
 from connectory.notices.notices import Notices, notifying
 from connectory.notices.payload import slack
-from connectory.notices.sending import Outcome, Sender
+from connectory.notices.sending import AttemptOutcome, Sender
 from connectory.notices.settings import ReceiverSettings
 from connectory.observability.metrics import Deliveries
 from connectory.store import Store
@@ -563,7 +563,7 @@ async def test_knocking_where_nobody_is_says_so_without_the_url() -> None:
     assert "of-the-url" not in str(outcome.error)
 
 
-async def knocked(url: str) -> Outcome:
+async def knocked(url: str) -> AttemptOutcome:
     sender = Sender(ReceiverSettings.model_validate({"name": "pager", "url": url, "format": "slack", "timeout": 5}))
     try:
         return await sender.knock()

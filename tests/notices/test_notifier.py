@@ -21,7 +21,7 @@ from connectory.notices import notifier
 from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
 from connectory.store.leases.rows import LeaseLost
-from connectory.store.reads.notice_state import read_picture
+from connectory.store.reads.notice_state import read_notice_state
 from connectory.store.tables import LOG_HEAD, NOTICES
 from connectory.store.tables.identity import CONNECTOR, JOB, global_id
 from connectory.store.writes.notices import write_notices
@@ -390,12 +390,12 @@ async def test_what_somebody_acknowledges_meanwhile_stays(store: Store, monkeypa
     await on.poll([connector()], [job("2", order_at=at(30), completed_at=at(30))])
 
     async def acknowledged(*arguments: Any) -> Any:
-        picture = await read_picture(*arguments)
+        state = await read_notice_state(*arguments)
         async with store.write() as connection:
             await connection.execute(update(NOTICES).values(acknowledged_at=on.now, acknowledged_by="ada"))
-        return picture
+        return state
 
-    monkeypatch.setattr(notifier, "read_picture", acknowledged)
+    monkeypatch.setattr(notifier, "read_notice_state", acknowledged)
     await look()
     (notice,) = await notices(store)
     assert (notice["acknowledged_by"], notice["recovered_at"]) == ("ada", on.now)
@@ -411,7 +411,7 @@ async def test_without_a_change_nothing_is_read_but_the_logs_end(store: Store, m
     await on.poll([connector()])
     await each.look()
 
-    monkeypatch.setattr(notifier, "read_picture", nobody)
+    monkeypatch.setattr(notifier, "read_notice_state", nobody)
     on.seconds += 1000
     assert not await each.look()
 
@@ -464,7 +464,7 @@ async def test_what_waits_for_an_answer_is_not_read_before_one_comes(
     on.seconds += 3600
     await each.look()
     with monkeypatch.context() as patch:
-        patch.setattr(notifier, "read_picture", nobody)
+        patch.setattr(notifier, "read_notice_state", nobody)
         for _ in range(3):
             on.seconds += 1
             assert not await each.look()

@@ -11,7 +11,7 @@ from connectory.notices import notifier
 from connectory.notices.notifier import Notifier
 from connectory.store import Store
 from connectory.store.leases.rows import NOTICES_LEASE, Lease
-from connectory.store.reads.notice_state import read_picture, read_present
+from connectory.store.reads.notice_state import read_notice_state, read_systems
 from connectory.store.reads.notices import read_place
 from connectory.store.tables.identity import CONNECTOR, global_id
 from connectory.store.writes.notices import write_notices
@@ -25,14 +25,14 @@ AT_ONCE = {"for": 0}
 
 @pytest.fixture
 def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
-    """The owners of each picture, connectors by external id."""
+    """The owners of each state that is read, connectors by external id."""
     found: list[set[str]] = []
 
-    async def watched(connection: Any, present: Any, owners: Sequence[str], rows: Any) -> Any:
+    async def watched(connection: Any, current: Any, owners: Sequence[str], rows: Any) -> Any:
         found.append(set(owners))
-        return await read_picture(connection, present, owners, rows)
+        return await read_notice_state(connection, current, owners, rows)
 
-    monkeypatch.setattr(notifier, "read_picture", watched)
+    monkeypatch.setattr(notifier, "read_notice_state", watched)
     return found
 
 
@@ -147,7 +147,7 @@ async def test_a_crash_between_two_slices_loses_nothing_and_doubles_nothing(
     assert await told(store) == [("pager", "RAISED")] * 7
     assert [row["sequence"] for row in await deliveries(store)] == [*range(1, 8)]
     async with store.read() as connection:
-        assert (await read_place(connection)).position == (await read_present(connection)).position
+        assert (await read_place(connection)).position == (await read_systems(connection)).position
 
 
 async def test_of_what_comes_in_slices_the_system_is_told_first(

@@ -16,7 +16,6 @@ import aiohttp
 from sqlalchemy import select
 
 from connectory.store import Store
-from connectory.store.log.cursors import log_position
 from connectory.store.log.entries import EVENT_COLUMNS, event_record
 from connectory.store.tables import EVENTS, LOG_HEAD, LOG_START
 from connectory.store.tables.identity import JOB, global_id
@@ -25,7 +24,7 @@ from sources.onyx.simulator.app import simulator
 from sources.onyx.simulator.pairs import Attempt, Pair
 from sources.onyx.simulator.world import OnyxWorld
 from sources.simulation import WORLD, Clock, serve
-from tests.cursors import START
+from tests.cursors import START, log_position
 from tests.e2e.listener import Follower, Gateways
 from tests.e2e.program import configuration, system
 from tests.proofs.conftest import Figures

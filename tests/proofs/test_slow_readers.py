@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.live.pausing import Pausing, Size, pausing
+from tests.live.pausing import Pausing, Size, SlowReaders, pausing
 
 SIZE = Size(rows=10_000, at_once=500, fat=4400, settled=2500, flat=5_000_000)
 
@@ -18,13 +18,5 @@ async def scene(store_url: str) -> AsyncIterator[Pausing]:
         yield found
 
 
-async def test_every_event_comes_in_order_to_one_who_paused(scene: Pausing) -> None:
-    await scene.is_told_every_event_in_order()
-
-
-async def test_the_newest_state_and_the_end_come_to_one_who_paused(scene: Pausing) -> None:
-    await scene.is_told_the_newest_state_and_the_end()
-
-
-async def test_the_end_comes_though_it_fell_into_the_pause(scene: Pausing) -> None:
-    await scene.is_told_the_end_that_fell_into_the_pause()
+class TestSlowReaders(SlowReaders):
+    pass

@@ -591,7 +591,7 @@ def check_job(job: JobFact) -> None:
         check_moment(moment)
     if job.started_at and job.completed_at:
         assert job.started_at <= job.completed_at
-    for name in CountsFact.__dataclass_fields__:
+    for name in CountsFact._fields:
         check_count(getattr(job.counts, name))
     check_count(job.processed)
     check_count(job.total)

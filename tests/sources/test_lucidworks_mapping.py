@@ -274,7 +274,7 @@ def shown(value: Any) -> Iterator[Any]:
         if name == "details":
             yield from (leaf for _, leaf in keyed(told(field)))
         elif isinstance(field, CountsFact):
-            yield from (getattr(field, slot) for slot in CountsFact.__dataclass_fields__)
+            yield from (getattr(field, slot) for slot in CountsFact._fields)
         else:
             yield field
 

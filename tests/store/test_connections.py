@@ -14,10 +14,10 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from connectory.lanes import CONNECTIONS, FEWEST, SESSIONS, Lane, divide
 from connectory.store import Store
-from connectory.store.connections import Connections
+from connectory.store.connections import LaneConnections
 from connectory.store.log.bus import Bus
-from connectory.store.log.notify_channel import Wire
-from connectory.store.postgres import Limits
+from connectory.store.log.notify_channel import NotifyChannel
+from connectory.store.postgres import SessionLimits
 from tests.wait import until
 
 _OTHERS = """
@@ -45,7 +45,7 @@ def test_the_setting_is_divided_over_all_lanes() -> None:
 @asynccontextmanager
 async def everybody_asks(store: Store) -> AsyncIterator[None]:
     """Many at once on every lane, beside the two sessions."""
-    wire = Wire(store, Bus())
+    notify_channel = NotifyChannel(store, Bus())
     done = asyncio.Event()
 
     async def read(lane: Lane) -> None:
@@ -62,7 +62,7 @@ async def everybody_asks(store: Store) -> AsyncIterator[None]:
 
     work: list[Any] = [read(lane) for lane in (Lane.HOUSE, Lane.LIVE, Lane.CLIENTS) for _ in range(20)]
     work += [write(hurried) for hurried in (True, False) for _ in range(20)]
-    tasks = [asyncio.create_task(each) for each in [*work, wire.run()]]
+    tasks = [asyncio.create_task(each) for each in [*work, notify_channel.run()]]
     try:
         yield
     finally:
@@ -105,7 +105,7 @@ async def test_what_a_gateway_must_not_lack_is_opened_when_it_starts(postgres_ur
         await store.close()
 
 
-async def told(lane: Connections, *names: str) -> list[str]:
+async def settings(lane: LaneConnections, *names: str) -> list[str]:
     async with lane.connection() as connection:
         return [(await connection.execute(text(f"SHOW {name}"))).scalar_one() for name in names]
 
@@ -114,14 +114,14 @@ async def test_a_session_ends_what_keeps_others_waiting(postgres_url: str) -> No
     store = Store(postgres_url)
     limits = ("idle_in_transaction_session_timeout", "lock_timeout")
     try:
-        assert await told(store.lanes[Lane.WRITES], *limits) == ["15s", "18s"]
-        assert await told(store.lanes[Lane.HURRIED], *limits) == ["15s", "3s"]
+        assert await settings(store.lanes[Lane.WRITES], *limits) == ["15s", "18s"]
+        assert await settings(store.lanes[Lane.HURRIED], *limits) == ["15s", "3s"]
         for lane in (Lane.HOUSE, Lane.LIVE, Lane.CLIENTS):
-            assert await told(store.lanes[lane], *limits) == ["1min", "5s"]
+            assert await settings(store.lanes[lane], *limits) == ["1min", "5s"]
         for lane in Lane:
             dead = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
-            assert await told(store.lanes[lane], *dead) == ["5", "5", "2", "15000"]
-            assert await told(store.lanes[lane], "plan_cache_mode") == ["force_custom_plan"]
+            assert await settings(store.lanes[lane], *dead) == ["5", "5", "2", "15000"]
+            assert await settings(store.lanes[lane], "plan_cache_mode") == ["force_custom_plan"]
     finally:
         await store.close()
 
@@ -130,7 +130,7 @@ async def test_what_the_address_says_of_a_session_holds(postgres_url: str) -> No
     store = Store(f"{postgres_url}?options=-c%20lock_timeout%3D7s%20-c%20tcp_keepalives_idle%3D77")
     try:
         lane = store.lanes[Lane.WRITES]
-        assert await told(lane, "lock_timeout", "tcp_keepalives_idle", "tcp_keepalives_count") == ["7s", "77", "2"]
+        assert await settings(lane, "lock_timeout", "tcp_keepalives_idle", "tcp_keepalives_count") == ["7s", "77", "2"]
     finally:
         await store.close()
 
@@ -144,7 +144,7 @@ async def test_a_setting_that_the_server_does_not_take_costs_no_other(
     )
     store = Store(postgres_url)
     try:
-        assert await told(store.lanes[Lane.WRITES], "tcp_keepalives_idle", "lock_timeout") == ["6", "18s"]
+        assert await settings(store.lanes[Lane.WRITES], "tcp_keepalives_idle", "lock_timeout") == ["6", "18s"]
     finally:
         await store.close()
 
@@ -153,7 +153,7 @@ async def test_a_transaction_of_which_nothing_is_heard_is_ended(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As of a gateway that was stopped in the middle of one: the others write on."""
-    monkeypatch.setattr("connectory.store.database.WRITING", Limits(idle=0.2, locks=18))
+    monkeypatch.setattr("connectory.store.database.WRITING", SessionLimits(idle=0.2, locks=18))
     stopped, other = Store(postgres_url), Store(postgres_url)
 
     async def write(store: Store) -> None:

@@ -244,9 +244,9 @@ async def test_nothing_is_written_once_a_newer_version_has_upgraded_the_store(pa
         with pytest.raises(StoreTooNew, match=r"revision 9999.*newer version"):
             async with write():
                 pytest.fail("it may not write")
-    with pytest.raises(StoreUpgraded) as told:
+    with pytest.raises(StoreUpgraded) as raised:
         await asyncio.wait_for(old.until_upgraded(), PATIENCE)
-    assert told.value.status == 1
+    assert raised.value.status == 1
 
 
 async def test_leases_are_neither_taken_nor_renewed_then(pair: tuple[Store, Store]) -> None:

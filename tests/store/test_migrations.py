@@ -15,7 +15,7 @@ from connectory.model import ConnectorMode, CountsFact, JobFact, JobStatus, JobT
 from connectory.store import Store, StoreTooNew
 from connectory.store.log.cursors import Place
 from connectory.store.migrations import upgrading as migration
-from connectory.store.postgres import Limits
+from connectory.store.postgres import SessionLimits
 from connectory.store.reads.snapshot import open_snapshot
 from connectory.store.tables import EVENTS, JOBS, LOG_HEAD, SYSTEMS
 from tests.api.world import Asker
@@ -196,13 +196,13 @@ async def test_processes_that_upgrade_at_once(bare_store_url: str) -> None:
                 assert process.stdout is not None
                 line = await process.stdout.readline()
                 assert line == b"ready\n", (await process.communicate())[1].decode()
-            said = await asyncio.gather(*(process.communicate(b"go\n") for process in started))
+            outputs = await asyncio.gather(*(process.communicate(b"go\n") for process in started))
     finally:
         for process in started:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-    assert [(process.returncode, error) for process, (_, error) in zip(started, said, strict=True)] == [(0, b"")] * 3
+    assert [(process.returncode, error) for process, (_, error) in zip(started, outputs, strict=True)] == [(0, b"")] * 3
     store = Store(bare_store_url)
     try:
         assert await store.problems() == []
@@ -215,7 +215,7 @@ async def test_who_starts_while_another_one_migrates_waits_for_its_end(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A migration takes longer than readers wait for its lock."""
-    monkeypatch.setattr("connectory.store.database.READING", Limits(idle=60, locks=0.1))
+    monkeypatch.setattr("connectory.store.database.READING", SessionLimits(idle=60, locks=0.1))
     first, second = Store(postgres_url), Store(postgres_url)
     try:
         async with first.migrating() as connection:

@@ -23,15 +23,15 @@ async def refusal(url: str) -> str:
                 await store.open()
     finally:
         await store.close()
-    said = str(caught.value)
-    assert SECRET not in said
+    message = str(caught.value)
+    assert SECRET not in message
     assert SECRET not in str(store)
-    assert "\n" not in said
-    return said
+    assert "\n" not in message
+    return message
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("mysql://root@localhost/x", "mysql"),
         ("sqlite://", "needs a file"),
@@ -40,15 +40,15 @@ async def refusal(url: str) -> str:
         ("nonsense://x", "cannot be a nonsense database"),
     ],
 )
-def test_urls_that_cannot_be_meant(url: str, said: str) -> None:
-    with pytest.raises(StoreError, match=said):
+def test_urls_that_cannot_be_meant(url: str, message: str) -> None:
+    with pytest.raises(StoreError, match=message):
         Store(url)
 
 
 async def test_no_server(unused_port: int) -> None:
-    said = await refusal(f"postgresql://me:{SECRET}@127.0.0.1:{unused_port}/db")
-    assert f"me:***@127.0.0.1:{unused_port}/db" in said
-    assert "failed" in said
+    message = await refusal(f"postgresql://me:{SECRET}@127.0.0.1:{unused_port}/db")
+    assert f"me:***@127.0.0.1:{unused_port}/db" in message
+    assert "failed" in message
 
 
 async def test_no_such_host() -> None:
@@ -56,19 +56,19 @@ async def test_no_such_host() -> None:
 
 
 async def test_no_such_database(postgres_url: str) -> None:
-    said = await refusal(f"{postgres_url}_not")
-    assert said.endswith('_not" does not exist')
+    message = await refusal(f"{postgres_url}_not")
+    assert message.endswith('_not" does not exist')
 
 
 async def test_a_refused_password() -> None:
     async with refusing_server() as port:
-        said = await refusal(f"postgresql://me:{SECRET}@127.0.0.1:{port}/db")
-    assert said.endswith('password authentication failed for user "me"')
+        message = await refusal(f"postgresql://me:{SECRET}@127.0.0.1:{port}/db")
+    assert message.endswith('password authentication failed for user "me"')
 
 
 async def test_no_folder(tmp_path: Path) -> None:
-    said = await refusal(f"sqlite:///{tmp_path / 'missing' / 'a.db'}")
-    assert said.endswith(f"the folder {tmp_path / 'missing'} does not exist")
+    message = await refusal(f"sqlite:///{tmp_path / 'missing' / 'a.db'}")
+    assert message.endswith(f"the folder {tmp_path / 'missing'} does not exist")
     assert os.listdir(tmp_path) == []
 
 
@@ -93,9 +93,9 @@ async def test_a_file_that_we_may_only_read() -> None:
         os.chmod(file, 0o444)
         os.chmod(folder, 0o555)
         with unprivileged():
-            said = await refusal(f"sqlite:///{file}")
+            message = await refusal(f"sqlite:///{file}")
         os.chmod(folder, 0o755)
-    assert "readonly" in said
+    assert "readonly" in message
 
 
 async def test_a_file_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,8 +138,8 @@ async def refusing_server() -> AsyncIterator[int]:
         writer.write(b"R" + (8).to_bytes(4, "big") + (3).to_bytes(4, "big"))
         assert await reader.readexactly(1) == b"p"
         await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big") - 4)
-        told = b'SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user "me"\0\0'
-        writer.write(b"E" + (len(told) + 4).to_bytes(4, "big") + told)
+        answer = b'SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user "me"\0\0'
+        writer.write(b"E" + (len(answer) + 4).to_bytes(4, "big") + answer)
         writer.close()
         await writer.wait_closed()
 

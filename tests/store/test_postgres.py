@@ -14,7 +14,7 @@ from sqlalchemy import make_url, text
 
 from connectory.store import Store, StoreUnreachable
 from connectory.store.log.bus import Bus
-from connectory.store.log.notify_channel import Wire
+from connectory.store.log.notify_channel import NotifyChannel
 from tests.faults.certificates import make_certificates
 from tests.wait import until
 
@@ -26,7 +26,7 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type 
 _ASKS, _YES = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big"), b"S"
 
 
-async def told(store: Store, statement: str) -> object:
+async def result_of(store: Store, statement: str) -> object:
     async with store.read() as connection:
         return (await connection.execute(text(statement))).scalar_one()
 
@@ -44,11 +44,11 @@ async def opened(url: str) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def connected(store: Store) -> AsyncIterator[None]:
     """All connections that a gateway has: of the pools, the leases and the messages."""
-    wire = Wire(store, Bus())
-    listening = asyncio.create_task(wire.run())
+    notify_channel = NotifyChannel(store, Bus())
+    listening = asyncio.create_task(notify_channel.run())
 
     async def listens() -> bool:
-        return wire.is_connected
+        return notify_channel.is_connected
 
     try:
         await until(listens)
@@ -70,8 +70,8 @@ async def test_what_libpq_takes_holds_for_every_connection(postgres_url: str) ->
         f"{postgres_url}?connect_timeout=9&{session}&{options}&sslmode=prefer&gssencmode=disable"
     ) as store:
         await store.upgrade()
-        assert await told(store, "SHOW statement_timeout") == "61s"
-        assert await told(store, "SHOW plan_cache_mode") == "force_custom_plan"
+        assert await result_of(store, "SHOW statement_timeout") == "61s"
+        assert await result_of(store, "SHOW plan_cache_mode") == "force_custom_plan"
         async with connected(store):
             other = await asyncpg.connect(postgres_url, timeout=10)
             try:
@@ -84,7 +84,7 @@ async def test_the_second_host_stands_in_for_the_first(postgres_url: str, unused
     place = make_url(postgres_url)
     hosts = f"127.0.0.1:{unused_tcp_port},{place.host}:{place.port or 5432}"
     async with opened(f"postgresql://{place.username}@{hosts}/{place.database}") as store:
-        assert await told(store, "SELECT current_database()") == place.database
+        assert await result_of(store, "SELECT current_database()") == place.database
 
 
 @pytest.mark.parametrize("names", ["sslrootcert={trusted}", "sslrootcert={trusted}&sslcert={trusted}&sslkey={key}"])
@@ -95,15 +95,15 @@ async def test_a_certificate_is_verified_by_every_connection(postgres_url: str, 
     async with behind_tls(postgres_url, certificates.trusted) as url, opened(f"{url}?{asked}") as store:
         await store.upgrade()
         async with connected(store):
-            assert await told(store, "SELECT 1") == 1
+            assert await result_of(store, "SELECT 1") == 1
 
 
 async def test_a_certificate_that_is_not_trusted(postgres_url: str, tmp_path: Path) -> None:
     certificates = make_certificates(tmp_path)
     for trusted in (tmp_path / "trusted.pem", "system"):
         async with behind_tls(postgres_url, certificates.strange) as url:
-            said = await refusal(f"{url}?sslmode=verify-full&sslrootcert={trusted}")
-        assert "CERTIFICATE_VERIFY_FAILED" in said, trusted
+            message = await refusal(f"{url}?sslmode=verify-full&sslrootcert={trusted}")
+        assert "CERTIFICATE_VERIFY_FAILED" in message, trusted
 
 
 @pytest.mark.parametrize("name", ["sslrootcert", "sslcrl", "sslcert", "sslkey"])
@@ -116,8 +116,8 @@ async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) ->
         "sslkey": tmp_path / "trusted.key",
     }
     files = {**named, name: tmp_path / "none.pem"}
-    said = await refusal("postgresql://u@h/d?sslmode=verify-full&" + "&".join(f"{k}={v}" for k, v in files.items()))
-    assert said.endswith(f"{name} {tmp_path / 'none.pem'} cannot be read: No such file or directory")
+    message = await refusal("postgresql://u@h/d?sslmode=verify-full&" + "&".join(f"{k}={v}" for k, v in files.items()))
+    assert message.endswith(f"{name} {tmp_path / 'none.pem'} cannot be read: No such file or directory")
 
 
 async def test_a_file_that_holds_no_certificate_is_named(tmp_path: Path) -> None:
@@ -171,8 +171,8 @@ async def relaying(host: str, port: int, *, first: Any = None, **options: Any) -
 
     async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            while said := await source.read(65536):
-                sink.write(said)
+            while data := await source.read(65536):
+                sink.write(data)
         sink.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

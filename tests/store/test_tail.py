@@ -15,7 +15,7 @@ from sqlalchemy import delete, update
 from connectory.model import EventKind, SystemHealth
 from connectory.store import Store
 from connectory.store.log.bus import Bus
-from connectory.store.log.tail import CHUNK, Batch, Tail
+from connectory.store.log.tail import CHUNK, LogBatch, Tail
 from connectory.store.reads.snapshot import open_snapshot
 from connectory.store.tables import EVENTS, LOG_HEAD
 from connectory.store.writes.registration import Registration, register_systems
@@ -29,8 +29,8 @@ NEVER = 3600.0
 
 def line(writer: str, number: int = 0) -> dict[str, Any]:
     names = [column.name for column in EVENTS.c if column.name != "position"]
-    said = {"at": T0, "kind": EventKind.SYSTEM_CHANGED, "health": SystemHealth.UP.value, "system_id": writer}
-    return dict.fromkeys(names) | said | {"message": str(number)}
+    columns = {"at": T0, "kind": EventKind.SYSTEM_CHANGED, "health": SystemHealth.UP.value, "system_id": writer}
+    return dict.fromkeys(names) | columns | {"message": str(number)}
 
 
 async def append(store: Store, *lines: dict[str, Any]) -> int:
@@ -48,11 +48,11 @@ class Listener:
 
     def __init__(self, tail: Tail) -> None:
         self.tail = tail
-        self.batches: list[Batch] = []
+        self.batches: list[LogBatch] = []
         self.seams: list[tuple[int, int]] = []
         tail.listen(self)
 
-    def __call__(self, batch: Batch) -> None:
+    def __call__(self, batch: LogBatch) -> None:
         self.seams.append((self.tail.position, batch.position))
         self.batches.append(batch)
 
@@ -184,9 +184,9 @@ async def test_eight_writers_at_once(store: Store, store_url: str) -> None:
     finally:
         await other.close()
     assert listener.positions == list(range(1, 8 * lines + 1))
-    told = [event for batch in listener.batches for event in batch.events]
+    handed_over = [event for batch in listener.batches for event in batch.events]
     for n in range(8):
-        assert [int(event.message) for event in told if event.system_id == f"w{n}"] == list(range(lines))
+        assert [int(event.message) for event in handed_over if event.system_id == f"w{n}"] == list(range(lines))
     assert [before for before, _ in listener.seams[1:]] == [after for _, after in listener.seams[:-1]]
 
 
@@ -228,10 +228,10 @@ async def test_a_store_that_fails_is_logged_once_and_nothing_is_skipped(
             assert listener.tail.position == 0
         await listener.come_to(2)
 
-        async def told() -> bool:
+        async def is_logged() -> bool:
             return "tail_recovered" in actions(caplog)
 
-        await until(told)
+        await until(is_logged)
     assert listener.positions == [1, 2]
     assert actions(caplog) == ["tail_failed", "tail_recovered"]
 
@@ -262,7 +262,7 @@ async def test_a_store_that_fails_at_first(store: Store, monkeypatch: pytest.Mon
 async def test_a_listener_that_fails_costs_nobody_anything_else(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     bus, seen = Bus(), []
 
-    def listen(batch: Batch) -> None:
+    def listen(batch: LogBatch) -> None:
         seen.append(batch.position)
         if batch.position == 1:
             raise ValueError("cannot render that")

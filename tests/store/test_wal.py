@@ -20,7 +20,7 @@ PORTION = 1 << 16
 async def store(sqlite_store: Store) -> AsyncIterator[Store]:
     """One whose log is looked after."""
     assert sqlite_store.wal is not None
-    sqlite_store.wal.bound, sqlite_store.wal.interval, sqlite_store.wal.quiet = BOUND, 0.01, 3600
+    sqlite_store.wal.bound, sqlite_store.wal.interval, sqlite_store.wal.idle = BOUND, 0.01, 3600
     async with sqlite_store.write() as connection:
         await connection.execute(text("CREATE TABLE written (what BLOB)"))
     task = asyncio.create_task(sqlite_store.wal.run())
@@ -101,7 +101,7 @@ async def test_it_shrinks_when_nobody_writes(store: Store) -> None:
             await write(store)
         assert size(store) > BOUND // 4
         assert store.wal is not None
-        store.wal.quiet = 0
+        store.wal.idle = 0
 
         async def is_empty() -> bool:
             return size(store) == 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from connectory.engine.judging.views import Finding, JobView
 from connectory.engine.memory.connectors import Counter
-from connectory.engine.recording.progress_tracking import COUNTERS, backlog
+from connectory.engine.recording.progress_tracking import PROGRESS_COLUMNS, backlog
 from connectory.model import ConditionCode, JobStatus
 from connectory.store.reads.recall import Trace
 from connectory.store.rows import Row
@@ -16,7 +16,7 @@ ESTIMATES = ("rate_per_second", "counted_at", "expected_seconds", "expected_proc
 #: Columns that are remembered.
 COLUMNS = (
     "id", "external_id", "connector_id", "status", "type", "created_at", "started_at", "last_seen_at",
-    "expected_total", "moved_at", "longest_quiet", "waiting_since", *COUNTERS, *ESTIMATES,
+    "expected_total", "moved_at", "longest_quiet", "waiting_since", *PROGRESS_COLUMNS, *ESTIMATES,
 )  # fmt: skip
 #: Evidence that says when we saw the job, or something of it: it is at least as old.
 _SEEN = ("firstSeenAt", "lastMovedAt", "lastSignAt")

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from connectory.engine.polling.watches import Watched, Watches
 from connectory.model import ActionFailureCode, ActionRefusal
-from connectory.store.log.notify_channel import LONGEST_PAYLOAD, REFRESH_CHANNEL, WATCHES_CHANNEL, Wire
+from connectory.store.log.notify_channel import LONGEST_PAYLOAD, REFRESH_CHANNEL, WATCHES_CHANNEL, NotifyChannel
 
 #: Seconds between renewals of what is watched here.
 RENEWAL = 10.0
@@ -41,7 +41,7 @@ class Peers:
 
     def __init__(
         self,
-        wire: Wire,
+        notify_channel: NotifyChannel,
         watches: Watches,
         pollers: Mapping[str, LocalPoller],
         *,
@@ -49,15 +49,15 @@ class Peers:
         renewal: float = RENEWAL,
         patience: float = PATIENCE,
     ) -> None:
-        self._wire, self._watches, self._pollers, self._name = wire, watches, pollers, name
+        self._notify_channel, self._watches, self._pollers, self._name = notify_channel, watches, pollers, name
         self._renewal, self._patience = renewal, patience
         #: refreshes that were asked of another gateway: number → its outcome
         self._asked: dict[int, asyncio.Future[ActionRefusal | None]] = {}
         self._count = 0
         #: refreshes that another gateway asked of us
         self._answering: set[asyncio.Task[None]] = set()
-        wire.listen(WATCHES_CHANNEL, self._heard(self._hear_watches))
-        wire.listen(REFRESH_CHANNEL, self._heard(self._hear_refresh))
+        notify_channel.listen(WATCHES_CHANNEL, self._heard(self._hear_watches))
+        notify_channel.listen(REFRESH_CHANNEL, self._heard(self._hear_refresh))
 
     async def run(self) -> None:
         """Renew for ever what is watched here of systems that another gateway polls."""
@@ -92,7 +92,7 @@ class Peers:
 
     async def refresh(self, system: str) -> ActionRefusal | None:
         """Let the gateway that polls ``system`` do so now; its outcome, or a refusal when none answers in time."""
-        if not self._wire.reaches_others:
+        if not self._notify_channel.reaches_others:
             return self._pollers[system].unanswered
         self._count += 1
         number = self._count
@@ -132,7 +132,7 @@ class Peers:
     # ---- messages
 
     def _tell(self, channel: str, message: Mapping[str, Any]) -> None:
-        self._wire.send(channel, json.dumps({"gateway": self._name, **message}, ensure_ascii=False))
+        self._notify_channel.send(channel, json.dumps({"gateway": self._name, **message}, ensure_ascii=False))
 
     def _heard(self, take: Callable[[str, Mapping[str, Any]], None]) -> Callable[[str], None]:
         def hear(payload: str) -> None:

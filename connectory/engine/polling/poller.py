@@ -18,7 +18,7 @@ from connectory.engine.polling.watches import Watches
 from connectory.engine.recording.commit import Commit
 from connectory.engine.recording.conditions import Judgeable
 from connectory.model import ActionFailureCode, ActionRefusal, Known, Observation, Problem, SystemErrorCode
-from connectory.observability.metrics import Polls
+from connectory.observability.metrics import PollMetrics
 from connectory.store import Store
 from connectory.store.error_texts import in_our_words
 from connectory.store.errors import lies_in_the_values
@@ -45,7 +45,7 @@ class Poller:
         system: ConfiguredSystem,
         bus: Bus,
         watches: Watches,
-        polls: Polls,
+        polls: PollMetrics,
         *,
         clock: Callable[[], datetime],
         chance: Random,
@@ -59,7 +59,7 @@ class Poller:
             polls.lease.labels(system.name, holder).set_function(partial(self._is_polled, holder))
         store.leases.listen(lease_of(system.name), self._heed_lease)
         self._source: Source = system.kind.open(system.settings)
-        self._writing, self._polls = store.writing, polls
+        self._write_health, self._polls = store.write_health, polls
         polls.seconds.labels(system.name)
         self._session = SystemSession(store, system, bus, clock=clock, chance=chance)
         self._background = Background(self._session, self._source)
@@ -113,8 +113,8 @@ class Poller:
         self._waiting.append(waiter)
         self.wake()
         while not (await asyncio.wait([waiter], timeout=_GLANCE))[0]:
-            if self._writing.is_stuck:
-                return _not_stored(self.system.name, self._writing.problem())
+            if self._write_health.is_stuck:
+                return _not_stored(self.system.name, self._write_health.problem())
         return waiter.result()
 
     def _not_polled(self, error: Exception) -> ActionRefusal:

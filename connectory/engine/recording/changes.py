@@ -1,56 +1,33 @@
 """From facts to rows, and from two rows to what the log says of their difference. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any
 
 from connectory.engine.judging.health import connector_health
 from connectory.model import ConditionSeverity, ConnectorFact, ConnectorStatus, EventKind, JobFact, JobStatus
+from connectory.model.fields import CONNECTOR_FIELDS, JOB_FIELDS, StoredField
 from connectory.store.tables.identity import CONNECTOR, JOB, global_id
 from sources.reading import details
 
 Row = dict[str, Any]
 
-#: ConnectorFact fields that are columns of the same name.
-_CONNECTOR_FIELDS = (
-    "external_id", "url", "name", "source", "mode", "status", "upstream_status", "access_type", "in_progress",
-    "in_repeated_error_state", "is_editable", "is_unhealthy", "docs_indexed", "latest_job_docs_indexed",
-    "last_job_status", "last_finished_job_status", "last_success_at", "last_sync_at", "created_at", "updated_at",
-    "error_message",
-)  # fmt: skip
-_JOB_FIELDS = (
-    "external_id", "source", "status", "upstream_status", "type", "trigger", "processed", "docs_in_index",
-    "created_at", "started_at", "completed_at", "cancel_requested_at", "canceled_at", "last_seen_at", "error_message",
-    "worker_hostname", "sequence",
-)  # fmt: skip
-_COUNTS = (
-    "indexed", "added", "updated", "deleted", "unchanged", "failed", "access_denied", "filter_denied",
-    "robots_denied", "not_found", "volume_bytes",
-)  # fmt: skip
-
-
-def _graphql_name(column: str) -> str:
-    head, *rest = column.split("_")
-    return head + "".join(part.title() for part in rest)
-
-
 #: Column → the GraphQL field whose change it is. Columns that are not here are ours alone.
-CONNECTOR_CHANGES = {
-    name: _graphql_name(name)
-    for name in (*_CONNECTOR_FIELDS, "health", "removed_at", "details")
-    if name != "is_unhealthy"
-} | {"latest_job_id": "latestJob"}
-JOB_CHANGES = (
-    {
-        name: _graphql_name(name)
-        for name in (*_JOB_FIELDS, "vanished_at", "details")
-        if name not in ("docs_in_index", "sequence", "source")
-    }
-    | dict.fromkeys((*_COUNTS, "counted_total"), "counts")
-    | dict.fromkeys(("processed", "expected_total", "stages"), "progress")
-)
+CONNECTOR_CHANGES = {field.name: field.changed for field in CONNECTOR_FIELDS if field.changed}
+JOB_CHANGES = {field.name: field.changed for field in JOB_FIELDS if field.changed}
+
+
+def _filled_by_facts(fields: Sequence[StoredField]) -> Callable[[ConnectorFact | JobFact], Row]:
+    """What makes, of a fact, the columns that hold what it says as it says it."""
+    columns = {field.name: field.fact for field in fields if field.fact}
+    names, values = tuple(columns), attrgetter(*columns.values())
+    return lambda fact: dict(zip(names, values(fact), strict=True))
+
+
+_connector_columns, _job_columns = _filled_by_facts(CONNECTOR_FIELDS), _filled_by_facts(JOB_FIELDS)
 
 #: Changes that are a job's progress, and those that alone make one.
 _PROGRESS = frozenset({"progress", "counts", "lastSeenAt", "details"})
@@ -59,7 +36,7 @@ _MOVES = frozenset({"progress", "counts", "lastSeenAt"})
 
 def connector_row(system_id: str, system: str, fact: ConnectorFact, *, owed: bool) -> Row:
     """The columns that a fact decides. With ``owed`` it will count as changed next time too."""
-    row: Row = {name: getattr(fact, name) for name in _CONNECTOR_FIELDS}
+    row = _connector_columns(fact)
     row |= {
         "id": global_id(CONNECTOR, system, fact.external_id),
         "system_id": system_id,
@@ -73,15 +50,12 @@ def connector_row(system_id: str, system: str, fact: ConnectorFact, *, owed: boo
 
 def job_row(system_id: str, system: str, fact: JobFact) -> Row:
     """The columns that a fact decides; its place among the jobs is decided once, when it is new."""
-    row: Row = {name: getattr(fact, name) for name in _JOB_FIELDS}
-    row |= {name: getattr(fact.counts, name) for name in _COUNTS}
+    row = _job_columns(fact)
     row |= {
         "id": global_id(JOB, system, fact.external_id),
         "system_id": system_id,
         # whether or not that connector is known: it may come, and it may be gone
         "connector_id": None if fact.connector is None else global_id(CONNECTOR, system, fact.connector),
-        "counted_total": fact.counts.total,
-        "expected_total": fact.total,
         "stages": json.dumps([[stage.name, stage.count] for stage in fact.stages]) if fact.stages else None,
         "details_type": fact.details.type if fact.details else None,
         "details": fact.details.json if fact.details else None,

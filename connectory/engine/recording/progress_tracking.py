@@ -8,12 +8,10 @@ from typing import Any
 from connectory.engine.judging.movement import watched
 from connectory.engine.judging.views import Gap
 from connectory.model import RUNNING, JobType
+from connectory.model.fields import COUNTER_COLUMNS
 
-#: A job's counters; its stages count as one.
-COUNTERS = (
-    "processed", "indexed", "added", "updated", "deleted", "unchanged", "failed", "access_denied", "filter_denied",
-    "robots_denied", "not_found", "counted_total", "volume_bytes", "stages",
-)  # fmt: skip
+#: What counts a job's progress; its stages count as one.
+PROGRESS_COLUMNS = ("processed", *COUNTER_COLUMNS.values(), "stages")
 
 Columns = dict[str, Any]
 
@@ -29,7 +27,7 @@ def begun(row: Mapping[str, Any], now: datetime) -> Columns:
 
 def followed(before: Mapping[str, Any], after: Mapping[str, Any], now: datetime, gaps: Iterable[Gap]) -> Columns:
     """Of the row that follows on ``before``; ``gaps``: when nobody watched."""
-    moved = any(before[name] != after[name] for name in COUNTERS)
+    moved = any(before[name] != after[name] for name in PROGRESS_COLUMNS)
     turned = before["status"] is not after["status"]
     return {
         "moved_at": now if moved or turned else before["moved_at"],

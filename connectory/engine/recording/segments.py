@@ -5,17 +5,15 @@ A suspended Elastic job goes on under its id with a new start, and its worker co
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from connectory.model import CountsFact, JobType
+from connectory.model import JobType
+from connectory.model.fields import COUNTER_COLUMNS
 from connectory.store.rows import Row
 
 #: Segments of one job that are kept, the newest ones.
 MOST = 100
-#: Count → the jobs table's column of it.
-_COUNTS = {f.name: "counted_total" if f.name == "total" else f.name for f in fields(CountsFact)}
 
 #: A row before and after.
 Change = tuple[Row, Row]
@@ -62,7 +60,7 @@ def _is_kept(kept: Row, before: Row, after: Row) -> bool:
 
 
 def _segment(before: Row, number: int, observed_at: datetime | None) -> Row:
-    counts = {name: before[column] for name, column in _COUNTS.items()}
+    counts = {name: before[column] for name, column in COUNTER_COLUMNS.items()}
     return {
         "job_id": before["id"],
         "number": number,

@@ -38,6 +38,7 @@ class Place:
 
     @property
     def cursor(self) -> str:
+        """Opaque text, which ``read_cursor`` reads."""
         size = (self.position.bit_length() + 7) // 8
         packed = _HEAD.pack(_FORM, self.store, self.mark or 0) + self.position.to_bytes(size, "big")
         return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
@@ -54,11 +55,6 @@ def read_cursor(cursor: str) -> Place:
     if store == NO_STORE:
         raise ValueError("a cursor of no store")
     return Place(int.from_bytes(packed[_HEAD.size :], "big"), mark or None, store)
-
-
-def log_position(cursor: str) -> int:
-    """The position in a cursor. Raises ValueError for anything else."""
-    return read_cursor(cursor).position
 
 
 def _unpacked(cursor: str) -> bytes:

@@ -32,10 +32,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 _KEPT = 10_000
 #: Messages sent by one statement.
 _AT_ONCE = 500
-_NOTIFY = "SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS said(channel, payload)"
+_NOTIFY = "SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS message(channel, payload)"
 
 
-class Wire:
+class NotifyChannel:
     """One connection of its own to PostgreSQL, made anew whenever it breaks. On SQLite it does nothing.
 
     ``chance`` is for the pauses between attempts to connect.
@@ -49,7 +49,7 @@ class Wire:
         self._listeners: dict[str, Callable[[str], None]] = {LOG_CHANNEL: lambda position: bus.wake(int(position))}
         self._waiting: deque[tuple[str, str]] = deque(maxlen=_KEPT)
         #: something is to be sent, or the connection has gone
-        self._stirred = asyncio.Event()
+        self._awake = asyncio.Event()
         #: whether messages arrive now
         self.is_connected = False
         self._is_outage_told = False
@@ -67,7 +67,7 @@ class Wire:
         """Tell everybody who listens, soon. ``payload`` has at most LONGEST_PAYLOAD bytes."""
         if self._engine is not None:
             self._waiting.append((channel, payload))
-            self._stirred.set()
+            self._awake.set()
 
     async def run(self) -> None:
         """Listen for ever; on SQLite return at once. A database that is away is logged once and tried again."""
@@ -79,8 +79,8 @@ class Wire:
                 if self.is_connected:
                     pause = _FIRST_PAUSE
                 if not self._is_outage_told:
-                    said = f"no messages from other gateways for now: {error or type(error).__name__}"
-                    _log.warning(said, extra={"action": "wire_lost"})
+                    message = f"no messages from other gateways for now: {error or type(error).__name__}"
+                    _log.warning(message, extra={"action": "wire_lost"})
             finally:
                 self.is_connected = False
             self._is_outage_told = True
@@ -93,7 +93,7 @@ class Wire:
         connection = await self._engine.connect()
         try:
             driver: Any = (await connection.get_raw_connection()).driver_connection
-            driver.add_termination_listener(lambda _: self._stirred.set())
+            driver.add_termination_listener(lambda _: self._awake.set())
             for channel in self._listeners:
                 await driver.add_listener(channel, self._receive)
             self.is_connected = True
@@ -109,7 +109,7 @@ class Wire:
 
     async def _serve(self, driver: Any) -> None:
         """Send what waits; when nothing does, wait for it, and try the connection now and then."""
-        self._stirred.clear()
+        self._awake.clear()
         some = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
         if some:
             # not kept for another connection when this fails: one that PostgreSQL refuses would fail there too
@@ -117,7 +117,7 @@ class Wire:
             return
         try:
             async with asyncio.timeout(_KEEP_ALIVE):
-                await self._stirred.wait()
+                await self._awake.wait()
         except TimeoutError:
             await driver.execute("SELECT 1")
 

@@ -25,7 +25,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class LogBatch:
     """Every row of the log that is kept after the place of the batch before, up to ``place``."""
 
     events: list[EventRecord]
@@ -37,6 +37,7 @@ class Batch:
 
     @property
     def position(self) -> int:
+        """That of the place."""
         return self.place.position
 
 
@@ -60,7 +61,7 @@ class Tail:
         #: while false, positions are handed over without their rows, which nobody has to read then
         self.listening = False
         self._store, self._bus, self._clock, self._poll_interval = store, bus, clock, poll_interval
-        self._listener: Callable[[Batch], None] = lambda _: None
+        self._listener: Callable[[LogBatch], None] = lambda _: None
         self._missed: Callable[[], None] = lambda: None
         self._has_begun = False
 
@@ -68,7 +69,7 @@ class Tail:
     def position(self) -> int:
         return self.place.position
 
-    def listen(self, listener: Callable[[Batch], None], missed: Callable[[], None] = lambda: None) -> None:
+    def listen(self, listener: Callable[[LogBatch], None], missed: Callable[[], None] = lambda: None) -> None:
         """Hand batches to ``listener`` from now on. ``place`` follows before anything else can run.
 
         ``missed`` is called in the place of the rest of a hand-over that failed: what was to be told since the
@@ -106,12 +107,12 @@ class Tail:
             await self.begin()
         async with open_snapshot(self._store, self._clock()) as snapshot:
             if self._is_beyond(snapshot):
-                self._hand_over(Batch([], snapshot.end, snapshot.systems, is_another=True))
+                self._hand_over(LogBatch([], snapshot.end, snapshot.systems, is_another=True))
             while self.position < snapshot.position:
                 if self.listening:
                     self._hand_over(await self._read(snapshot))
                 else:
-                    self._hand_over(Batch([], snapshot.end, snapshot.systems))
+                    self._hand_over(LogBatch([], snapshot.end, snapshot.systems))
 
     def _is_beyond(self, snapshot: Snapshot) -> bool:
         """Whether the place is none of this log, as far as its end tells."""
@@ -122,22 +123,22 @@ class Tail:
             or (end.position == self.position and end != self.place)
         )
 
-    async def _read(self, snapshot: Snapshot) -> Batch:
+    async def _read(self, snapshot: Snapshot) -> LogBatch:
         """The rows from the place on, which comes first where it is kept."""
         at = EVENTS.c.position
         newer = select(*EVENT_COLUMNS).where(at >= self.position, at <= snapshot.position)
         rows = await snapshot.fetch(newer.order_by(at).limit(CHUNK + 1))
         if rows and rows[0].position == self.position:
             if rows[0].mark != self.place.mark:
-                return Batch([], snapshot.end, snapshot.systems, is_another=True)
+                return LogBatch([], snapshot.end, snapshot.systems, is_another=True)
             rows = rows[1:]
         events = [event_record(row, snapshot.store) for row in rows[:CHUNK]]
         if len(events) < CHUNK:
-            return Batch(events, snapshot.end, snapshot.systems)
+            return LogBatch(events, snapshot.end, snapshot.systems)
         last = Place(events[-1].position, rows[CHUNK - 1].mark, snapshot.store)
-        return Batch(events, last, snapshot.systems)
+        return LogBatch(events, last, snapshot.systems)
 
-    def _hand_over(self, batch: Batch) -> None:
+    def _hand_over(self, batch: LogBatch) -> None:
         if batch.is_another:
             _log.warning("the change log is another one than it was", extra={"action": "tail_log_replaced"})
         try:

@@ -48,6 +48,7 @@ def current(connection: Connection) -> str | None:
 
 
 def is_unknown(revision: str | None) -> bool:
+    """Whether a newer version has given the store this revision."""
     return revision is not None and revision not in {script.revision for script in _scripts().walk_revisions()}
 
 

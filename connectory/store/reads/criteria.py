@@ -1,29 +1,19 @@
-"""Filters as SQL: what a ConnectorFilter, a JobFilter or an EventFilter lets through.
+"""Filters as SQL: what a ConnectorFilter, a JobFilter, an EventFilter or a NoticeFilter lets through.
 
-The filters are the GraphQL inputs themselves, known here by their attributes. An empty list or "" is no criterion.
+An empty list or "" is no criterion.
 """
 
 import operator
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_, select
 
 from connectory.model import (
-    AccessType,
     ConditionCode,
-    ConditionSeverity,
-    ConnectorHealth,
-    ConnectorMode,
-    ConnectorStatus,
     DeliveryStatus,
-    EventKind,
-    JobStatus,
-    JobTrigger,
-    JobType,
-    NoticeKind,
 )
+from connectory.store.reads.filters import ConnectorCriteria, EventCriteria, JobCriteria, LongCriteria, NoticeCriteria
 from connectory.store.reads.records import DOWN, EventRecord, SystemRecord
 from connectory.store.reads.snapshot import Snapshot
 from connectory.store.tables import CONDITIONS, CONNECTORS, DELIVERIES, EVENTS, JOBS, NOTICES
@@ -38,113 +28,6 @@ JOB_SOURCE = func.coalesce(
     JOBS.c.source,
     select(CONNECTORS.c.source).where(CONNECTORS.c.id == JOBS.c.connector_id).correlate(JOBS).scalar_subquery(),
 )
-
-
-class LongCriteria(Protocol):
-    """Bounds on a number; all given ones must hold."""
-
-    @property
-    def eq(self) -> int | None: ...
-    @property
-    def gt(self) -> int | None: ...
-    @property
-    def gte(self) -> int | None: ...
-    @property
-    def lt(self) -> int | None: ...
-    @property
-    def lte(self) -> int | None: ...
-
-
-class ConnectorCriteria(Protocol):
-    """A ConnectorFilter."""
-
-    @property
-    def systems(self) -> Sequence[str] | None: ...
-    @property
-    def kinds(self) -> Sequence[str] | None: ...
-    @property
-    def sources(self) -> Sequence[str] | None: ...
-    @property
-    def modes(self) -> Sequence[ConnectorMode] | None: ...
-    @property
-    def access_types(self) -> Sequence[AccessType] | None: ...
-    @property
-    def statuses(self) -> Sequence[ConnectorStatus] | None: ...
-    @property
-    def healths(self) -> Sequence[ConnectorHealth] | None: ...
-    @property
-    def last_job_statuses(self) -> Sequence[JobStatus] | None: ...
-    @property
-    def conditions(self) -> Sequence[ConditionCode] | None: ...
-    @property
-    def docs_indexed(self) -> LongCriteria | None: ...
-    @property
-    def name_contains(self) -> str | None: ...
-    @property
-    def in_progress(self) -> bool | None: ...
-    @property
-    def is_stale(self) -> bool | None: ...
-    @property
-    def include_removed(self) -> bool | None: ...
-
-
-class JobCriteria(Protocol):
-    """A JobFilter."""
-
-    @property
-    def systems(self) -> Sequence[str] | None: ...
-    @property
-    def connector_ids(self) -> Sequence[str] | None: ...
-    @property
-    def sources(self) -> Sequence[str] | None: ...
-    @property
-    def statuses(self) -> Sequence[JobStatus] | None: ...
-    @property
-    def types(self) -> Sequence[JobType] | None: ...
-    @property
-    def triggers(self) -> Sequence[JobTrigger] | None: ...
-    @property
-    def started_after(self) -> datetime | None: ...
-    @property
-    def started_before(self) -> datetime | None: ...
-    @property
-    def completed_after(self) -> datetime | None: ...
-    @property
-    def completed_before(self) -> datetime | None: ...
-    @property
-    def conditions(self) -> Sequence[ConditionCode] | None: ...
-
-
-class EventCriteria(Protocol):
-    """An EventFilter."""
-
-    @property
-    def systems(self) -> Sequence[str] | None: ...
-    @property
-    def connector_ids(self) -> Sequence[str] | None: ...
-    @property
-    def job_ids(self) -> Sequence[str] | None: ...
-    @property
-    def kinds(self) -> Sequence[EventKind] | None: ...
-
-
-class NoticeCriteria(Protocol):
-    """A NoticeFilter."""
-
-    @property
-    def systems(self) -> Sequence[str] | None: ...
-    @property
-    def connector_ids(self) -> Sequence[str] | None: ...
-    @property
-    def kinds(self) -> Sequence[NoticeKind] | None: ...
-    @property
-    def severities(self) -> Sequence[ConditionSeverity] | None: ...
-    @property
-    def delivery_statuses(self) -> Sequence[DeliveryStatus] | None: ...
-    @property
-    def open(self) -> bool | None: ...
-    @property
-    def acknowledged(self) -> bool | None: ...
 
 
 def connector_criteria(filter: ConnectorCriteria | None, snapshot: Snapshot) -> list[Criterion]:
@@ -298,7 +181,7 @@ def stale_criterion(snapshot: Snapshot) -> Criterion:
 
 def _conditions(codes: Sequence[ConditionCode], snapshot: Snapshot) -> Criterion:
     """Connectors that show any of these: two codes follow from the system and the clock, the others are stored."""
-    found = [CONNECTORS.c.id.in_(_judged(CONDITIONS.c.connector_id, codes))]
+    found: list[Criterion] = [CONNECTORS.c.id.in_(_judged(CONDITIONS.c.connector_id, codes))]
     if ConditionCode.STALE in codes:
         found.append(stale_criterion(snapshot))
     if ConditionCode.SYSTEM_DOWN in codes:
@@ -326,7 +209,7 @@ def _contains(column: Any, part: str) -> Criterion:
 
 
 def _job_source(sources: Sequence[str]) -> Criterion:
-    """JOB_SOURCE is one of ``sources``, said so that indexes serve it."""
+    """JOB_SOURCE is one of ``sources``, in a form that indexes serve."""
     theirs = select(CONNECTORS.c.id).where(_among(CONNECTORS.c.source, sources))
     return or_(_among(JOBS.c.source, sources), and_(JOBS.c.source.is_(None), JOBS.c.connector_id.in_(theirs)))
 

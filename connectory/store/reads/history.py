@@ -1,4 +1,4 @@
-"""What is kept of the past, as statements: a connector's states and jobs in buckets of time, outages, stretches."""
+"""What is kept of the past, as statements: a connector's states and jobs in buckets of time, outages, segments."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from connectory.model import ENDED, ConnectorHealth, EventKind, JobType
 from connectory.store.retention.removal import job_end
-from connectory.store.tables import EVENTS, JOB_FLOORS, JOB_STRETCHES, JOBS, OUTAGES, UNWATCHED
+from connectory.store.tables import EVENTS, JOB_FLOORS, JOB_SEGMENTS, JOBS, OUTAGES, UNWATCHED
 from connectory.store.tables.columns import Instant
 
 #: How bad a health is, from the best to the worst.
@@ -33,9 +33,11 @@ class Span:
 
     @property
     def count(self) -> int:
+        """How many buckets there are."""
         return -((self.begin - self.end) // self.step)
 
     def bounds(self, bucket: int) -> tuple[datetime, datetime]:
+        """From where to where a bucket reaches."""
         start = self.begin + bucket * self.step
         return start, min(start + self.step, self.end)
 
@@ -71,7 +73,7 @@ def _on_postgresql(element: _milliseconds, compiler: Any, **more: Any) -> str:
 def states(connector_ids: Sequence[str], span: Span) -> Select[Any]:
     """Of each connector's own rows of the log the last one per bucket and the very first one, oldest first.
 
-    ``worst``: the greatest badness told within the bucket; ``first_at``: the time of its first row; ``added`` and
+    ``worst``: the greatest badness within the bucket; ``first_at``: the time of its first row; ``added`` and
     ``removed``: the newest positions so far at which it came and went.
     """
     e = EVENTS.c
@@ -109,13 +111,13 @@ def ended_jobs(connector_ids: Sequence[str], span: Span) -> Select[Any]:
     j = JOBS.c
     ended = or_(j.status.in_(list(ENDED)), j.completed_at.is_not(None))
     within = and_(job_end >= span.begin, job_end < span.end)
-    told = (
+    ended_within = (
         select(j.connector_id, span.bucket_of(job_end).label("bucket"), j.status)
         .where(j.connector_id.in_(connector_ids), ended, within, j.type != JobType.ACCESS_CONTROL)
         .subquery()
         .c
     )
-    columns = (told.connector_id, told.bucket, told.status)
+    columns = (ended_within.connector_id, ended_within.bucket, ended_within.status)
     return select(*columns, func.count().label("jobs")).group_by(*columns)
 
 
@@ -154,6 +156,7 @@ def interruptions(system_ids: Sequence[str], span: Span) -> Any:
     return union_all(of(OUTAGES, 1), of(UNWATCHED, 0)).order_by("started_at")
 
 
-def stretches(job_ids: Sequence[str]) -> Select[Any]:
-    s = JOB_STRETCHES.c
-    return select(JOB_STRETCHES).where(s.job_id.in_(job_ids)).order_by(s.job_id, s.number)
+def segments(job_ids: Sequence[str]) -> Select[Any]:
+    """What jobs had done before they were resumed, as rows of JOB_SEGMENTS, oldest first."""
+    s = JOB_SEGMENTS.c
+    return select(JOB_SEGMENTS).where(s.job_id.in_(job_ids)).order_by(s.job_id, s.number)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Table
 
-from connectory.eta import NO_ESTIMATE, Course, estimate, percent
+from connectory.eta import NO_ESTIMATE, Progress, estimate, percent
 from connectory.model import (
     AccessType,
     Capability,
@@ -21,12 +21,14 @@ from connectory.model import (
     ConnectorHealth,
     ConnectorMode,
     ConnectorStatus,
+    CountsFact,
     EtaBasis,
     EventKind,
     JobAction,
     JobStatus,
     JobTrigger,
     JobType,
+    StageFact,
     SystemErrorCode,
     SystemHealth,
 )
@@ -58,6 +60,8 @@ def _details(typename: str | None, text: str | None) -> DetailsRecord | None:
 
 @dataclass(slots=True)
 class ConditionRecord:
+    """A condition that holds. ``evidence`` is decoded JSON."""
+
     code: ConditionCode
     severity: ConditionSeverity
     message: str
@@ -69,6 +73,8 @@ class ConditionRecord:
 
 @dataclass(slots=True)
 class SystemErrorRecord:
+    """What kept the last poll of a system from being complete."""
+
     code: SystemErrorCode
     message: str
     at: datetime
@@ -76,6 +82,8 @@ class SystemErrorRecord:
 
 @dataclass(slots=True)
 class SystemRecord:
+    """A System, from the columns of its row up to ``error_at``. ``stale_after`` is in seconds."""
+
     typename: ClassVar[str] = SYSTEM
 
     id: str
@@ -100,6 +108,7 @@ class SystemRecord:
 
     @property
     def last_error(self) -> SystemErrorRecord | None:
+        """None when the last poll was complete."""
         if self.error_code is None or self.error_at is None:
             return None
         return SystemErrorRecord(self.error_code, self.error_message or "", self.error_at)
@@ -111,6 +120,8 @@ class SystemRecord:
 
 @dataclass(slots=True)
 class ConnectorRecord:
+    """A Connector: columns up to ``observed_at``, then what is joined."""
+
     typename: ClassVar[str] = CONNECTOR
 
     id: str
@@ -151,21 +162,18 @@ class ConnectorRecord:
 
     @property
     def details(self) -> DetailsRecord | None:
+        """What the common fields do not hold; None without any."""
         return _details(self.details_type, self.details_text)
 
 
 @dataclass(slots=True)
-class StageRecord:
-    name: str
-    count: int
-
-
-@dataclass(slots=True)
 class ProgressRecord:
+    """A JobProgress. ``percent`` is from 0 to 100; rates and estimates are in seconds."""
+
     processed: int | None
     total: int | None
     percent: float | None
-    stages: list[StageRecord]
+    stages: list[StageFact]
     rate_per_second: float | None = None
     eta_seconds: float | None = None
     eta_basis: EtaBasis = EtaBasis.NONE
@@ -173,23 +181,9 @@ class ProgressRecord:
 
 
 @dataclass(slots=True)
-class CountsRecord:
-    indexed: int | None
-    added: int | None
-    updated: int | None
-    deleted: int | None
-    unchanged: int | None
-    failed: int | None
-    access_denied: int | None
-    filter_denied: int | None
-    robots_denied: int | None
-    not_found: int | None
-    total: int | None
-    volume_bytes: int | None
-
-
-@dataclass(slots=True)
 class JobRecord:
+    """A Job: columns up to ``observed_at``, then the counters and what is joined."""
+
     typename: ClassVar[str] = JOB
 
     id: str
@@ -201,18 +195,6 @@ class JobRecord:
     upstream_status: str | None
     type: JobType
     trigger: JobTrigger
-    indexed: int | None
-    added: int | None
-    updated: int | None
-    deleted: int | None
-    unchanged: int | None
-    failed: int | None
-    access_denied: int | None
-    filter_denied: int | None
-    robots_denied: int | None
-    not_found: int | None
-    counted_total: int | None
-    volume_bytes: int | None
     processed: int | None
     expected_total: int | None
     stages: str | None
@@ -234,21 +216,22 @@ class JobRecord:
     expected_runs: int | None
     created_order: int
     observed_at: datetime
+    #: in the order of CountsFact
+    counters: tuple[int | None, ...]
     system: SystemRecord
     #: the snapshot's moment: what its estimates are worked out for
     now: datetime
     available_actions: list[JobAction] = field(default_factory=list)
 
     @property
-    def counts(self) -> CountsRecord:
-        return CountsRecord(
-            self.indexed, self.added, self.updated, self.deleted, self.unchanged, self.failed, self.access_denied,
-            self.filter_denied, self.robots_denied, self.not_found, self.counted_total, self.volume_bytes,
-        )  # fmt: skip
+    def counts(self) -> CountsFact:
+        """What it has done."""
+        return CountsFact._make(self.counters)
 
     @property
     def progress(self) -> ProgressRecord:
-        course = Course(
+        """How far it has come, and when it will end, as of the snapshot's moment."""
+        progress = Progress(
             status=self.status,
             processed=self.processed,
             total=self.expected_total,
@@ -258,12 +241,12 @@ class JobRecord:
             expected_processed=self.expected_processed,
             started_at=self.started_at,
         )
-        left = estimate(course, self.now) if self._is_current else NO_ESTIMATE
+        left = estimate(progress, self.now) if self._is_current else NO_ESTIMATE
         return ProgressRecord(
             processed=self.processed,
             total=self.expected_total,
             percent=percent(self.status, self.processed, self.expected_total),
-            stages=[StageRecord(name, count) for name, count in json.loads(self.stages)] if self.stages else [],
+            stages=[StageFact(name, count) for name, count in json.loads(self.stages)] if self.stages else [],
             rate_per_second=self.rate_per_second,
             eta_seconds=left.seconds,
             eta_basis=left.basis,
@@ -291,11 +274,14 @@ class JobRecord:
 
     @property
     def details(self) -> DetailsRecord | None:
+        """What the common fields do not hold; None without any."""
         return _details(self.details_type, self.details_text)
 
 
 @dataclass(slots=True)
 class JobErrorRecord:
+    """A JobError: one document that failed."""
+
     document_id: str | None
     url: str | None
     message: str
@@ -305,6 +291,8 @@ class JobErrorRecord:
 
 @dataclass(slots=True)
 class SummaryRecord:
+    """A SourceSummary: what is counted of the connectors of one source."""
+
     source: str
     total_connectors: int
     active_connectors: int

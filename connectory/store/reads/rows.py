@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import ENDED, SUCCEEDED, JobStatus, JobType
 from connectory.store.rows import Row, batches
-from connectory.store.tables import JOB_STRETCHES, JOBS
+from connectory.store.tables import JOB_SEGMENTS, JOBS
 from connectory.store.tables.columns import Name
 
 
@@ -121,11 +121,11 @@ async def jobs_to_examine(connection: AsyncConnection, system_id: str, limit: in
 
 async def newest_segments(connection: AsyncConnection, job_ids: Sequence[str]) -> dict[str, Row]:
     """By job the row of the newest time before it was resumed; absent where it never was."""
-    s = JOB_STRETCHES.c
+    s = JOB_SEGMENTS.c
     found: dict[str, Row] = {}
     for some in batches(job_ids):
         last = select(s.job_id, func.max(s.number).label("number")).where(s.job_id.in_(some)).group_by(s.job_id)
         newest = last.subquery()
-        rows = select(JOB_STRETCHES).join(newest, (s.job_id == newest.c.job_id) & (s.number == newest.c.number))
+        rows = select(JOB_SEGMENTS).join(newest, (s.job_id == newest.c.job_id) & (s.number == newest.c.number))
         found |= {row["job_id"]: dict(row) for row in (await connection.execute(rows)).mappings()}
     return found

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.lanes import Lane
 from connectory.model import ConditionCode, ConditionSeverity
+from connectory.model.fields import COUNTER_FIELDS
 from connectory.store.database import Store
 from connectory.store.log.cursors import NO_STORE, Place
 from connectory.store.reads.records import (
@@ -29,14 +30,17 @@ from connectory.store.transactions import shielded
 
 _SYSTEM_COLUMNS = columns(SYSTEMS, SystemRecord, "error_at")
 CONNECTOR_COLUMNS = columns(CONNECTORS, ConnectorRecord, "observed_at")
-JOB_COLUMNS = columns(JOBS, JobRecord, "observed_at")
+JOB_COLUMNS = [*columns(JOBS, JobRecord, "observed_at"), *(JOBS.c[counter.name] for counter in COUNTER_FIELDS)]
 #: Rows that are read without a pause.
 _AT_ONCE = 500
 _LOG_COLUMNS = [LOG_START.c.store, *(table.c[name] for table in (LOG_START, LOG_HEAD) for name in ("position", "mark"))]
 #: Seconds until a statement that was told to end is told so again, as it may not have begun: the first and the longest.
 _AGAIN, _LONGEST_AGAIN = 0.02, 1.0
-# the last column is the row's own time, for which the system's may stand in
-_CONNECTOR_WIDTH, _JOB_WIDTH = len(CONNECTOR_COLUMNS) - 1, len(JOB_COLUMNS) - 1
+#: Where the row's own time stands, for which the system's may stand in.
+_CONNECTOR_SEEN = CONNECTOR_COLUMNS.index(CONNECTORS.c.observed_at)
+_JOB_SEEN = JOB_COLUMNS.index(JOBS.c.observed_at)
+#: From there on what an order may add.
+_JOB_END = len(JOB_COLUMNS)
 
 
 class Snapshot:
@@ -138,9 +142,9 @@ class Snapshot:
 
     def connector(self, row: Any) -> ConnectorRecord:
         """A record from CONNECTOR_COLUMNS; its system must be a configured one."""
-        values: Any = row[:_CONNECTOR_WIDTH]
+        values: Any = row[:_CONNECTOR_SEEN]
         system = self.systems[values[1]]
-        observed_at = row[_CONNECTOR_WIDTH] or system.observed_at or self.now
+        observed_at = row[_CONNECTOR_SEEN] or system.observed_at or self.now
         stale_from = system.fresh_until(observed_at)
         is_stale = self.now > stale_from
         conditions = _conditions(system, observed_at, stale_from, is_stale) if is_stale or system.health in DOWN else []
@@ -148,10 +152,11 @@ class Snapshot:
 
     def job(self, row: Any) -> JobRecord:
         """A record from JOB_COLUMNS; its system must be a configured one."""
-        values: Any = row[:_JOB_WIDTH]
+        values: Any = row[:_JOB_SEEN]
         system = self.systems[values[1]]
-        observed_at = row[_JOB_WIDTH] or system.observed_at or self.now
-        return JobRecord(*(*values, observed_at, system, self.now))
+        observed_at = row[_JOB_SEEN] or system.observed_at or self.now
+        counters = row[_JOB_SEEN + 1 : _JOB_END]
+        return JobRecord(*(*values, observed_at, counters, system, self.now))
 
 
 def _conditions(

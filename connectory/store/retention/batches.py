@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from connectory.store.database import Store
 from connectory.store.tables import DELIVERIES, EVENTS, LOG_HEAD, LOG_START, NOTICES
 
-#: How many rows of a table one transaction may remove; asked anew for every portion.
-Stride = Callable[[str], int]
+#: How many rows of a table one transaction may remove; asked anew for every batch.
+BatchSize = Callable[[str], int]
 
 
 @dataclass(frozen=True)
-class Portion:
+class ExpiredBatch:
     """Rows that were found beyond a limit. ``remove`` decides once more, in its transaction, which of them go: whatever
     was found may have changed since. It tells how many rows went."""
 
@@ -28,7 +28,7 @@ class Portion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RetentionLimits:
     """What is kept at least; all else may go."""
 
     #: events from here on
@@ -45,18 +45,18 @@ class Limits:
     notices: int = 0
 
 
-async def events(store: Store, limits: Limits, stride: Stride) -> AsyncIterator[Portion]:
+async def events(store: Store, limits: RetentionLimits, batch_size: BatchSize) -> AsyncIterator[ExpiredBatch]:
     """Positions have no gaps: the log's size is head - oldest + 1, and nobody has to count."""
     at = EVENTS.c.position
     while True:
         async with store.read() as connection:
-            oldest = (await connection.execute(select(at).order_by(at).limit(stride("events")))).scalars().all()
+            oldest = (await connection.execute(select(at).order_by(at).limit(batch_size("events")))).scalars().all()
             if not oldest or (await connection.execute(_last_beyond(limits, oldest[-1]))).first() is None:
                 return
-        yield Portion("events", partial(_cut, limits=limits, up_to=oldest[-1]))
+        yield ExpiredBatch("events", partial(_cut, limits=limits, up_to=oldest[-1]))
 
 
-def _last_beyond(limits: Limits, up_to: int) -> Select[Any]:
+def _last_beyond(limits: RetentionLimits, up_to: int) -> Select[Any]:
     """Position and mark of the last row up to there that is beyond a limit; no row when none is."""
     e = EVENTS.alias().c
     beyond: list[ColumnElement[bool]] = [false()]
@@ -68,7 +68,7 @@ def _last_beyond(limits: Limits, up_to: int) -> Select[Any]:
     return select(e.position, e.mark).where(e.position <= up_to, or_(*beyond)).order_by(e.position.desc()).limit(1)
 
 
-async def _cut(connection: AsyncConnection, limits: Limits, up_to: int) -> int:
+async def _cut(connection: AsyncConnection, limits: RetentionLimits, up_to: int) -> int:
     last = (await connection.execute(_last_beyond(limits, up_to))).first()
     return 0 if last is None else await remove_events(connection, last)
 
@@ -82,7 +82,7 @@ async def remove_events(connection: AsyncConnection, last: Any) -> int:
 
 
 @dataclass(frozen=True)
-class _Old:
+class _Expired:
     """What is over of a table. ``found`` gives its ids, oldest first; ``gone`` removes them, theirs last; ``surplus``
     tells how many go at most, and without it all do."""
 
@@ -91,13 +91,14 @@ class _Old:
     gone: Callable[[Sequence[Any]], Sequence[Executable]]
     surplus: Callable[[AsyncConnection], Awaitable[int]] | None = None
 
-    async def portions(self, store: Store, stride: Stride) -> AsyncIterator[Portion]:
+    async def batches(self, store: Store, batch_size: BatchSize) -> AsyncIterator[ExpiredBatch]:
+        """Each is to be removed before the next is asked for."""
         while True:
             async with store.read() as connection:
-                ids = await self._find(connection, self.found, stride(self.table))
+                ids = await self._find(connection, self.found, batch_size(self.table))
             if not ids:
                 return
-            yield Portion(self.table, partial(self._remove, ids=ids))
+            yield ExpiredBatch(self.table, partial(self._remove, ids=ids))
 
     async def _find(self, connection: AsyncConnection, found: Select[Any], most: int) -> list[Any]:
         if self.surplus is not None:
@@ -113,7 +114,9 @@ class _Old:
         return rows
 
 
-async def intervals(store: Store, table: Any, limits: Limits, stride: Stride) -> AsyncIterator[Portion]:
+async def intervals(
+    store: Store, table: Any, limits: RetentionLimits, batch_size: BatchSize
+) -> AsyncIterator[ExpiredBatch]:
     """What is over of ``table``, whose rows are of systems and get their ids in the order of time."""
     t = table.c
     over = select(t.id).where(t.ended_at.is_not(None)).order_by(t.id)
@@ -126,19 +129,21 @@ async def intervals(store: Store, table: Any, limits: Limits, stride: Stride) ->
         return int((await connection.execute(count)).scalar_one()) - limits.outages_per_system
 
     if limits.jobs_from is not None:
-        async for portion in _Old(table.name, over.where(t.ended_at < limits.jobs_from), gone).portions(store, stride):
-            yield portion
+        async for batch in _Expired(table.name, over.where(t.ended_at < limits.jobs_from), gone).batches(
+            store, batch_size
+        ):
+            yield batch
     if limits.outages_per_system:
         counts = select(t.system_id).where(t.ended_at.is_not(None)).group_by(t.system_id)
         async with store.read() as connection:
             crowded = (await connection.execute(counts.having(func.count() > limits.outages_per_system))).all()
         for (id,) in crowded:
-            old = _Old(table.name, over.where(t.system_id == id), gone, partial(surplus, of=id))
-            async for portion in old.portions(store, stride):
-                yield portion
+            old = _Expired(table.name, over.where(t.system_id == id), gone, partial(surplus, of=id))
+            async for batch in old.batches(store, batch_size):
+                yield batch
 
 
-async def notices(store: Store, limits: Limits, stride: Stride) -> AsyncIterator[Portion]:
+async def notices(store: Store, limits: RetentionLimits, batch_size: BatchSize) -> AsyncIterator[ExpiredBatch]:
     """Notices that are over, with what was sent of them."""
     n, d = NOTICES.c, DELIVERIES.c
     over = select(n.id).where(n.recovered_at.is_not(None)).order_by(n.raised_at, n.id)
@@ -157,10 +162,12 @@ async def notices(store: Store, limits: Limits, stride: Stride) -> AsyncIterator
         return int((await connection.execute(count)).scalar_one()) - limits.notices
 
     if limits.jobs_from is not None:
-        async for portion in _Old("notices", over.where(n.recovered_at < limits.jobs_from), gone).portions(
-            store, stride
+        async for batch in _Expired("notices", over.where(n.recovered_at < limits.jobs_from), gone).batches(
+            store, batch_size
         ):
-            yield portion
+            yield batch
     if limits.notices:
-        async for portion in _Old("notices", over.where(~waits), gone_once_settled, surplus).portions(store, stride):
-            yield portion
+        async for batch in _Expired("notices", over.where(~waits), gone_once_settled, surplus).batches(
+            store, batch_size
+        ):
+            yield batch

@@ -1,6 +1,6 @@
-"""What is beyond its limits: found without a lock, removed in portions that are small enough for one short transaction.
+"""What is beyond its limits: found without a lock, removed in batches that are small enough for one short transaction.
 
-Between finding and removing, and between two portions, others write. So each portion decides again in its transaction.
+Between finding and removing, and between two batches, others write. So each batch decides again in its transaction.
 Nothing here decides when. A limit of None or 0 is none.
 """
 
@@ -16,14 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.store.database import Store
 from connectory.store.reads.rows import newest_jobs
-from connectory.store.retention.batches import Limits, Portion, Stride, events, intervals, notices
+from connectory.store.retention.batches import BatchSize, ExpiredBatch, RetentionLimits, events, intervals, notices
 from connectory.store.rows import batches
 from connectory.store.tables import (
     CONDITIONS,
     CONNECTORS,
     JOB_ERRORS,
     JOB_FLOORS,
-    JOB_STRETCHES,
+    JOB_SEGMENTS,
     JOBS,
     OUTAGES,
     UNWATCHED,
@@ -32,14 +32,14 @@ from connectory.store.tables import (
 #: Jobs that are looked through at once.
 _CHUNK = 500
 #: What hangs on a job by its ``job_id`` and goes before it.
-_PARTS = (JOB_ERRORS, JOB_STRETCHES)
+_PARTS = (JOB_ERRORS, JOB_SEGMENTS)
 
 #: When a job ended; where nobody told, when it was last seen.
 job_end = func.coalesce(JOBS.c.completed_at, JOBS.c.last_seen_at, JOBS.c.observed_at)
 
 
 @dataclass(frozen=True, slots=True)
-class Doomed:
+class ExpiredJob:
     """A job that may go."""
 
     id: str
@@ -49,30 +49,30 @@ class Doomed:
     ended_at: datetime | None
 
 
-async def portions(store: Store, limits: Limits, stride: Stride) -> AsyncIterator[Portion]:
-    """All that is beyond ``limits``, oldest first. Each portion is to be removed before the next is asked for."""
-    async for portion in events(store, limits, stride):
-        yield portion
+async def expired_batches(store: Store, limits: RetentionLimits, batch_size: BatchSize) -> AsyncIterator[ExpiredBatch]:
+    """All that is beyond ``limits``, oldest first. Each batch is to be removed before the next is asked for."""
+    async for batch in events(store, limits, batch_size):
+        yield batch
     if limits.jobs_per_connector:
         for connector_id in await _crowded(store, limits.jobs_per_connector):
             behind = Rule(partial(_behind, connector_id=connector_id, most=limits.jobs_per_connector))
-            async for portion in _jobs(store, behind, stride):
-                yield portion
+            async for batch in _jobs(store, behind, batch_size):
+                yield batch
     if limits.jobs_from is not None:
-        async for portion in _jobs(store, Rule(partial(_aged, before=limits.jobs_from)), stride):
-            yield portion
-        async for portion in _connectors(store, limits.jobs_from, stride):
-            yield portion
+        async for batch in _jobs(store, Rule(partial(_aged, before=limits.jobs_from)), batch_size):
+            yield batch
+        async for batch in _connectors(store, limits.jobs_from, batch_size):
+            yield batch
     for table in (OUTAGES, UNWATCHED):
-        async for portion in intervals(store, table, limits, stride):
-            yield portion
-    async for portion in notices(store, limits, stride):
-        yield portion
+        async for batch in intervals(store, table, limits, batch_size):
+            yield batch
+    async for batch in notices(store, limits, batch_size):
+        yield batch
 
 
 # ---- jobs
 
-_DOOMED = select(JOBS.c.id, JOBS.c.connector_id, JOBS.c.created_order, JOBS.c.system_id, job_end)
+_EXPIRED_JOBS = select(JOBS.c.id, JOBS.c.connector_id, JOBS.c.created_order, JOBS.c.system_id, job_end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +83,10 @@ class Rule:
     #: the newest job of each connector stays, and those that its fields rest on
     spares_needed: bool = True
 
-    async def doomed(self, connection: AsyncConnection, ids: Sequence[str]) -> list[Doomed]:
+    async def expired(self, connection: AsyncConnection, ids: Sequence[str]) -> list[ExpiredJob]:
         """Those of these jobs that may go as things are now."""
-        statement = _DOOMED.where(JOBS.c.id.in_(ids), await self.criterion(connection))
-        found = [Doomed(*row) for row in await connection.execute(statement)]
+        statement = _EXPIRED_JOBS.where(JOBS.c.id.in_(ids), await self.criterion(connection))
+        found = [ExpiredJob(*row) for row in await connection.execute(statement)]
         return await _without_needed(connection, found) if self.spares_needed else found
 
 
@@ -120,9 +120,9 @@ def _microseconds(moment: datetime) -> int:
     return int(moment.timestamp() * 1_000_000)
 
 
-async def _without_needed(connection: AsyncConnection, doomed: Sequence[Doomed]) -> list[Doomed]:
+async def _without_needed(connection: AsyncConnection, expired: Sequence[ExpiredJob]) -> list[ExpiredJob]:
     """Leave out the newest job of each connector, and the jobs that what is said of the connector rests on."""
-    connectors = sorted({each.connector_id for each in doomed if each.connector_id is not None})
+    connectors = sorted({each.connector_id for each in expired if each.connector_id is not None})
     needed = {
         job["id"]
         for jobs in (await newest_jobs(connection, connectors)).values()
@@ -135,13 +135,13 @@ async def _without_needed(connection: AsyncConnection, doomed: Sequence[Doomed])
         order |= {row[0]: row[1] for row in await connection.execute(newest.where(JOBS.c.connector_id.in_(some)))}
     return [
         each
-        for each in doomed
+        for each in expired
         if each.id not in needed and (each.connector_id is None or each.created_order < order[each.connector_id])
     ]
 
 
-async def _jobs(store: Store, rule: Rule, stride: Stride) -> AsyncIterator[Portion]:
-    """Portions of the jobs that may go by ``rule``, oldest first."""
+async def _jobs(store: Store, rule: Rule, batch_size: BatchSize) -> AsyncIterator[ExpiredBatch]:
+    """Batches of the jobs that may go by ``rule``, oldest first."""
     j = JOBS.c
     beyond: Any = true()
     while True:
@@ -151,47 +151,49 @@ async def _jobs(store: Store, rule: Rule, stride: Stride) -> AsyncIterator[Porti
             found = (await connection.execute(oldest.limit(_CHUNK))).all()
         for system_id in dict.fromkeys(row.system_id for row in found):
             ids = [row.id for row in found if row.system_id == system_id]
-            async for portion in _portions_of(store, rule, system_id, ids, stride):
-                yield portion
+            async for batch in _batches_of(store, rule, system_id, ids, batch_size):
+                yield batch
         if len(found) < _CHUNK:
             return
         last = found[-1]
         beyond = or_(j.created_order > last.created_order, and_(j.created_order == last.created_order, j.id > last.id))
 
 
-async def _portions_of(
-    store: Store, rule: Rule, system_id: str, ids: Sequence[str], stride: Stride
-) -> AsyncIterator[Portion]:
-    """Portions of these jobs of one system: what hangs on them first, then they themselves."""
+async def _batches_of(
+    store: Store, rule: Rule, system_id: str, ids: Sequence[str], batch_size: BatchSize
+) -> AsyncIterator[ExpiredBatch]:
+    """Batches of these jobs of one system: what hangs on them first, then they themselves."""
     while ids:
-        some = ids[: stride("jobs")]
+        some = ids[: batch_size("jobs")]
         async with store.read() as connection:
-            doomed = [each.id for each in await rule.doomed(connection, some)]
-            hanging = await _hanging(connection, doomed, stride)
+            expired = [each.id for each in await rule.expired(connection, some)]
+            hanging = await _hanging(connection, expired, batch_size)
         if hanging is not None:
             table, keys = hanging
-            yield Portion(table.name, partial(_remove_hanging, rule=rule, table=table, keys=keys), system_id)
+            yield ExpiredBatch(table.name, partial(_remove_hanging, rule=rule, table=table, keys=keys), system_id)
             continue
-        if doomed:
-            yield Portion("jobs", partial(_remove_jobs, rule=rule, ids=doomed), system_id)
+        if expired:
+            yield ExpiredBatch("jobs", partial(_remove_jobs, rule=rule, ids=expired), system_id)
         ids = ids[len(some) :]
 
 
-async def _hanging(connection: AsyncConnection, job_ids: Sequence[str], stride: Stride) -> tuple[Any, list[Any]] | None:
+async def _hanging(
+    connection: AsyncConnection, job_ids: Sequence[str], batch_size: BatchSize
+) -> tuple[Any, list[Any]] | None:
     """A table with rows of these jobs, and the keys of some of those rows; None: nothing is left."""
     for table in _PARTS:
         key = list(table.primary_key.columns)
-        statement = select(*key).where(table.c.job_id.in_(job_ids)).order_by(*key).limit(stride(table.name))
+        statement = select(*key).where(table.c.job_id.in_(job_ids)).order_by(*key).limit(batch_size(table.name))
         if found := (await connection.execute(statement)).all():
             return table, list(found)
     return None
 
 
 async def _remove_hanging(connection: AsyncConnection, rule: Rule, table: Any, keys: Sequence[Any]) -> int:
-    doomed = {each.id for each in await rule.doomed(connection, sorted({key.job_id for key in keys}))}
+    expired = {each.id for each in await rule.expired(connection, sorted({key.job_id for key in keys}))}
     columns = list(table.primary_key.columns)
     gone = delete(table).where(*(column == bindparam(f"the_{column.name}") for column in columns))
-    rows = [{f"the_{name}": value for name, value in key._mapping.items()} for key in keys if key.job_id in doomed]
+    rows = [{f"the_{name}": value for name, value in key._mapping.items()} for key in keys if key.job_id in expired]
     if rows:
         await connection.execute(gone, rows)
     return len(rows)
@@ -200,16 +202,16 @@ async def _remove_hanging(connection: AsyncConnection, rule: Rule, table: Any, k
 async def _remove_jobs(connection: AsyncConnection, rule: Rule, ids: Sequence[str]) -> int:
     """A job of which something was found meanwhile waits for the next sweep, which takes that first."""
     bare = select(JOBS.c.id).where(JOBS.c.id.in_(ids), *(~exists().where(t.c.job_id == JOBS.c.id) for t in _PARTS))
-    doomed = await rule.doomed(connection, (await connection.execute(bare)).scalars().all())
-    if not doomed:
+    expired = await rule.expired(connection, (await connection.execute(bare)).scalars().all())
+    if not expired:
         return 0
-    gone = delete(JOBS).where(JOBS.c.id.in_([each.id for each in doomed]), JOBS.c.is_open.is_(False))
+    gone = delete(JOBS).where(JOBS.c.id.in_([each.id for each in expired]), JOBS.c.is_open.is_(False))
     rows = (await connection.execute(gone)).rowcount
-    await _raise_floors(connection, doomed)
+    await _raise_floors(connection, expired)
     return rows
 
 
-async def _raise_floors(connection: AsyncConnection, jobs: Sequence[Doomed]) -> None:
+async def _raise_floors(connection: AsyncConnection, jobs: Sequence[ExpiredJob]) -> None:
     floors: dict[str, dict[str, Any]] = {}
     for each in jobs:
         subject = each.connector_id or each.system_id  # a job without a connector is its system's
@@ -230,20 +232,20 @@ async def _raise_floors(connection: AsyncConnection, jobs: Sequence[Doomed]) -> 
 # ---- connectors
 
 
-async def _connectors(store: Store, before: datetime, stride: Stride) -> AsyncIterator[Portion]:
+async def _connectors(store: Store, before: datetime, batch_size: BatchSize) -> AsyncIterator[ExpiredBatch]:
     """Connectors that were found gone before then, with all their jobs. One that its upstream still names stays."""
     c, last = CONNECTORS.c, ""
     gone = and_(c.removed_at < before, c.observed_at.is_not(None))
     while True:
-        statement = select(c.id, c.system_id).where(gone, c.id > last).order_by(c.id).limit(stride("connectors"))
+        statement = select(c.id, c.system_id).where(gone, c.id > last).order_by(c.id).limit(batch_size("connectors"))
         async with store.read() as connection:
             found = (await connection.execute(statement)).all()
         for system_id in dict.fromkeys(row.system_id for row in found):
             ids = [row.id for row in found if row.system_id == system_id]
             are_gone = and_(c.id.in_(ids), gone)
-            async for portion in _jobs(store, Rule(partial(_theirs, gone=are_gone), spares_needed=False), stride):
-                yield portion
-            yield Portion("connectors", partial(_remove_connectors, gone=are_gone), system_id)
+            async for batch in _jobs(store, Rule(partial(_theirs, gone=are_gone), spares_needed=False), batch_size):
+                yield batch
+            yield ExpiredBatch("connectors", partial(_remove_connectors, gone=are_gone), system_id)
         if not found:
             return
         last = found[-1].id

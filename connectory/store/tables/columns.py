@@ -1,12 +1,28 @@
-"""Column types that mean the same on SQLite and on PostgreSQL."""
+"""Columns and their types, which mean the same on SQLite and on PostgreSQL."""
 
 import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from types import new_class
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, SmallInteger, Text, TypeDecorator
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    TypeDecorator,
+)
+from sqlmodel import Field, SQLModel
 
 from connectory.model import DescribedEnum
+from connectory.model.fields import StoredField
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -64,3 +80,60 @@ class Ranked(TypeDecorator[DescribedEnum]):
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> Any:
         return None if value is None else self._members[value]
+
+
+_TYPES: Mapping[type[Any], Any] = {str: Name, int: Long, float: Float(), bool: Boolean(), datetime: Instant()}
+
+
+def column(field: StoredField) -> Column[Any]:
+    """The column of a field; the primary key is ``id``."""
+    if issubclass(field.type, DescribedEnum):
+        stored: Any = Ranked(field.type)
+    else:
+        stored = Integer() if field.small else _TYPES[field.type]
+    return Column(field.name, stored, primary_key=field.name == "id", nullable=field.null, default=field.default)
+
+
+def model(name: str, table: str, fields: Iterable[StoredField], *indexes: Index) -> type[SQLModel]:
+    """The SQLModel of a table whose columns are these fields."""
+    fields = tuple(fields)
+    body = {
+        "__tablename__": table,
+        "__table_args__": indexes,
+        "__annotations__": {field.name: field.type | None for field in fields},
+        **{field.name: Field(default=None, sa_column=column(field)) for field in fields},
+    }
+    return new_class(name, (SQLModel,), {"table": True}, lambda namespace: namespace.update(body))
+
+
+# ---- columns of a model, by what they hold
+
+
+def key_column() -> Any:
+    """Text, the primary key or a part of it."""
+    return Field(sa_column=Column(Name, primary_key=True))
+
+
+def text_column(*, null: bool = False, unique: bool = False) -> Any:
+    """Text, compared byte by byte."""
+    return Field(default=None, sa_column=Column(Name, nullable=null, unique=unique))
+
+
+def enum_column(of: type[DescribedEnum], *, null: bool = False) -> Any:
+    """An enum of the model, ordered as it is declared."""
+    return Field(default=None, sa_column=Column(Ranked(of), nullable=null))
+
+
+def time_column(*, null: bool = True) -> Any:
+    """A moment in UTC, to the microsecond."""
+    return Field(default=None, sa_column=Column(Instant(), nullable=null))
+
+
+def long_column() -> Any:
+    """A whole number of 64 bits, or null."""
+    return Field(default=None, sa_column=Column(Long, nullable=True))
+
+
+def json_column() -> Any:
+    """JSON as text: what was mapped is what is stored, to the byte, on both stores."""
+    return text_column(null=True)

@@ -12,7 +12,7 @@ from connectory.model import ConditionCode, JobErrorFact
 from connectory.store.log.cursors import draw
 from connectory.store.log.notify_channel import LOG_CHANNEL
 from connectory.store.rows import Row, batches
-from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOB_ERRORS, JOB_STRETCHES, JOBS, LOG_HEAD, SYSTEMS
+from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOB_ERRORS, JOB_SEGMENTS, JOBS, LOG_HEAD, SYSTEMS
 
 
 async def insert_rows(connection: AsyncConnection, table: Any, rows: Sequence[Row]) -> None:
@@ -113,9 +113,9 @@ async def replace_conditions(connection: AsyncConnection, rows: Sequence[Row]) -
 
 async def write_segments(connection: AsyncConnection, rows: Sequence[Row], most: int) -> None:
     """Add what jobs had done before they were resumed; of each job the newest ``most`` are kept."""
-    s = JOB_STRETCHES.c
-    await insert_rows(connection, JOB_STRETCHES, rows)
+    s = JOB_SEGMENTS.c
+    await insert_rows(connection, JOB_SEGMENTS, rows)
     for row in rows:
         if row["number"] > most:
-            beyond = delete(JOB_STRETCHES).where(s.job_id == row["job_id"], s.number <= row["number"] - most)
+            beyond = delete(JOB_SEGMENTS).where(s.job_id == row["job_id"], s.number <= row["number"] - most)
             await connection.execute(beyond)

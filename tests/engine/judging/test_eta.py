@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from connectory.eta import Course, estimate, percent
+from connectory.eta import Progress, estimate, percent
 from connectory.model import EtaBasis, JobStatus
 from tests.engine.judging.views import moment
 from tests.facts import at
@@ -58,7 +58,7 @@ TOTAL, PAST, NONE = EtaBasis.TOTAL_KNOWN, EtaBasis.PAST_RUNS, EtaBasis.NONE
 )  # fmt: skip
 def test_estimate(said: dict[str, Any], expected: tuple[float | None, EtaBasis]) -> None:
     """A minute after its start."""
-    course = Course(
+    progress = Progress(
         status=said.get("status", RUNNING),
         processed=said.get("done"),
         total=said.get("total"),
@@ -68,7 +68,7 @@ def test_estimate(said: dict[str, Any], expected: tuple[float | None, EtaBasis])
         expected_processed=said.get("size"),
         started_at=moment(said.get("started_at", 0)),
     )
-    found = estimate(course, at(60))
+    found = estimate(progress, at(60))
     assert (found.seconds, found.basis) == expected
 
 

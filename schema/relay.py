@@ -1,10 +1,11 @@
-"""Pages: Relay's shape, the numbers for numbered pagers beside it, and the five arguments that choose a page."""
+"""Relay's Node and pages, the numbers for numbered pagers beside them, and the five arguments that choose a page."""
 
 from typing import Annotated, Any
 
 import strawberry
 
-from resolvers.paging import DEFAULT_SIZE, MAXIMUM_SIZE
+from resolvers.arguments import MAXIMUM_SIZE
+from resolvers.paging import DEFAULT_SIZE
 from schema.fields import resolved
 
 First = Annotated[
@@ -35,6 +36,13 @@ Offset = Annotated[
     int | None,
     strawberry.argument(description="How many to skip from the front, for numbered pagers; with 'first' only."),
 ]
+
+
+@strawberry.interface(description="Whatever can be fetched again by its id alone.")
+class Node:
+    id: strawberry.ID = strawberry.field(
+        description="Opaque, unique across types and systems, and stable: hand it to node, or keep it as a cache key."
+    )
 
 
 COUNT_BY = "How many of all that the filter lets through fall under each value, most first; for filter bars and badges."

@@ -17,12 +17,12 @@ _OLDEST = 1.0
 OpenSnapshot = Callable[[], AbstractAsyncContextManager[Snapshot]]
 
 
-class Moments:
+class SharedSnapshots:
     """Lends the snapshot of the present moment to whoever renders, and closes it when the last has given it back."""
 
     def __init__(self, open_snapshot: OpenSnapshot) -> None:
         self._open_snapshot = open_snapshot
-        self._shared: _Shared | None = None
+        self._shared: _SharedSnapshot | None = None
         #: the present one's number
         self.number = 0
         #: those whose snapshot is open
@@ -48,10 +48,10 @@ class Moments:
         finally:
             shared.give_back()
 
-    async def _borrow(self) -> "_Shared":
+    async def _borrow(self) -> "_SharedSnapshot":
         shared = self._shared
         if shared is None or shared.is_over or shared.age > _OLDEST:
-            shared = self._shared = _Shared(self._open_snapshot)
+            shared = self._shared = _SharedSnapshot(self._open_snapshot)
             self._held.add(shared.task)
             shared.task.add_done_callback(self._held.discard)
         shared.users += 1
@@ -68,7 +68,7 @@ class Moments:
             await asyncio.wait(set(self._held))
 
 
-class _Shared:
+class _SharedSnapshot:
     """A snapshot in a task of its own: it is opened and closed by the same task, whoever comes and goes."""
 
     def __init__(self, open_snapshot: OpenSnapshot) -> None:
@@ -78,7 +78,7 @@ class _Shared:
         self._open_snapshot = open_snapshot
         self._over = asyncio.Event()
         self._began = asyncio.get_running_loop().time()
-        self.task = asyncio.create_task(self._hold(), name="live moment")
+        self.task = asyncio.create_task(self._hold(), name="live snapshot")
 
     @property
     def is_over(self) -> bool:

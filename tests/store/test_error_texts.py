@@ -24,7 +24,7 @@ def of_postgres(state: str | None) -> DBAPIError:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "words"),
     [
         (of_sqlite(sqlite3.SQLITE_ERROR), "its tables are not those of this version"),
         (of_sqlite(sqlite3.SQLITE_BUSY_SNAPSHOT), "the database is locked by somebody else"),
@@ -43,5 +43,5 @@ def of_postgres(state: str | None) -> DBAPIError:
         (OSError("Multiple exceptions: swordfish"), "the database cannot be reached"),
     ],
 )  # fmt: skip
-def test_it_is_said_in_our_words(error: Exception, said: str) -> None:
-    assert in_our_words(error) == said
+def test_it_is_said_in_our_words(error: Exception, words: str) -> None:
+    assert in_our_words(error) == words

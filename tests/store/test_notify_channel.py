@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 
 from connectory.store import Store
 from connectory.store.log.bus import Bus
-from connectory.store.log.notify_channel import LONGEST_PAYLOAD, WATCHES_CHANNEL, Wire
+from connectory.store.log.notify_channel import LONGEST_PAYLOAD, WATCHES_CHANNEL, NotifyChannel
 from connectory.store.log.tail import Tail
 from connectory.store.writes.rows import append_events
 from tests.store.test_tail import NEVER, actions, append, following, line
@@ -25,13 +25,13 @@ _END_ALL = (
 
 
 class Post:
-    """A wire of its own, as another process has it, and the payloads that it was given."""
+    """A channel of its own, as another process has it, and the payloads that it was given."""
 
     def __init__(self, store: Store) -> None:
         self.bus = Bus()
-        self.wire = Wire(store, self.bus)
+        self.notify_channel = NotifyChannel(store, self.bus)
         self.got: list[str] = []
-        self.wire.listen(WATCHES_CHANNEL, self.got.append)
+        self.notify_channel.listen(WATCHES_CHANNEL, self.got.append)
 
     async def has(self, *payloads: str) -> None:
         async def arrived() -> bool:
@@ -41,14 +41,14 @@ class Post:
 
     async def connected(self) -> None:
         async def look() -> bool:
-            return self.wire.is_connected
+            return self.notify_channel.is_connected
 
         await until(look)
 
 
 @asynccontextmanager
 async def open_posts(*posts: Post) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(post.wire.run()) for post in posts]
+    tasks = [asyncio.create_task(post.notify_channel.run()) for post in posts]
     try:
         for post in posts:
             await post.connected()
@@ -107,7 +107,7 @@ async def test_messages_reach_everybody_in_order(postgres: Store) -> None:
     async with open_posts(first, second):
         sent = [f"message {number}" for number in range(1_200)]
         for payload in sent:
-            first.wire.send(WATCHES_CHANNEL, payload)
+            first.notify_channel.send(WATCHES_CHANNEL, payload)
         await second.has(*sent)
         await first.has(*sent)
 
@@ -115,7 +115,7 @@ async def test_messages_reach_everybody_in_order(postgres: Store) -> None:
 async def test_the_longest_payload(postgres: Store) -> None:
     post = Post(postgres)
     async with open_posts(post):
-        post.wire.send(WATCHES_CHANNEL, "ä" * (LONGEST_PAYLOAD // 2))
+        post.notify_channel.send(WATCHES_CHANNEL, "ä" * (LONGEST_PAYLOAD // 2))
         await post.has("ä" * (LONGEST_PAYLOAD // 2))
 
 
@@ -126,13 +126,13 @@ async def test_a_connection_that_is_cut_is_made_anew_and_logged_once(
     post = Post(postgres)
 
     async def lost() -> bool:
-        return not post.wire.is_connected
+        return not post.notify_channel.is_connected
 
     async with open_posts(post):
         for count in range(2):
             await execute(postgres_url, _END_ALL)
             await until(lost)
-            post.wire.send(WATCHES_CHANNEL, f"kept {count}")
+            post.notify_channel.send(WATCHES_CHANNEL, f"kept {count}")
             await post.has(*(f"kept {n}" for n in range(count + 1)))
             await post.connected()
     assert actions(caplog) == ["wire_lost", "wire_restored"] * 2
@@ -144,8 +144,8 @@ async def test_a_database_that_is_away_is_logged_once(
     monkeypatch.setattr("connectory.store.log.notify_channel._LONGEST_PAUSE", 0.01)
     attempts = 0
     store = Store(f"postgresql://nobody@127.0.0.1:{unused_tcp_port}/nothing")
-    wire = Wire(store, Bus())
-    original = wire._hold_connection
+    notify_channel = NotifyChannel(store, Bus())
+    original = notify_channel._hold_connection
 
     async def hold() -> None:
         nonlocal attempts
@@ -155,8 +155,8 @@ async def test_a_database_that_is_away_is_logged_once(
     async def tried() -> bool:
         return attempts >= 4
 
-    monkeypatch.setattr(wire, "_hold_connection", hold)
-    task = asyncio.create_task(wire.run())
+    monkeypatch.setattr(notify_channel, "_hold_connection", hold)
+    task = asyncio.create_task(notify_channel.run())
     await until(tried)
     assert not task.done()
     task.cancel()
@@ -176,7 +176,7 @@ async def test_a_server_that_has_gone_silent_is_noticed(
         post = Post(behind)
 
         async def lost() -> bool:
-            return not post.wire.is_connected
+            return not post.notify_channel.is_connected
 
         async with open_posts(post):
             silence.set()
@@ -193,9 +193,9 @@ async def silencer(url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
 
     async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
-            while said := await source.read(65536):
+            while data := await source.read(65536):
                 if not silent.is_set():
-                    sink.write(said)
+                    sink.write(data)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(server_url.host, server_url.port or 5432)
@@ -224,13 +224,13 @@ async def test_messages_that_nobody_understands_are_logged_and_cost_nothing_else
     post = Post(postgres)
     async with open_posts(post):
         await execute(postgres_url, "SELECT pg_notify('connectory_log', $1)", "not a number")
-        post.wire.send(WATCHES_CHANNEL, "understood")
+        post.notify_channel.send(WATCHES_CHANNEL, "understood")
         await post.has("understood")
     assert actions(caplog) == ["wire_message_unreadable"]
 
 
 async def test_on_sqlite_there_is_nobody_to_tell(sqlite_store: Store) -> None:
-    wire = Wire(sqlite_store, Bus())
-    wire.send(WATCHES_CHANNEL, "to nobody")
-    await asyncio.wait_for(wire.run(), 5)
-    assert not wire.is_connected
+    notify_channel = NotifyChannel(sqlite_store, Bus())
+    notify_channel.send(WATCHES_CHANNEL, "to nobody")
+    await asyncio.wait_for(notify_channel.run(), 5)
+    assert not notify_channel.is_connected
