@@ -17,7 +17,7 @@ from connectory.model import ConnectorHealth, ConnectorMode, CountsFact, EventKi
 from connectory.store import Store
 from connectory.store.leases.rows import LeaseLost
 from connectory.store.tables import CONDITIONS, EVENTS
-from connectory.store.tables.identity import CONNECTOR, JOB, global_id
+from connectory.store.tables.identity import CONNECTOR, JOB, external_id, global_id
 from tests.engine.stage import Stage, rows
 from tests.facts import Scripted, at, configured, connector, job
 from tests.notices.scene import Scene
@@ -467,8 +467,8 @@ async def test_one_odd_connector_is_judged_apart(
 
     async def poll(failing: dict[str, str]) -> dict[str, set[str]]:
         def odd(system: Any, views: Any, *rest: Any) -> Any:
-            if views[0].external_id in failing:
-                raise OverflowError(failing[views[0].external_id])
+            if external_id(views[0].id) in failing:
+                raise OverflowError(failing[external_id(views[0].id)])
             return judge(system, views, *rest)
 
         monkeypatch.setattr(judgement, "judge", odd)
