@@ -11,7 +11,9 @@ from alembic.config import Config
 from sqlalchemy import Connection, MetaData, Table, insert, make_url, update
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from connectory.engine.recording.changes import connector_event, connector_row, job_event, job_row, set_health
+from connectory.engine.recording.connectors import set_health
+from connectory.engine.recording.events import connector_event, job_event
+from connectory.engine.recording.rows import connector_row, job_row
 from connectory.model import (
     ConditionCode,
     ConditionSeverity,

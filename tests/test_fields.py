@@ -140,7 +140,7 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 import connectory
-from connectory.engine.recording.changes import JOB_CHANGES
+from connectory.engine.recording.events import JOB_CHANGES
 from connectory.engine.recording.progress_tracking import PROGRESS_COLUMNS
 from connectory.model import CountsFact, JobStatus
 from connectory.store import Store

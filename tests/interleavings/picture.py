@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from connectory.engine.recording.changes import CONNECTOR_CHANGES, JOB_CHANGES, changed
+from connectory.engine.recording.events import CONNECTOR_CHANGES, JOB_CHANGES, changed
 from connectory.model import EventKind
 from connectory.store import Store
 from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOB_ERRORS, JOBS, LOG_HEAD, SYSTEMS

@@ -11,11 +11,11 @@ from connectory.engine.memory.held import key_of
 from connectory.engine.memory.known import follow_jobs
 from connectory.engine.memory.system_memory import SystemMemory
 from connectory.engine.polling.pace import SystemState, transition
-from connectory.engine.recording.changes import job_event, with_details
 from connectory.engine.recording.connectors import ConnectorComparison, ConnectorDifference
-from connectory.engine.recording.events import connector_events, job_events, system_event
+from connectory.engine.recording.events import connector_events, job_event, job_events, system_event
 from connectory.engine.recording.facts import ConnectorRows, JobRows, Reader
 from connectory.engine.recording.jobs import JobComparison, JobDifference
+from connectory.engine.recording.rows import with_details
 from connectory.engine.recording.segments import MOST, segments
 from connectory.model import EventKind, HistoryBatch, JobFact, JobFindings, JobStatus, Known, Observation
 from connectory.slices import slices

@@ -18,15 +18,16 @@ from connectory.engine.memory.held import Key, condition_row, key_of, worst
 from connectory.engine.memory.open_jobs import ESTIMATES
 from connectory.engine.memory.system_memory import SystemMemory, run_of
 from connectory.engine.polling.configured import ConfiguredSystem
-from connectory.engine.recording.changes import Row, connector_event, job_event, set_health
+from connectory.engine.recording.connectors import set_health
 from connectory.engine.recording.difference import ConditionDifference, is_due
+from connectory.engine.recording.events import connector_event, job_event
 from connectory.model import RUNNING, Known, Observation
 from connectory.slices import slices
 from connectory.store import Store
 from connectory.store.leases.rows import Lease
 from connectory.store.reads.recall import past_runs
 from connectory.store.reads.rows import rows_by_id
-from connectory.store.rows import batches
+from connectory.store.rows import Row, batches
 from connectory.store.tables import CONNECTORS, JOBS
 from connectory.store.tables.identity import CONNECTOR, SYSTEM, global_id
 from connectory.store.transactions import Transaction

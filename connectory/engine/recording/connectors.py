@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import SimpleNamespace
 
+from connectory.engine.judging.health import connector_health
 from connectory.engine.memory.held import HeldConditions, Key, key_of, worst
-from connectory.engine.recording.changes import set_health
-from connectory.model import RUNNING
+from connectory.model import RUNNING, ConditionSeverity
 from connectory.slices import slices
 from connectory.store.reads.rows import NewestJobs
 from connectory.store.rows import Row
@@ -98,3 +99,8 @@ class ConnectorComparison:
         }
         row |= {name: value for name, value in rolled_up.items() if name in self.rolls_up}
         row["latest_job_id"] = latest and latest["id"]
+
+
+def set_health(row: Row, concern: ConditionSeverity | None = None) -> None:
+    """Set the health that follows from the rest of a connector's row and from the worst condition that it shows."""
+    row["health"] = connector_health(SimpleNamespace(**row), concern)

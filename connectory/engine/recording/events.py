@@ -1,15 +1,23 @@
 """Third step, differences → events: the log's rows of what a commit changes. Pure."""
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from datetime import datetime
+from typing import Any
 
 from connectory.engine.polling.pace import SystemState, transition
-from connectory.engine.recording.changes import connector_event, job_event
 from connectory.engine.recording.connectors import ConnectorDifference
 from connectory.engine.recording.jobs import JobDifference
-from connectory.model import EventKind, SystemHealth
+from connectory.model import ConnectorStatus, EventKind, JobStatus, SystemHealth
+from connectory.model.fields import CONNECTOR_FIELDS, JOB_FIELDS
 from connectory.slices import slices
 from connectory.store.rows import Row
+
+#: Column → the GraphQL field whose change it is. Columns that are not here are ours alone.
+CONNECTOR_CHANGES = {field.name: field.changed for field in CONNECTOR_FIELDS if field.changed}
+JOB_CHANGES = {field.name: field.changed for field in JOB_FIELDS if field.changed}
+#: Changes that are a job's progress, and those that alone make one.
+_PROGRESS = frozenset({"progress", "counts", "lastSeenAt", "details"})
+_MOVES = frozenset({"progress", "counts", "lastSeenAt"})
 
 
 async def job_events(
@@ -61,3 +69,100 @@ def system_event(system_id: str, before: SystemState, after: SystemState, now: d
         "changed_fields": None,
         "message": message,
     }
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any], named: Mapping[str, str]) -> list[str]:
+    """GraphQL names of the fields that differ, in order, each once."""
+    found = {named[name]: None for name, value in after.items() if name in named and before[name] != value}
+    return sorted(found)
+
+
+def connector_event(
+    before: Mapping[str, Any] | None, after: Row, now: datetime, *, conditions_changed: bool = False
+) -> Row | None:
+    """What the log says of a connector's row; None when nothing that GraphQL shows has changed.
+
+    Conditions stand beside the row: ``conditions_changed`` tells of them.
+    """
+    fields = [] if before is None else changed(before, after, CONNECTOR_CHANGES)
+    if before is not None and conditions_changed:
+        fields = sorted([*fields, "conditions"])
+    if before is not None and not fields:
+        return None
+    was_there = before is not None and not before["removed_at"]
+    is_there = not after["removed_at"]
+    if is_there:
+        kind = EventKind.CONNECTOR_CHANGED if was_there else EventKind.CONNECTOR_ADDED
+    else:  # also one that was never seen in any other way
+        kind = EventKind.CONNECTOR_REMOVED if was_there or before is None else EventKind.CONNECTOR_CHANGED
+    return {
+        "at": now,
+        "kind": kind,
+        "system_id": after["system_id"],
+        "connector_id": after["id"],
+        "job_id": None,
+        "status": _value(after["status"]),
+        "previous_status": _value(before["status"]) if before else None,
+        "health": _value(after["health"]),
+        "previous_health": _value(before["health"]) if before else None,
+        "processed": after["docs_indexed"],
+        "changed_fields": ",".join(fields) or None,
+        "message": None,
+    }
+
+
+def job_event(
+    before: Mapping[str, Any] | None,
+    after: Row,
+    now: datetime,
+    *,
+    errors_changed: bool = False,
+    conditions_changed: bool = False,
+) -> Row | None:
+    """What the log says of a job's row; None when nothing that GraphQL shows has changed.
+
+    Failed documents and conditions stand beside the row: ``errors_changed`` and ``conditions_changed`` tell of them.
+    """
+    fields = [] if before is None else changed(before, after, JOB_CHANGES)
+    beside = {"errors": errors_changed, "conditions": conditions_changed}
+    if before is not None:
+        fields = sorted([*fields, *(name for name, differs in beside.items() if differs)])
+    if before is not None and not fields:
+        return None
+    if before is None:
+        kind = EventKind.JOB_CREATED
+    elif _ends(before, after):
+        kind = EventKind.JOB_FINISHED
+    elif _PROGRESS.issuperset(fields) and not _MOVES.isdisjoint(fields):
+        kind = EventKind.JOB_PROGRESSED
+    else:
+        kind = EventKind.JOB_CHANGED
+    return {
+        "at": now,
+        "kind": kind,
+        "system_id": after["system_id"],
+        "connector_id": after["connector_id"],
+        "job_id": after["id"],
+        "status": _value(after["status"]),
+        "previous_status": _value(before["status"]) if before else None,
+        "health": None,
+        "previous_health": None,
+        "processed": after["processed"],
+        "changed_fields": ",".join(fields) or None,
+        "message": None,
+    }
+
+
+def _ends(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Also a job that had vanished and is found to have ended, of which nobody knew how."""
+    return _ended(after) and (not _ended(before) or bool(before["vanished_at"] and not after["vanished_at"]))
+
+
+def _ended(row: Mapping[str, Any]) -> bool:
+    status: JobStatus = row["status"]
+    return status.ended or row["completed_at"] is not None or row["vanished_at"] is not None
+
+
+def _value(member: ConnectorStatus | JobStatus | Any) -> int:
+    value: int = member.value
+    return value

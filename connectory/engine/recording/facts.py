@@ -9,7 +9,7 @@ from datetime import datetime
 
 from connectory.engine.memory.connectors import ConnectorMemory
 from connectory.engine.memory.system_memory import SystemMemory
-from connectory.engine.recording.changes import connector_row, job_row
+from connectory.engine.recording.rows import connector_row, job_row
 from connectory.model import ConnectorFact, JobFact, JobStatus, Known, KnownConnector, Observation
 from connectory.slices import slices
 from connectory.store.rows import Row
