@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from golden_score import Book, Moment, Subject
 
+from connectory.commands.gateway import configured_systems
 from connectory.config.loading import Config, build
 from connectory.engine import Engine
 from connectory.model import ConditionCode, Role
@@ -129,7 +130,7 @@ class Stage:
     async def start(self) -> None:
         """A gateway comes, with what the store holds."""
         engine = Engine(
-            self._store, self._config.configured_systems(), clock=lambda: self.now, chance=Random(self._seed)
+            self._store, configured_systems(self._config), clock=lambda: self.now, chance=Random(self._seed)
         )
         await engine.start()
         self._engine = engine

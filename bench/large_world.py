@@ -25,6 +25,7 @@ from meters import Holds, holds, peak, say
 from sqlalchemy import func, select, text
 from upstreams import Upstreams, upstreams
 
+from connectory.commands.gateway import configured_systems
 from connectory.commands.simulators import simulated_kinds
 from connectory.config.loading import build
 from connectory.engine import Engine
@@ -93,7 +94,7 @@ async def run(connectors: int, jobs: int, url: str | None) -> list[str]:
         await store.open()
         await store.upgrade()
         say(f"before: {peak():.0f} MB")
-        engine = Engine(store, config.configured_systems())
+        engine = Engine(store, configured_systems(config))
         app = build_app(store, engine, config.server)
         say(f"before the first poll: {peak():.0f} MB")
 

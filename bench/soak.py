@@ -30,7 +30,7 @@ from sqlalchemy import func, select
 from troubles import draw
 from upstreams import Upstreams, upstreams
 
-from connectory.commands.gateway import gateway
+from connectory.commands.gateway import configured_systems, gateway
 from connectory.commands.simulators import simulated_kinds
 from connectory.config.loading import Config, build
 from connectory.engine import Engine
@@ -210,7 +210,7 @@ async def compared(soaked: Store, config: Config, folder: Path, worlds: Upstream
     fresh = Store(f"sqlite:///{folder / 'fresh.db'}")
     await fresh.open()
     await fresh.upgrade()
-    engine = Engine(fresh, config.configured_systems())
+    engine = Engine(fresh, configured_systems(config))
     await engine.start()
     try:
         late = await at_rest(fresh, _REST_WITHIN)

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 #: any other field comes to 1. In memory a unit is some 400 bytes while the operation lasts.
 ROW, LOOK_UP = 10, 25
 
+#: Connections of one client beside its live ones.
+CONNECTIONS_BESIDE = 1_000
+
 
 def how_to_raise(setting: str) -> str:
     """The end of a refusal."""

@@ -6,6 +6,7 @@ one is this one for ``test_cli.py``.
 """
 
 import asyncio
+import codecs
 import atexit
 import contextlib
 import json
@@ -71,8 +72,9 @@ class Running:
         self._readers = [asyncio.create_task(self._read(out, "out")), asyncio.create_task(self._read(err, "err"))]
 
     async def _read(self, stream: asyncio.StreamReader, name: str) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")()  # a character may come in two pieces
         while chunk := await stream.read(4096):
-            setattr(self, name, getattr(self, name) + chunk.decode())
+            setattr(self, name, getattr(self, name) + decoder.decode(chunk))
 
     async def says(self, pattern: str) -> re.Match[str]:
         async def look() -> re.Match[str] | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from connectory.config.store_url import Address
+from connectory.store_url import Address
 
 SECRET = "correct-horse"
 

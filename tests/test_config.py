@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from connectory.commands.gateway import configured_systems
 from connectory.config.loading import Config, ConfigError, Override, load
 from connectory.config.settings import is_loopback, origin
 
@@ -255,7 +256,7 @@ def test_times_are_effective_per_system(tmp_path: Path) -> None:
     own = SYSTEM.replace("docs", "own") + "poll_interval = 100\nlive_interval = 1\nstale_after = 400\n"
     short = SYSTEM.replace("docs", "short") + "poll_interval = 50\nstale_after = 60\n"
     config = right(tmp_path, "[engine]\npoll_interval = 20\nmax_backoff = 5\n" + SYSTEM + own + short)
-    plain, own_times, raised = config.configured_systems()
+    plain, own_times, raised = configured_systems(config)
     times = [
         (s.poll_interval, s.live_interval, s.stale_after, s.max_backoff, s.auth_probe_interval)
         for s in (plain, own_times, raised)

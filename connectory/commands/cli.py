@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from connectory import __version__
-from connectory.config import Mistake
+from connectory.errors import Mistake
 
 if TYPE_CHECKING:
     from connectory.config.loading import Config, Override

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 from connectory import __version__
 from connectory.config.loading import Config
-from connectory.engine import Engine
+from connectory.engine import ConfiguredSystem, Engine
+from connectory.engine.judging.thresholds import Thresholds
 from connectory.notices.notices import Notices, notifying
 from connectory.store import Store
 from connectory.web.app import METRICS, build_app
@@ -16,11 +17,33 @@ from connectory.web.serving import serving
 log = logging.getLogger(__name__)
 
 
+def configured_systems(config: Config) -> list[ConfiguredSystem]:
+    """The systems as the engine takes them, with effective times: stale_after is at least three poll intervals,
+    max_backoff at least one."""
+    engine, thresholds = config.engine, Thresholds(**config.conditions.model_dump())
+    found = []
+    for kind, settings in config.systems:
+        poll_interval = settings.poll_interval or engine.poll_interval
+        found.append(
+            ConfiguredSystem(
+                kind=kind,
+                settings=settings,
+                poll_interval=poll_interval,
+                live_interval=settings.live_interval or engine.live_interval,
+                stale_after=config.stale_after(settings),
+                max_backoff=max(engine.max_backoff, poll_interval),
+                auth_probe_interval=engine.auth_probe_interval,
+                thresholds=thresholds,
+            )
+        )
+    return found
+
+
 @asynccontextmanager
 async def gateway(config: Config) -> AsyncIterator[str]:
     """Run the gateway for as long as the block runs; gives its URL. Raises CannotListen and StoreError."""
     store = Store(config.store.url, connections=config.store.connections)
-    engine = Engine(store, config.configured_systems(), retention=config.retention)
+    engine = Engine(store, configured_systems(config), retention=config.retention)
     notices = Notices(store, engine.bus, config.receivers)
     app = build_app(store, engine, config.server, config.auth)
     app[METRICS].add_deliveries(notices.deliveries, [each.name for each in config.receivers])

@@ -8,11 +8,10 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from connectory.config import Mistake
 from connectory.config.interpolation import Interpolation, KeyPath, spell
 from connectory.config.problems import Problems, suggest
 from connectory.config.settings import (
@@ -23,13 +22,11 @@ from connectory.config.settings import (
     ServerSettings,
     StoreSettings,
 )
+from connectory.errors import Mistake
 from connectory.notices.settings import ReceiverSettings
 from sources import registry
 from sources.base import SourceKind, SystemSettings
 from sources.discretion import SECRET_KEY
-
-if TYPE_CHECKING:
-    from connectory.engine import ConfiguredSystem
 
 DEFAULT_FILE = Path("connectory.toml")
 #: Environment variables that stand in for a key of the file. pydantic-settings would merge them too; its errors do not
@@ -90,30 +87,6 @@ class Config:
         more."""
         wanted = settings.stale_after or self.engine.stale_after
         return max(wanted, 3 * (settings.poll_interval or self.engine.poll_interval))
-
-    def configured_systems(self) -> "list[ConfiguredSystem]":
-        """The systems as the engine takes them, with effective times: stale_after is at least three poll intervals,
-        max_backoff at least one."""
-        # who only reads a configuration does not need the engine
-        from connectory.engine import ConfiguredSystem
-        from connectory.engine.judging.thresholds import Thresholds
-
-        found = []
-        for kind, settings in self.systems:
-            poll_interval = settings.poll_interval or self.engine.poll_interval
-            found.append(
-                ConfiguredSystem(
-                    kind=kind,
-                    settings=settings,
-                    poll_interval=poll_interval,
-                    live_interval=settings.live_interval or self.engine.live_interval,
-                    stale_after=self.stale_after(settings),
-                    max_backoff=max(self.engine.max_backoff, poll_interval),
-                    auth_probe_interval=self.engine.auth_probe_interval,
-                    thresholds=Thresholds(**self.conditions.model_dump()),
-                )
-            )
-        return found
 
 
 @dataclass(frozen=True)

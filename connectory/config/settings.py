@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from connectory.config.limit_settings import LimitSettings
-from connectory.config.store_url import STORES, Address
 from connectory.lanes import CONNECTIONS, FEWEST
-from connectory.web.open_connections import BESIDE
+from connectory.limits import CONNECTIONS_BESIDE
+from connectory.store_url import STORES, Address
 
 _HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
 #: An address in brackets or a name without any, then perhaps a port; nothing before, between or after.
@@ -103,7 +103,7 @@ class ServerSettings(_Table, LimitSettings):
         2000,
         ge=1,
         description="live connections, WebSocket and SSE together, that one client address may hold, 1 or more; of "
-        f"others it may hold {BESIDE:,}",
+        f"others it may hold {CONNECTIONS_BESIDE:,}",
     )
     subscriptions_per_socket: int = Field(
         100, ge=1, description="operations that one WebSocket may carry at once, 1 or more"

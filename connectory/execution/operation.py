@@ -8,8 +8,8 @@ from aiohttp import hdrs, web
 from multidict import MultiMapping
 
 from connectory.execution.bad_request import BadRequest
+from connectory.execution.body import read_text
 from connectory.execution.decoding import check_unicode, decode
-from connectory.web.body import read_text
 
 #: What an operation's parameters have to be, and how that is said.
 _SHAPES: Mapping[str, tuple[type, str]] = {

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from connectory.live.sink import TooSlow
-from connectory.web.tcp import set_tcp_option
+from connectory.tcp import set_tcp_option
 
 #: Bytes that may wait for a client before it counts as not ready, and at which it is ready again.
 _HIGH, _LOW = 32 * 1024, 8 * 1024

@@ -12,12 +12,12 @@ from graphql import ExecutionResult, Executor, FormattedExecutionResult, GraphQL
 from strawberry import Schema
 
 from connectory.execution import error_presentation
+from connectory.execution.answer import encode
 from connectory.execution.executor import BoundedExecutor
 from connectory.execution.prepared import Prepared, Refused
 from connectory.live.shared_snapshots import SharedSnapshots
 from connectory.store.error_texts import may_recover
 from connectory.store.reads.snapshot import Snapshot
-from connectory.web.answer import encode
 from resolvers.context import Context, Loaders, Viewer
 from resolvers.feeds import Feed
 

@@ -12,6 +12,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from connectory.config.settings import ServerSettings
 from connectory.execution.admission import Admission
+from connectory.execution.answer import encode
 from connectory.execution.bad_request import BadRequest
 from connectory.execution.execution import Execution
 from connectory.live.connections import LiveConnections
@@ -30,7 +31,6 @@ from connectory.live.protocol import (
 from connectory.live.sink import TooSlow
 from connectory.live.socket_operation import SocketOperation, SocketServices
 from connectory.observability.metrics import Metrics
-from connectory.web.answer import encode
 from resolvers.context import Viewer
 
 #: Seconds that a client has to introduce itself.

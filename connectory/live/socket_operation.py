@@ -11,6 +11,7 @@ from graphql import FormattedExecutionResult, GraphQLFormattedError, OperationTy
 
 from connectory.execution import error_presentation
 from connectory.execution.admission import Admission
+from connectory.execution.answer import encode
 from connectory.execution.bad_request import BadRequest
 from connectory.execution.execution import Executed, Execution
 from connectory.execution.operation import Operation
@@ -20,7 +21,6 @@ from connectory.live.live import Live
 from connectory.live.sink import TooSlow
 from connectory.live.subscriber import Subscriber
 from connectory.observability.metrics import Metrics, OperationOutcome, Traffic
-from connectory.web.answer import encode
 from resolvers.context import Viewer
 
 

@@ -14,6 +14,8 @@ from aiohttp.http import StreamWriter
 from graphql import FormattedExecutionResult
 
 from connectory.execution import error_presentation
+from connectory.execution.answer import encode
+from connectory.execution.negotiation import EVENT_STREAM
 from connectory.execution.prepared import Prepared, Refused
 from connectory.live.connections import LiveConnections
 from connectory.live.flow import Flow
@@ -21,9 +23,7 @@ from connectory.live.live import Live
 from connectory.live.sink import TooSlow
 from connectory.live.subscriber import Subscriber
 from connectory.observability.metrics import Traffic
-from connectory.web.answer import encode
-from connectory.web.negotiation import EVENT_STREAM
-from connectory.web.tcp import set_tcp_option
+from connectory.tcp import set_tcp_option
 from resolvers.context import Viewer
 
 #: Seconds of silence, at most: proxies end what looks idle.

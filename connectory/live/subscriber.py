@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from graphql import GraphQLError
 
+from connectory.execution.answer import encode
 from connectory.execution.prepared import Refused
 from connectory.live.sink import Sink, TooSlow
-from connectory.web.answer import encode
 from resolvers.feeds import Item
 
 _log = logging.getLogger(__name__)

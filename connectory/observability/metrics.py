@@ -6,11 +6,12 @@ Beside what this process counts there is what the store holds, read when it is a
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from time import perf_counter
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, exposition
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -23,7 +24,6 @@ from connectory.observability.load import Load
 from connectory.store import Store
 from connectory.store.reads.figures import Figures, read_figures
 from connectory.store.write_health import is_failure, reason
-from connectory.web.open_connections import Ended, OpenConnections
 
 #: Seconds that the store has for its part; a scraper waits for ten, by default.
 _STORE_WITHIN = 2.0
@@ -36,6 +36,22 @@ _LANES = (
 )
 
 log = logging.getLogger(__name__)
+
+
+class ConnectionFigures(Protocol):
+    """What the server knows of its connections."""
+
+    @property
+    def ended(self) -> Mapping[Any, int]:
+        """How many there were that it ended itself, by the reason."""
+
+    @property
+    def open(self) -> int:
+        """How many there are."""
+
+    @property
+    def held(self) -> int:
+        """Bytes that are held for clients."""
 
 
 class OperationOutcome(StrEnum):
@@ -149,7 +165,7 @@ class Metrics:
         for counted in (deliveries.ended, deliveries.failures):
             self.registry.register(counted)
 
-    def add_connections(self, connections: OpenConnections) -> None:
+    def add_connections(self, connections: ConnectionFigures) -> None:
         """Count these too."""
         self.registry.register(_Connections(connections))
 
@@ -235,15 +251,15 @@ class _Stored(Collector):
 class _Connections(Collector):
     """Of every kind, read when it is asked for."""
 
-    def __init__(self, connections: OpenConnections) -> None:
+    def __init__(self, connections: ConnectionFigures) -> None:
         self._open = connections
 
     def collect(self) -> Iterable[Metric]:
         ended = CounterMetricFamily(
             "connectory_connections_ended", "Connections that the gateway has ended, by the reason.", labels=["reason"]
         )
-        for why in Ended:
-            ended.add_metric([why], self._open.ended[why])
+        for why, count in self._open.ended.items():
+            ended.add_metric([why], count)
         return (
             GaugeMetricFamily("connectory_connections", "Open connections of any kind.", self._open.open),
             GaugeMetricFamily(

@@ -18,8 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import NullPool
 
-from connectory.config import Mistake
-from connectory.config.store_url import STORES, Address
+from connectory.errors import Mistake
 from connectory.lanes import CONNECTIONS, SHAPES, Lane, Patience, Shape, divide
 from connectory.store import postgres, sqlite
 from connectory.store.connections import LaneConnections
@@ -31,6 +30,7 @@ from connectory.store.postgres import MIGRATING, READING, WRITING, Postgres, loc
 from connectory.store.transactions import PATIENCE
 from connectory.store.wal import WriteAheadLog
 from connectory.store.write_health import WriteHealth, follow, reason
+from connectory.store_url import STORES, Address
 
 _log = logging.getLogger(__name__)
 #: Seconds to wait for a lock or a connection where somebody waits for an answer.

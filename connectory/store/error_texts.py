@@ -8,7 +8,7 @@ import sqlite3
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from connectory.config import Mistake
+from connectory.errors import Mistake
 
 #: SQLite's primary result code → our words.
 _SQLITE = {

@@ -14,7 +14,7 @@ from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from connectory.config.store_url import Address
+from connectory.store_url import Address
 
 #: Of a session, as the server is told once it is connected.
 _SESSION = {

@@ -13,7 +13,9 @@ from connectory.config.settings import AuthSettings, ServerSettings
 from connectory.engine import Engine
 from connectory.execution import error_presentation
 from connectory.execution.admission import Admission
+from connectory.execution.answer import HEADERS, answer, refuse
 from connectory.execution.execution import Execution
+from connectory.limits import CONNECTIONS_BESIDE
 from connectory.live.connections import LiveConnections
 from connectory.live.live import Live
 from connectory.live.socket import Sockets
@@ -22,11 +24,10 @@ from connectory.observability.metrics import Metrics
 from connectory.store import Store
 from connectory.web import graphiql
 from connectory.web.access_log import ALIVE
-from connectory.web.answer import HEADERS, answer, refuse
 from connectory.web.graphql_view import GraphQLView
 from connectory.web.guard import Guard
 from connectory.web.http_server import OPEN_CONNECTIONS
-from connectory.web.open_connections import BESIDE, OpenConnections
+from connectory.web.open_connections import OpenConnections
 from connectory.web.viewer import viewing
 from resolvers.context import Context, Viewer
 from schema import build_schema
@@ -52,7 +53,7 @@ def build_app(
 
     Without ``auth`` everybody reads. Starting raises StoreError. ``schema`` is for tests.
     """
-    connections = OpenConnections(server.connections, server.connections_per_client + BESIDE)
+    connections = OpenConnections(server.connections, server.connections_per_client + CONNECTIONS_BESIDE)
     metrics, guard = Metrics(store, engine.polls), Guard(server)
     metrics.add_connections(connections)
     app = web.Application(middlewares=[_mask_errors, guard.middleware()])

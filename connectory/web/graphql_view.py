@@ -12,8 +12,10 @@ from graphql import OperationType
 
 from connectory.config.settings import ServerSettings
 from connectory.execution.admission import Admission
+from connectory.execution.answer import JSON, answer, encode
 from connectory.execution.bad_request import BadRequest
 from connectory.execution.execution import Executed, Execution
+from connectory.execution.negotiation import EVENT_STREAM, GRAPHQL, choose, takes_events, wants_page
 from connectory.execution.operation import Operation, read
 from connectory.execution.prepared import Prepared, Refused
 from connectory.live.socket import Sockets
@@ -21,8 +23,6 @@ from connectory.live.sse import Streams, answer_once
 from connectory.observability.metrics import Metrics, OperationOutcome
 from connectory.web import graphiql
 from connectory.web.access_log import add_extra
-from connectory.web.answer import JSON, answer, encode
-from connectory.web.negotiation import EVENT_STREAM, GRAPHQL, choose, takes_events, wants_page
 from resolvers.context import Viewer
 
 _ALLOWED = "GET, HEAD, POST, OPTIONS"

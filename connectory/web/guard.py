@@ -12,8 +12,8 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from connectory.config.settings import DEFAULT_PORTS, ServerSettings, host_and_port, host_name, origin
+from connectory.execution.answer import refuse
 from connectory.web.access_log import ALIVE, PROBES, add_extra
-from connectory.web.answer import refuse
 
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _METHODS = "GET, POST, OPTIONS"

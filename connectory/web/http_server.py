@@ -15,12 +15,12 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
 
+from connectory.execution.answer import HEADERS, refuse
+from connectory.tcp import client_of, notice_silence
 from connectory.web.access_log import PROBES
-from connectory.web.answer import HEADERS, refuse
 from connectory.web.frames import MaskedFrames
 from connectory.web.intake import Intake
 from connectory.web.open_connections import Ended, Entry, OpenConnections
-from connectory.web.tcp import client_of, notice_silence
 
 #: Bytes of a URL, as sent.
 LONGEST_URL = 32 * 1024
@@ -47,10 +47,6 @@ COME_AGAIN = 5
 #: Seconds that a client has to read why it was refused, while what it still sends is thrown away: a connection that is
 #: closed with something unread is reset, and the answer lost.
 LINGER = 2.0
-
-#: Of bodies that are not sent as they are.
-CODINGS = ("gzip", "deflate")
-UNKNOWN_CODING = f"The body may be encoded as {' or '.join(CODINGS)}."
 
 
 #: Of an application; without it there may be any number of connections.

@@ -10,8 +10,6 @@ from collections import Counter, defaultdict, deque
 from enum import Enum, StrEnum
 from typing import Protocol
 
-#: Connections of one client beside its live ones.
-BESIDE = 1_000
 #: Connections beyond the limits, for probes.
 FOR_PROBES = 64
 #: Files that are left for everything else: the store, upstream systems, receivers.
@@ -70,7 +68,7 @@ class OpenConnections:
     def __init__(self, most: int, most_of_client: int) -> None:
         self.most = most
         self._most_of_client = most_of_client
-        self.ended: Counter[Ended] = Counter()
+        self.ended: Counter[Ended] = Counter(dict.fromkeys(Ended, 0))
         self._guests: set[Guest] = set()
         self._by_client: Counter[str] = Counter()
         #: since when, oldest first: those that ask nothing, of all and of each client

@@ -17,7 +17,7 @@ from typing import Any
 
 from aiohttp import web
 
-from connectory.config import Mistake
+from connectory.errors import Mistake
 from connectory.web.access_log import AccessLogger
 from connectory.web.http_server import Runner
 from connectory.web.memory import return_what_is_freed, return_what_lies_between

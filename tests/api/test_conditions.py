@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from connectory.commands.gateway import configured_systems
 from connectory.config.loading import ConfigError, build
 from connectory.config.settings import ConditionsSettings
 from connectory.engine.judging.thresholds import Thresholds
@@ -254,5 +255,5 @@ def test_the_configuration_sets_them_for_every_system() -> None:
     onyx = {"kind": "onyx", "url": "http://127.0.0.1:1/api", "token": "on_x"}
     document = {"conditions": {"no_progress": 60}, "systems": [{"name": "one", **onyx}, {"name": "two", **onyx}]}
     config = build(document, "connectory.toml", environ={})
-    assert [system.thresholds for system in config.configured_systems()] == [Thresholds(no_progress=60.0)] * 2
+    assert [system.thresholds for system in configured_systems(config)] == [Thresholds(no_progress=60.0)] * 2
     assert json.loads(config.conditions.model_dump_json())["no_progress"] == 60.0

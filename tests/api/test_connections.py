@@ -314,8 +314,7 @@ async def test_beyond_that_a_connection_ends_at_once(sqlite_url: str, monkeypatc
 
 
 async def test_one_client_takes_nothing_from_the_others(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_connections, "BESIDE", 2)
-    monkeypatch.setattr("connectory.web.app.BESIDE", 2)
+    monkeypatch.setattr("connectory.web.app.CONNECTIONS_BESIDE", 2)
     limits = {"connections_per_client": 1, "heavy_operations_per_client": 10}
     async with served(sqlite_url, SCHEMA, **limits) as client, raws() as found:
         for _ in range(3):

@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from connectory.execution import body
 from connectory.live.protocol import PROTOCOL
-from connectory.web import body, http_server
+from connectory.web import http_server
 from connectory.web.http_server import LONGEST_URL, MOST_HEADERS
 from tests.api.gateway import Client, served
 from tests.api.stand_in import STAND_IN

@@ -8,11 +8,13 @@ import zlib
 
 from aiohttp import hdrs, web
 
+from connectory.execution.answer import JSON
 from connectory.execution.bad_request import BadRequest
 from connectory.limits import how_to_raise
-from connectory.web.answer import JSON
-from connectory.web.http_server import CODINGS, UNKNOWN_CODING
 
+#: Of bodies that are not sent as they are.
+CODINGS = ("gzip", "deflate")
+UNKNOWN_CODING = f"The body may be encoded as {' or '.join(CODINGS)}."
 #: Seconds that a body may take to arrive.
 WITHIN = 30.0
 #: Bytes that are unpacked before everybody else has a turn.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from connectory.web.answer import JSON
+from connectory.execution.answer import JSON
 
 GRAPHQL = "application/graphql-response+json"
 HTML = "text/html"
