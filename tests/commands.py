@@ -6,8 +6,8 @@ one is this one for ``test_cli.py``.
 """
 
 import asyncio
-import codecs
 import atexit
+import codecs
 import contextlib
 import json
 import os

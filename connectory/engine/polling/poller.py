@@ -20,8 +20,7 @@ from connectory.engine.recording.conditions import Judgeable
 from connectory.model import ActionFailureCode, ActionRefusal, Known, Observation, Problem, SystemErrorCode
 from connectory.observability.metrics import PollMetrics
 from connectory.store import Store
-from connectory.store.error_texts import in_our_words
-from connectory.store.errors import lies_in_the_values
+from connectory.store.error_texts import in_our_words, lies_in_the_values
 from connectory.store.leases.rows import LeaseLost, lease_of
 from connectory.store.log.bus import Bus
 from connectory.store.reads.records import DOWN

@@ -17,7 +17,7 @@ from connectory.engine.recording.commit import Commit
 from connectory.engine.recording.conditions import Judgeable, Judgement
 from connectory.model import Known, Problem, SystemErrorCode, SystemHealth
 from connectory.store import Store
-from connectory.store.errors import DatabaseError
+from connectory.store.error_texts import DatabaseError
 from connectory.store.leases.rows import Lease, LeaseLost, lease_of
 from connectory.store.log.bus import Bus
 from connectory.store.reads.records import DOWN

@@ -1,5 +1,5 @@
-"""What the engine works out of a job's course from one row to the next. It stands in the row, so a restart forgets none
-of it."""
+"""What the engine works out of a job's progress from one row to the next. It stands in the row, so a restart forgets
+none of it."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
