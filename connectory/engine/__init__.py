@@ -13,7 +13,7 @@ from random import Random
 from uuid import uuid4
 
 from connectory.config.settings import RetentionSettings
-from connectory.engine.polling.configured import ConfiguredSystem
+from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.polling.peers import PATIENCE, RENEWAL, Peers
 from connectory.engine.polling.poller import STOPPING, Poller
 from connectory.engine.polling.watches import Watches

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from connectory.engine.judging.thresholds import Thresholds
 from connectory.engine.memory.known import recall
 from connectory.engine.memory.system_memory import SystemMemory
-from connectory.engine.polling.pace import Pace, SystemState, after_answer
+from connectory.engine.pace import Pace, SystemState, after_answer
 from connectory.engine.recording.commit import Commit
 from connectory.engine.recording.conditions import Judgeable, Judgement
 from connectory.model import ConnectorFact, EventKind, HistoryBatch, JobFact, Known, Observation, Problem

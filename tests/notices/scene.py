@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from connectory.engine.polling.pace import after_failure
+from connectory.engine.pace import after_failure
 from connectory.engine.recording.events import connector_event
 from connectory.model import ConditionCode, ConditionSeverity, Problem, SystemErrorCode
 from connectory.notices.notifier import Notifier

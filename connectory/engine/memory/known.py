@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from connectory.engine.polling.pace import SystemState
+from connectory.engine.pace import SystemState
 from connectory.model import RUNNING, JobFact, Known, KnownConnector
 from connectory.slices import slices
 from connectory.store.reads.recall import newest_order, open_jobs, stored_connectors, system_columns

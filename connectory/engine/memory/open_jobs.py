@@ -6,7 +6,7 @@ from typing import Any
 
 from connectory.engine.judging.views import Finding, JobView
 from connectory.engine.memory.connectors import Counter
-from connectory.engine.recording.progress_tracking import PROGRESS_COLUMNS, backlog
+from connectory.engine.memory.progress_tracking import PROGRESS_COLUMNS, backlog
 from connectory.model import ConditionCode, JobStatus
 from connectory.store.reads.recall import Trace
 from connectory.store.rows import Row

@@ -13,7 +13,7 @@ from connectory.engine.memory.connectors import ConnectorMemory
 from connectory.engine.memory.due import Due
 from connectory.engine.memory.held import HeldConditions
 from connectory.engine.memory.open_jobs import COLUMNS, OpenJob
-from connectory.engine.polling.pace import SystemState
+from connectory.engine.pace import SystemState
 from connectory.model import RUNNING, ConnectorFact, JobType
 from connectory.slices import slices
 from connectory.store.reads.recall import (

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from operator import methodcaller
 
-from connectory.engine.polling.pace import problem_of
+from connectory.engine.pace import problem_of
 from connectory.engine.polling.system_session import SystemSession
 from connectory.model import JobFindings, Known
 from connectory.store.reads.rows import jobs_to_examine

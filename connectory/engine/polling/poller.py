@@ -9,9 +9,9 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from connectory.engine.configured import ConfiguredSystem
+from connectory.engine.pace import SystemState, after_answer, after_failure, problem_of
 from connectory.engine.polling.background import Background
-from connectory.engine.polling.configured import ConfiguredSystem
-from connectory.engine.polling.pace import SystemState, after_answer, after_failure, problem_of
 from connectory.engine.polling.standby import Polled, Standby
 from connectory.engine.polling.system_session import SystemSession
 from connectory.engine.polling.watches import Watches

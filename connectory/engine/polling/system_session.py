@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
+from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.memory.known import recall
 from connectory.engine.memory.system_memory import SystemMemory
-from connectory.engine.polling.configured import ConfiguredSystem
-from connectory.engine.polling.pace import SystemState, asked_to_wait, backoff
+from connectory.engine.pace import SystemState, asked_to_wait, backoff
 from connectory.engine.recording.commit import Commit
 from connectory.engine.recording.conditions import Judgeable, Judgement
 from connectory.model import Known, Problem, SystemErrorCode, SystemHealth

@@ -10,7 +10,7 @@ from connectory.engine.judging.views import Finding, Gap
 from connectory.engine.memory.held import key_of
 from connectory.engine.memory.known import follow_jobs
 from connectory.engine.memory.system_memory import SystemMemory
-from connectory.engine.polling.pace import SystemState, transition
+from connectory.engine.pace import SystemState, transition
 from connectory.engine.recording.connectors import ConnectorComparison, ConnectorDifference
 from connectory.engine.recording.events import connector_events, job_event, job_events, system_event
 from connectory.engine.recording.facts import ConnectorRows, JobRows, Reader

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any
 
+from connectory.engine.configured import ConfiguredSystem
 from connectory.engine.judging.expectation import expect
 from connectory.engine.judging.judge import judge
 from connectory.engine.judging.views import Finding, SystemView
 from connectory.engine.memory.held import Key, condition_row, key_of, worst
 from connectory.engine.memory.open_jobs import ESTIMATES
 from connectory.engine.memory.system_memory import SystemMemory, run_of
-from connectory.engine.polling.configured import ConfiguredSystem
 from connectory.engine.recording.connectors import set_health
 from connectory.engine.recording.difference import ConditionDifference, is_due
 from connectory.engine.recording.events import connector_event, job_event

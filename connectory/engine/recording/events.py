@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Set
 from datetime import datetime
 from typing import Any
 
-from connectory.engine.polling.pace import SystemState, transition
+from connectory.engine.pace import SystemState, transition
 from connectory.engine.recording.connectors import ConnectorDifference
 from connectory.engine.recording.jobs import JobDifference
 from connectory.model import ConnectorStatus, EventKind, JobStatus, SystemHealth

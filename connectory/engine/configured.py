@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from connectory.engine.judging.thresholds import Thresholds
 from connectory.engine.judging.views import SystemView
-from connectory.engine.polling.pace import Pace
+from connectory.engine.pace import Pace
 from connectory.store.writes.registration import Registration
 from sources.base import SourceKind, SystemSettings
 
