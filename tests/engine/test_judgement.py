@@ -31,12 +31,12 @@ def job_id(id: str) -> str:
     return global_id(JOB, "scripted", id)
 
 
-def running(processed: int | None = 5, status: JobStatus = JobStatus.RUNNING, **said: Any) -> Any:
-    return job("1", "a", status, processed=processed, order_at=at(1), started_at=at(1), **said)
+def running(processed: int | None = 5, status: JobStatus = JobStatus.RUNNING, **fields: Any) -> Any:
+    return job("1", "a", status, processed=processed, order_at=at(1), started_at=at(1), **fields)
 
 
-def ended(id: str, start: float, status: JobStatus = JobStatus.SUCCEEDED, seconds: float = 100, **said: Any) -> Any:
-    return job(id, "a", status, order_at=at(start), started_at=at(start), completed_at=at(start + seconds), **said)
+def ended(id: str, start: float, status: JobStatus = JobStatus.SUCCEEDED, seconds: float = 100, **fields: Any) -> Any:
+    return job(id, "a", status, order_at=at(start), started_at=at(start), completed_at=at(start + seconds), **fields)
 
 
 async def test_a_job_that_stands_still_and_moves_again(store: Store) -> None:
@@ -68,8 +68,8 @@ async def test_a_job_that_stands_still_and_moves_again(store: Store) -> None:
     assert await stage.judge(no_progress=30, critical_factor=100) is not None
     assert await stage.conditions() == {}
     assert (await stage.connector())["health"] is ConnectorHealth.HEALTHY
-    told = [(event["kind"].name, event["changed_fields"]) for event in await stage.events(beyond)]
-    assert told == [("CONNECTOR_CHANGED", "conditions,health"), ("JOB_CHANGED", "conditions")]
+    events = [(event["kind"].name, event["changed_fields"]) for event in await stage.events(beyond)]
+    assert events == [("CONNECTOR_CHANGED", "conditions,health"), ("JOB_CHANGED", "conditions")]
 
 
 async def test_a_restart_neither_forgets_nor_repeats(store: Store) -> None:
@@ -108,9 +108,9 @@ async def test_what_moved_before_a_restart_is_read_back_from_the_log(store: Stor
     stage = await Stage.open(store)
     for processed in (None, 1, 2, 2, 5):
         await stage.poll([connector()], [running(processed, last_seen_at=at(processed or 0))])
-    said = stage.memory
+    watched = stage.memory
     await stage.restart()
-    for past in (said, stage.memory):
+    for past in (watched, stage.memory):
         view = past.jobs[job_id("1")].view
         assert [(sample.at, sample.processed) for sample in view.samples] == [(at(30), 1), (at(45), 2), (at(75), 5)]
         assert (view.first_seen_at, view.moved_at, view.heartbeat_at) == (at(15), at(75), at(75))
@@ -173,9 +173,9 @@ async def test_conditions_end_with_their_job_in_the_same_commit(store: Store) ->
     await stage.poll([connector()], [ended("1", 1, processed=5)])
     assert await stage.conditions() == {}
     assert stage.memory.held.findings == {}
-    told = {event["kind"].name: event["changed_fields"].split(",") for event in await stage.events(beyond)}
-    assert "conditions" in told["JOB_FINISHED"]
-    assert {"conditions", "health"} <= set(told["CONNECTOR_CHANGED"])
+    events = {event["kind"].name: event["changed_fields"].split(",") for event in await stage.events(beyond)}
+    assert "conditions" in events["JOB_FINISHED"]
+    assert {"conditions", "health"} <= set(events["CONNECTOR_CHANGED"])
     assert (await stage.connector())["health"] is ConnectorHealth.HEALTHY
     assert await stage.judge(no_progress=10) is None
 
@@ -256,8 +256,8 @@ async def test_a_sentence_that_changes_is_told_at_once(store: Store) -> None:
     after = (await stage.conditions(job_id("3")))["QUEUED_BEHIND"]
     assert f'"behindJobId": "{job_id("2")}"' in after["evidence"]
     assert after["since"] == behind["since"]
-    told = {(event["job_id"], event["changed_fields"]) for event in await stage.events(beyond)}
-    assert (job_id("3"), "conditions") in told
+    events = {(event["job_id"], event["changed_fields"]) for event in await stage.events(beyond)}
+    assert (job_id("3"), "conditions") in events
 
 
 async def test_evidence_that_moves_with_every_poll_is_told_to_nobody(store: Store) -> None:
@@ -271,7 +271,7 @@ async def test_evidence_that_moves_with_every_poll_is_told_to_nobody(store: Stor
         return position is not None, None if found is None else json.loads(found["evidence"])["waiting"]
 
     found = [await poll(20 + n) for n in range(8)]
-    assert [told for told, _ in found] == [False, False, True, False, False, False, False, False]
+    assert [is_found for is_found, _ in found] == [False, False, True, False, False, False, False, False]
     assert [waiting for _, waiting in found] == [None, None, 12, 12, 12, 12, 16, 16], "written once a minute"
 
 
@@ -479,7 +479,7 @@ async def test_one_odd_connector_is_judged_apart(
             found.setdefault(row["connector_id"], set()).add(row["code"].name)
         return found
 
-    def said() -> list[str]:
+    def logged() -> list[str]:
         return [each.getMessage() for each in caplog.records if getattr(each, "action", "") == "judging_failed"]
 
     await poll({})
@@ -488,11 +488,11 @@ async def test_one_odd_connector_is_judged_apart(
     c = global_id(CONNECTOR, "scripted", "c")
     assert held == {c: {"NO_PROGRESS"}}
     sentence = "scripted: 2 connectors cannot be judged and keep what held of them: a, b: OverflowError('x')"
-    assert said() == [sentence]
+    assert logged() == [sentence]
     held = await poll({"a": "x", "b": "x", "c": "x"})
     assert held == {c: {"NO_PROGRESS"}}
     await poll({"a": "x", "b": "y", "c": "x"})
-    assert [each.partition("them: ")[2] for each in said()[1:]] == ["c: OverflowError('x')", "b: OverflowError('y')"]
+    assert [each.partition("them: ")[2] for each in logged()[1:]] == ["c: OverflowError('x')", "b: OverflowError('y')"]
     assert list((await poll({})).values()) == [{"NO_PROGRESS"}] * 3
 
 

@@ -70,7 +70,7 @@ async def test_an_answer_that_comes_after_another_gateway_took_over(store_url: s
             await source.asked.wait()
         await take_from(first, second)
         await until(second.polled(3))
-        before = await told(second.store)
+        before = await tables(second.store)
         source.release.set()
 
         async def refused() -> bool:
@@ -79,17 +79,17 @@ async def test_an_answer_that_comes_after_another_gateway_took_over(store_url: s
 
         await until(refused)
         await until(second.polled(3))
-        assert await told(second.store) == before
+        assert await tables(second.store) == before
     assert EventKind.JOB_CHANGED not in {row["kind"] for row in before[-1]}
 
 
-async def told(store: Store) -> list[list[dict[str, Any]]]:
+async def tables(store: Store) -> list[list[dict[str, Any]]]:
     """All that polls write but the system's own row."""
     return [await rows(store, table) for table in (CONNECTORS, JOBS, JOB_ERRORS, LOG_HEAD, EVENTS)]
 
 
 async def everything(store: Store) -> list[list[dict[str, Any]]]:
-    return [await rows(store, SYSTEMS), *await told(store)]
+    return [await rows(store, SYSTEMS), *await tables(store)]
 
 
 async def test_every_sort_of_writing_is_refused_under_an_old_fence(store: Store) -> None:

@@ -46,10 +46,10 @@ async def test_a_wait_that_is_asked_for_during_a_polls_commit_is_shown_after_it(
     source, commits, gate, original = Scripted(), asyncio.Event(), asyncio.Event(), Commit.poll
     source.says = Observation(connectors=[connector()])
 
-    async def poll_later(self: Commit, *said: Any) -> int | None:
+    async def poll_later(self: Commit, *given: Any) -> int | None:
         commits.set()
         await gate.wait()
-        return await original(self, *said)
+        return await original(self, *given)
 
     monkeypatch.setattr(Commit, "poll", poll_later)
     engine = Engine(store, [configured(source)])

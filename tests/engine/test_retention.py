@@ -57,11 +57,11 @@ def retention(store: Store, now: datetime = T0, **limits: float) -> Retention:
     return Retention(store, RetentionSettings.model_validate(NOTHING | limits), clock=lambda: now)
 
 
-def ended(id: str, day: float, of: str | None = "a", status: JobStatus = JobStatus.SUCCEEDED, **said: Any) -> JobFact:
+def ended(id: str, day: float, of: str | None = "a", status: JobStatus = JobStatus.SUCCEEDED, **fields: Any) -> JobFact:
     """A job of an hour that began on that day, counted from T0."""
     begun = at(day * DAY)
-    told = {"order_at": begun, "started_at": begun, "completed_at": begun + timedelta(hours=1)}
-    return job(id, of, status, **(told | said))
+    usual = {"order_at": begun, "started_at": begun, "completed_at": begun + timedelta(hours=1)}
+    return job(id, of, status, **(usual | fields))
 
 
 async def fill_log(store: Store, count: int, moment: datetime) -> None:
@@ -258,11 +258,11 @@ async def test_of_outages_the_newest_so_many_of_each_system_are_kept(store: Stor
 
 async def add_notice(store: Store, name: str, day: float, end: float | None, *, is_sent: bool = True) -> None:
     async with store.write() as connection:
-        said = {"title": "", "message": "", "since": at(day * DAY), "seen_at": at(day * DAY)}
+        fields = {"title": "", "message": "", "since": at(day * DAY), "seen_at": at(day * DAY)}
         await connection.execute(
             insert(NOTICES).values(
                 id=name, key=name, kind=NoticeKind.SYSTEM_DOWN, severity=ConditionSeverity.CRITICAL, system_id="s",
-                raised_at=at(day * DAY), recovered_at=end and at(end * DAY), **said,
+                raised_at=at(day * DAY), recovered_at=end and at(end * DAY), **fields,
             )
         )  # fmt: skip
         await connection.execute(
@@ -387,18 +387,18 @@ async def polls_while_rows_are_removed(store: Store, count: int, monkeypatch: py
         await asyncio.sleep(0.005)
     assert (await task)["events"] >= count - 100
     assert max(portions) <= 1_000, "whoever waits, waits for no more than that"
-    return f"{len(portions)} portions, held: {_told(held)}; {len(waits)} polls, waited: {_told(waits)}"
+    return f"{len(portions)} portions, held: {_summary(held)}; {len(waits)} polls, waited: {_summary(waits)}"
 
 
 async def test_polls_go_on_while_rows_are_removed(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten transactions and more; the promise in seconds is tests/proofs/test_retention.py's."""
-    told = await polls_while_rows_are_removed(sqlite_store, 10_000, monkeypatch)
-    portions, polls = (int(number) for number in re.findall(r"(\d+) (?:portions|polls)", told))
-    assert portions >= 10, told
-    assert polls >= 3, told
+    summary = await polls_while_rows_are_removed(sqlite_store, 10_000, monkeypatch)
+    portions, polls = (int(number) for number in re.findall(r"(\d+) (?:portions|polls)", summary))
+    assert portions >= 10, summary
+    assert polls >= 3, summary
 
 
-def _told(seconds: Sequence[float]) -> str:
+def _summary(seconds: Sequence[float]) -> str:
     ranked = sorted(seconds)
     return f"median {1000 * ranked[len(ranked) // 2]:.1f} ms, longest {1000 * ranked[-1]:.1f} ms"
 

@@ -15,12 +15,12 @@ EARLIER = """{ jobs { nodes { status startedAt progress { processed } earlierStr
     startedAt endedAt processed counts { indexed deleted failed volumeBytes total } } } } }"""
 
 
-def run(start: float | None, processed: int | None, status: JobStatus = JobStatus.RUNNING, **said: Any) -> JobFact:
+def run(start: float | None, processed: int | None, status: JobStatus = JobStatus.RUNNING, **fields: Any) -> JobFact:
     """A sync job of Elastic as a poll sees it: its worker is heard of a minute after its start."""
-    told: dict[str, Any] = {"counts": CountsFact(indexed=processed, deleted=0 if processed else None)}
+    usual: dict[str, Any] = {"counts": CountsFact(indexed=processed, deleted=0 if processed else None)}
     if start is not None:
-        told |= {"started_at": at(start), "last_seen_at": at(start + 60)}
-    return job("1", "a", status, **(told | {"processed": processed, "order_at": at(0)} | said))
+        usual |= {"started_at": at(start), "last_seen_at": at(start + 60)}
+    return job("1", "a", status, **(usual | {"processed": processed, "order_at": at(0)} | fields))
 
 
 async def polls(stage: Stage, *jobs: JobFact) -> None:

@@ -468,12 +468,12 @@ def test_what_is_not_for_us_is_passed_over(sqlite_url: str, caplog: pytest.LogCa
 
 
 async def test_a_long_refusal_fits_into_a_message(sqlite_url: str) -> None:
-    notify, said = NotifyChannel(Store(sqlite_url), Bus()), []
-    notify.send = lambda channel, payload: said.append((channel, payload))  # type: ignore[method-assign]
+    notify, sent = NotifyChannel(Store(sqlite_url), Bus()), []
+    notify.send = lambda channel, payload: sent.append((channel, payload))  # type: ignore[method-assign]
     Peers(notify, Watches({"scripted"}, Ticks()), {"scripted": Refusing()}, name="here")
     notify._receive(None, 0, REFRESH_CHANNEL, json.dumps({"gateway": "east", "refresh": "scripted", "number": 3}))
-    await until(truth(lambda: said))
-    ((channel, payload),) = said
+    await until(truth(lambda: sent))
+    ((channel, payload),) = sent
     assert channel == REFRESH_CHANNEL
     assert len(payload.encode()) <= LONGEST_PAYLOAD
     answer = json.loads(payload)

@@ -237,10 +237,10 @@ class Ground:
         self.model.compare(self.last)
 
     def _check_findings(self, before: Picture, answer: Answer) -> None:
-        told = {id: [each.message for each in found.errors or ()] for id, found in (answer.content or {}).items()}
+        seen = {id: [each.message for each in found.errors or ()] for id, found in (answer.content or {}).items()}
         for id, errors in self.last.errors.items():
             name = self.last.jobs[id]["external_id"]
-            assert errors == before.errors.get(id) or errors == told.get(name), f"failed documents of {name}: {errors}"
+            assert errors == before.errors.get(id) or errors == seen.get(name), f"failed documents of {name}: {errors}"
 
     async def is_polled_by(self, gateway: Gateway) -> bool:
         return await is_polled_by(gateway.store, self._observer, SYSTEM_NAME)
@@ -262,5 +262,5 @@ def _differences(remembered: Known, stored: Known) -> str:
         (id, remembered.connectors.get(id), stored.connectors.get(id))
         for id in remembered.connectors.keys() | stored.connectors.keys()
     ]
-    told = [f"{name}: remembered {a}, stored {b}" for name, a, b in pairs if a != b and name != "connectors"]
-    return "; ".join(told)
+    differing = [f"{name}: remembered {a}, stored {b}" for name, a, b in pairs if a != b and name != "connectors"]
+    return "; ".join(differing)

@@ -69,7 +69,7 @@ def any_runs(chance: Random) -> list[Run]:
 
 def any_connector(chance: Random, id: str = "c") -> ConnectorView:
     past = any_runs(chance)
-    told = connector(
+    view = connector(
         *(any_job(chance, f"{id}/{number}") for number in range(chance.randrange(4))),
         mode=chance.choice((ConnectorMode.BATCH, *ConnectorMode)),
         status=chance.choice((ConnectorStatus.ACTIVE, *ConnectorStatus)),
@@ -83,7 +83,7 @@ def any_connector(chance: Random, id: str = "c") -> ConnectorView:
         runs=past,
         last_started_at=maybe(chance, -30 * HOUR, 0),
     )
-    return ConnectorView(**{f.name: getattr(told, f.name) for f in fields(told)} | {"id": id})
+    return ConnectorView(**{f.name: getattr(view, f.name) for f in fields(view)} | {"id": id})
 
 
 def world(chance: Random) -> tuple[SystemView, list[ConnectorView]]:

@@ -34,8 +34,8 @@ NOW_AND_THEN = [run(str(n), started_at=-hours * HOUR) for n, hours in enumerate(
 WORKDAYS = [run(str(day), started_at=-day * DAY, completed_at=-day * DAY + HOUR) for day in range(26) if day % 7 < 5]
 
 
-def ran(past: Sequence[Run], *jobs: Any, **said: Any) -> ConnectorView:
-    return connector(*jobs, **{"runs": past, "last_started_at": past[0].started_at} | said)
+def ran(past: Sequence[Run], *jobs: Any, **fields: Any) -> ConnectorView:
+    return connector(*jobs, **{"runs": past, "last_started_at": past[0].started_at} | fields)
 
 
 @pytest.mark.parametrize(

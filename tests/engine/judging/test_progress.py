@@ -248,9 +248,9 @@ def test_a_limit_that_grows_ends_what_is_within(limits: Thresholds, past: Any) -
     held = only(of, 100 + 4 * 900)
     assert held.severity is ConditionSeverity.CRITICAL
     assert found(patient, 100 + 8999, before=[held], limits=limits) == []
-    told = only(patient, 100 + 9000, before=[held], limits=limits)
-    assert (told.since, told.severity) == (held.since, ConditionSeverity.WARNING)
-    assert told.evidence["thresholdSeconds"] == 9000
+    finding = only(patient, 100 + 9000, before=[held], limits=limits)
+    assert (finding.since, finding.severity) == (held.since, ConditionSeverity.WARNING)
+    assert finding.evidence["thresholdSeconds"] == 9000
     silent = connector(job(last_seen_at=0))
     lost = only(silent, 600)
     assert found(silent, 8999, before=[lost], limits=limits) == []

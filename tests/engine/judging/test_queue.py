@@ -149,10 +149,10 @@ def test_a_wait_that_was_found_holds_until_the_job_goes_on() -> None:
 def test_a_wait_is_told_by_the_limit_of_now(of: ConnectorView) -> None:
     (held,) = found(of, 130, system=ELASTIC)
     assert found(of, 190, system=ELASTIC, before=[held], limits=Thresholds(queued=36_000)) == []
-    (told,) = found(of, 190, system=ELASTIC, before=[held], limits=Thresholds(queued=180))
-    assert (told.since, told.evidence["thresholdSeconds"]) == (held.since, 180)
-    (told,) = found(of, -50, system=ELASTIC, before=[held], limits=Thresholds(queued=60))
-    assert told.evidence["thresholdSeconds"] == 60
+    (finding,) = found(of, 190, system=ELASTIC, before=[held], limits=Thresholds(queued=180))
+    assert (finding.since, finding.evidence["thresholdSeconds"]) == (held.since, 180)
+    (finding,) = found(of, -50, system=ELASTIC, before=[held], limits=Thresholds(queued=60))
+    assert finding.evidence["thresholdSeconds"] == 60
 
 
 def test_a_past_that_becomes_known_ends_a_wait_that_is_usual() -> None:
