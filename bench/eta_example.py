@@ -7,7 +7,7 @@ JSON and the adapter's mapping, then through the functions that the gateway uses
 - within one: from 2 to 8 pages every 8 seconds, each number as likely as the other;
 - its end: a jam in the feed ends about one batch in seven early, which nothing announces. It counts like the others.
 
-A session has no good or bad day: its speed varies from step to step only, which makes it easier to foresee than a real
+A desk has no good or bad day: its speed varies from step to step only, which makes it easier to foresee than a real
 one. The variants of ``eta.py`` vary more.
 """
 
