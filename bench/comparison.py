@@ -13,9 +13,9 @@ from connectory.engine.judging.health import connector_health
 from connectory.engine.memory.open_jobs import ESTIMATES
 from connectory.model import ConnectorStatus, EventKind, JobStatus, SystemHealth
 from connectory.store import Store
+from connectory.store.reads.rows import newest_jobs
 from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOB_ERRORS, JOBS, SYSTEMS
 from connectory.store.tables.identity import CONNECTOR, JOB, external_id, global_id
-from connectory.store.writes.rows import newest_jobs
 from sources.base import ROLLED_UP
 
 Row = dict[str, Any]
@@ -113,7 +113,7 @@ def _spread(row: Row) -> Row:
     """The columns that count, with each field of the details as one of them."""
     details = json.loads(row["details"] or "{}")
     shown = {name: value for name, value in row.items() if name not in _BOOKKEEPING and name != "details"}
-    if "created_order" in row and row["sequence"] is None:  # else it depends on the neighbours that were known
+    if "created_order" in row and row["sequence"] is None:  # else it depends on the jobs next to it that were known
         shown["created_order"] = row["created_order"]
     return shown | {f"details.{name}": value for name, value in details.items()}
 

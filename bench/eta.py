@@ -27,7 +27,7 @@ from statistics import median, quantiles
 import eta_example
 
 from connectory.engine.judging.expectation import expect
-from connectory.engine.judging.rate import rate_per_second
+from connectory.engine.judging.movement import rate_per_second
 from connectory.engine.judging.views import Run, Sample
 from connectory.eta import Progress, estimate
 from connectory.model import EtaBasis, JobStatus, JobType

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from connectory.engine.judging.rate import rate_per_second
+from connectory.engine.judging.movement import rate_per_second
 from connectory.engine.judging.views import Sample
 from connectory.eta import Progress, estimate
 from connectory.model import EtaBasis, JobFact, JobStatus

@@ -9,10 +9,10 @@ from sqlalchemy import func, select
 from connectory.store.reads.criteria import JOB_SOURCE, job_criteria
 from connectory.store.reads.filters import JobCriteria
 from connectory.store.reads.records import ConnectorRecord, JobErrorRecord, JobRecord
+from connectory.store.reads.rows import newest_ended
 from connectory.store.reads.snapshot import JOB_COLUMNS, Snapshot
 from connectory.store.tables import CONNECTORS, JOB_ERRORS, JOBS
 from connectory.store.tables.identity import JOB, type_of
-from connectory.store.writes.rows import newest_ended
 from resolvers.arguments import BadUserInput, check_filter
 from resolvers.context import Context
 from resolvers.lists import ROOT, Connection, Listed, Listing, connection

@@ -11,7 +11,9 @@ from alembic.config import Config
 from sqlalchemy import Connection, MetaData, Table, insert, make_url, update
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from connectory.engine.recording.changes import connector_event, connector_row, job_event, job_row, judge
+from connectory.engine.recording.connectors import set_health
+from connectory.engine.recording.events import connector_event, job_event
+from connectory.engine.recording.rows import connector_row, job_row
 from connectory.model import (
     ConditionCode,
     ConditionSeverity,
@@ -23,8 +25,8 @@ from connectory.model import (
     SystemHealth,
 )
 from connectory.store.migrations import upgrading as migration
+from connectory.store.rows import batches
 from connectory.store.tables.identity import CONNECTOR, SYSTEM, global_id
-from connectory.store.writes.rows import batches
 from tests.facts import at, connector, details, job
 
 REVISION = "0006"
@@ -120,7 +122,7 @@ class OldStore:
         row |= {"removed_at": None, "missed_polls": 0, "history_read": True, "last_job_status": JobStatus.SUCCEEDED}
         row["latest_job_id"] = global_id("Job", self.name, f"c{number}-{self.jobs_each - 1}")
         row["first_seen_at"] = at(0)
-        judge(row)
+        set_health(row)
         yield "connectors", row
         yield "events", _of(connector_event(None, row, at(0)))
         for run in range(self.jobs_each):

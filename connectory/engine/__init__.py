@@ -13,8 +13,8 @@ from random import Random
 from uuid import uuid4
 
 from connectory.config.settings import RetentionSettings
-from connectory.engine.polling.configured import ConfiguredSystem
-from connectory.engine.polling.peers import PATIENCE, RENEWAL, Neighbours
+from connectory.engine.configured import ConfiguredSystem
+from connectory.engine.polling.peers import PATIENCE, RENEWAL, Peers
 from connectory.engine.polling.poller import STOPPING, Poller
 from connectory.engine.polling.watches import Watches
 from connectory.engine.retention import Retention
@@ -25,7 +25,7 @@ from connectory.store.error_texts import in_our_words
 from connectory.store.log.bus import Bus
 from connectory.store.log.notify_channel import NotifyChannel
 from connectory.store.log.tail import Tail
-from connectory.store.transactions import whole
+from connectory.store.transactions import shielded
 from connectory.store.write_health import is_failure, reason
 from connectory.store.writes.notices import acknowledge
 from connectory.store.writes.registration import register_systems
@@ -36,14 +36,14 @@ _log = logging.getLogger(__name__)
 #: Seconds that the pollers get to end by themselves.
 _GRACE = 3.5
 #: Seconds that they then get to give their connections back.
-_FAREWELL = 1.0
+_CLOSING = 1.0
 
 
 class Engine:
     """Polls every configured system until it is stopped. One system's trouble never delays another.
 
     ``clock`` tells the time (UTC-aware), ``ticks`` counts seconds, ``chance`` is the jitter. ``renewal`` and
-    ``patience`` are of the talk with other gateways, see ``Neighbours``. Without ``retention`` everything is kept.
+    ``patience`` are of the talk with other gateways, see ``Peers``. Without ``retention`` everything is kept.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Engine:
             system.name: Poller(store, system, self.bus, self.watches, self.polls, clock=clock, chance=chance)
             for system in systems
         }
-        self._neighbours = Neighbours(
+        self._peers = Peers(
             self.notify_channel, self.watches, self.pollers, name=uuid4().hex, renewal=renewal, patience=patience
         )
         self._retention = None if retention is None else Retention(store, retention, clock=clock)
@@ -84,7 +84,7 @@ class Engine:
         await register_systems(self._store, [system.registration for system in self._systems])
         await self.tail.begin()
         work = {f"poll {name}": poller.run() for name, poller in self.pollers.items()}
-        work |= {"tail": self.tail.run(), "wire": self.notify_channel.run(), "neighbours": self._neighbours.run()}
+        work |= {"tail": self.tail.run(), "wire": self.notify_channel.run(), "peers": self._peers.run()}
         if self._retention is not None:
             work["retention"] = self._retention.run()
         if self._store.wal is not None:
@@ -104,30 +104,30 @@ class Engine:
         if poller is None:
             return ActionRefusal(ActionFailureCode.NOT_FOUND, f"No system is configured by the name {system!r}.")
         refusal = await poller.refresh()
-        return await self._neighbours.refresh(system) if refusal is poller.elsewhere else refusal
+        return await self._peers.refresh(system) if refusal is poller.elsewhere else refusal
 
     def watch(self, ids: Iterable[str]) -> None:
         """Look at these jobs, and at the open jobs of these connectors (global ids), every ``live_interval`` until
         ``unwatch`` has been called as often. Ids that nobody knows are ignored."""
         new = self.watches.add(ids)
         for system in {thing.system for thing in new}:
-            self.pollers[system].stir()
-        self._neighbours.tell_watched(new)
+            self.pollers[system].wake()
+        self._peers.tell_watched(new)
 
     def unwatch(self, ids: Iterable[str]) -> None:
         """One watcher fewer of each."""
-        self._neighbours.tell_left(self.watches.remove(ids))
+        self._peers.tell_left(self.watches.remove(ids))
 
     async def acknowledge(self, notice: str, by: str) -> ActionRefusal | None:
         """Note that ``by`` has seen to a notice; whoever was first stays. Part of the port that resolvers call."""
         try:
-            known = await whole(self._acknowledge(notice, by))
+            known = await shielded(self._acknowledge(notice, by))
         except Exception as error:
             if not is_failure(error):
                 raise
-            said = f"The store cannot be written now: {in_our_words(error)}."
+            sentence = f"The store cannot be written now: {in_our_words(error)}."
             _log.error(f"a notice cannot be acknowledged: {reason(error)}", extra={"action": "acknowledge_failed"})
-            return ActionRefusal(ActionFailureCode.STORE_UNAVAILABLE, said)
+            return ActionRefusal(ActionFailureCode.STORE_UNAVAILABLE, sentence)
         if known:
             return None
         return ActionRefusal(ActionFailureCode.NOT_FOUND, f"There is no notice with the id {notice!r}.")
@@ -138,7 +138,7 @@ class Engine:
 
     async def stop(self) -> None:
         """End all work within five seconds. A commit that has begun is finished or rolled back as a whole."""
-        self._neighbours.give_up(STOPPING)
+        self._peers.give_up(STOPPING)
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -149,5 +149,5 @@ class Engine:
                 )
         self._tasks = []
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_FAREWELL):
+            async with asyncio.timeout(_CLOSING):
                 await asyncio.gather(*(poller.close() for poller in self.pollers.values()), return_exceptions=True)

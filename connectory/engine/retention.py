@@ -3,19 +3,16 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
-from typing import Any
-
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.config.settings import RetentionSettings
 from connectory.store import Store
 from connectory.store.leases.rows import RETENTION_LEASE
 from connectory.store.retention.batches import ExpiredBatch, RetentionLimits
-from connectory.store.retention.removal import expired_batches, job_floors
-from connectory.store.transactions import whole
+from connectory.store.retention.removal import expired_batches
+from connectory.store.transactions import shielded
 from connectory.store.writes.rows import hold_system
 
 _log = logging.getLogger(__name__)
@@ -29,7 +26,7 @@ _HELD = 0.006
 _REST, _SHORTEST_REST = 4, 0.01
 
 
-class Strides:
+class BatchSizes:
     """Per table, how many rows a transaction removes: as many as fit into a few milliseconds, learned as it goes."""
 
     def __init__(self) -> None:
@@ -60,7 +57,7 @@ class Retention:
         timer: Callable[[], float] = perf_counter,
     ) -> None:
         self._store, self._settings, self._clock, self._timer = store, settings, clock, timer
-        self.strides = Strides()
+        self.batch_sizes = BatchSizes()
 
     async def run(self) -> None:
         """Sweep for ever. A store that fails is logged once and tried again."""
@@ -80,25 +77,25 @@ class Retention:
     async def sweep(self) -> Mapping[str, int]:
         """Remove everything that is beyond its limits now. Returns the rows that were removed, per table."""
         removed: Counter[str] = Counter()
-        async for portion in expired_batches(self._store, self._limits(), self.strides):
-            rows, held = await whole(self._remove(portion))
+        async for batch in expired_batches(self._store, self._limits(), self.batch_sizes):
+            rows, held = await shielded(self._remove(batch))
             if rows:
-                removed[portion.table] += rows
-                self.strides.learn(portion.table, rows, held)
+                removed[batch.table] += rows
+                self.batch_sizes.learn(batch.table, rows, held)
             await self._store.checkpoint()
             await asyncio.sleep(max(_SHORTEST_REST, _REST * held))
         if removed:
-            told = ", ".join(f"{rows} {table}" for table, rows in sorted(removed.items()))
-            _log.info(f"removed what is beyond its limits: {told}", extra={"action": "retention_swept", **removed})
+            summary = ", ".join(f"{rows} {table}" for table, rows in sorted(removed.items()))
+            _log.info(f"removed what is beyond its limits: {summary}", extra={"action": "retention_swept", **removed})
         return removed
 
-    async def _remove(self, portion: ExpiredBatch) -> tuple[int, float]:
+    async def _remove(self, batch: ExpiredBatch) -> tuple[int, float]:
         """Returns the rows that went, and the seconds for which others could not write."""
         async with self._store.write() as connection:
-            if portion.system_id is not None:
-                await hold_system(connection, portion.system_id)
+            if batch.system_id is not None:
+                await hold_system(connection, batch.system_id)
             begun = self._timer()
-            rows = await portion.remove(connection)
+            rows = await batch.remove(connection)
         return rows, self._timer() - begun
 
     def _limits(self) -> RetentionLimits:
@@ -115,22 +112,3 @@ class Retention:
             outages_per_system=settings.outages_per_system,
             notices=settings.notices,
         )
-
-
-async def without_removed(
-    connection: AsyncConnection, rows: dict[str, Any], fresh: Sequence[tuple[dict[str, Any], Any]]
-) -> list[tuple[dict[str, Any], Any]]:
-    """New jobs without those that an upstream still tells of and retention has removed; they go from ``rows`` too.
-
-    ``fresh``: (row, fact) of jobs that are not in the store.
-    """
-    subjects = sorted({row["connector_id"] or row["system_id"] for row, _ in fresh})
-    floors = await job_floors(connection, subjects) if fresh else {}
-    kept = []
-    for row, fact in fresh:
-        floor = floors.get(row["connector_id"] or row["system_id"], -(2**63) - 1)
-        if not row["is_open"] and row["created_order"] <= floor:
-            del rows[row["id"]]
-        else:
-            kept.append((row, fact))
-    return kept

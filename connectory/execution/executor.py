@@ -18,7 +18,7 @@ from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from connectory.limits import LOOK_UP
-from connectory.store.transactions import whole
+from connectory.store.transactions import shielded
 from resolvers.budget import is_too_much
 
 #: Codes of operations that have taken too long: a mutation may still be under way.
@@ -92,7 +92,7 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
             if self.background_futures:
                 for future in self.background_futures:
                     future.cancel()
-                await whole(asyncio.wait(set(self.background_futures)))  # who is given up here leaves as little
+                await shielded(asyncio.wait(set(self.background_futures)))  # who is given up here leaves as little
         finally:
             for coroutine in self._coroutines:
                 if getcoroutinestate(coroutine) == CORO_CREATED:

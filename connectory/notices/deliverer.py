@@ -13,9 +13,10 @@ from connectory.notices.sending import AttemptOutcome, Sender
 from connectory.notices.settings import ReceiverSettings
 from connectory.observability.metrics import Deliveries
 from connectory.store import Store
-from connectory.store.leases.rows import Lease, Overtaken
-from connectory.store.transactions import whole
-from connectory.store.writes.notices import begin_attempt, end_attempt, next_delivery, was_given_up
+from connectory.store.leases.rows import Lease, LeaseLost
+from connectory.store.reads.notices import next_delivery, was_given_up
+from connectory.store.transactions import shielded
+from connectory.store.writes.notices import begin_attempt, end_attempt
 
 _log = logging.getLogger(__name__)
 #: When a delivery is given up: so many seconds after it was made, and at least one attempt.
@@ -69,7 +70,7 @@ class Deliverer:
                 self._more.clear()
                 try:
                     pause = await self._next()
-                except Overtaken:
+                except LeaseLost:
                     return
                 except Exception as error:
                     if not self._fails:
@@ -99,7 +100,7 @@ class Deliverer:
         delivery = Delivery(**row._mapping)
         now = self._clock()
         if is_pointless:
-            await whole(self._end(delivery, {"dead_at": now, "last_error": "Its RAISED was never accepted."}))
+            await shielded(self._end(delivery, {"dead_at": now, "last_error": "Its RAISED was never accepted."}))
             return 0.0
         wait = (delivery.next_attempt_at - now).total_seconds()
         # a clock that was set back holds up nothing new, and one that was set forward is seen before long
@@ -108,7 +109,7 @@ class Deliverer:
         attempts = delivery.attempts + 1
         again_at = now + timedelta(seconds=self._backoff.pause(attempts, self._chance))
         # whoever finds this attempt unfinished after a crash waits for it to be over
-        if await whole(self._begin(delivery, again_at + timedelta(seconds=self._settings.timeout))):
+        if await shielded(self._begin(delivery, again_at + timedelta(seconds=self._settings.timeout))):
             await self._attempt(delivery, attempts, again_at)
         return 0.0
 
@@ -132,7 +133,7 @@ class Deliverer:
         values = self._judged(outcome, delivery, attempts, again_at)
         while True:
             try:
-                await whole(self._end(delivery, values))
+                await shielded(self._end(delivery, values))
                 break
             except Exception:
                 if outcome.error is not None:

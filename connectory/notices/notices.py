@@ -13,7 +13,7 @@ from connectory.notices.notifier import Notifier
 from connectory.notices.settings import ReceiverSettings
 from connectory.observability.metrics import Deliveries
 from connectory.store import Store
-from connectory.store.leases.rows import NOTICES_LEASE, Lease, Overtaken
+from connectory.store.leases.rows import NOTICES_LEASE, Lease, LeaseLost
 from connectory.store.log.bus import Bus
 from connectory.store.writes.notices import give_up_unknown, take_up_known
 
@@ -60,7 +60,7 @@ class Notices:
                 try:
                     notifier = await self._own_notifier()
                     has_news = notifier is not None and await notifier.look()
-                except Overtaken:
+                except LeaseLost:
                     self._forget()
                 except Exception as error:
                     self._forget()

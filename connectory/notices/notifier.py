@@ -29,9 +29,9 @@ from connectory.store.reads.notice_state import (
     read_notice_state,
     read_systems,
 )
-from connectory.store.transactions import Transaction, whole
+from connectory.store.rows import batches
+from connectory.store.transactions import Transaction, shielded
 from connectory.store.writes.notices import move_notifier, write_notices
-from connectory.store.writes.rows import batches
 
 _log = logging.getLogger(__name__)
 #: Positions of the log after which the place is written down though nothing else is.
@@ -69,7 +69,7 @@ class Notifier:
     async def look(self) -> bool:
         """Look, if there is any reason to, and write what follows. True: something is to be delivered.
 
-        Raises Overtaken, and what the database raises when it is down.
+        Raises LeaseLost, and what the database raises when it is down.
         """
         has_news, now = False, self._clock()
         async with self._store.read() as connection:
@@ -83,12 +83,12 @@ class Notifier:
                 state = await read_notice_state(connection, current, some, open_notices.of(some))
                 plan = Planner(state, open_notices, self._receivers, now, self._name).plan()
                 if plan:
-                    await whole(self._write(open_notices, current, plan))
+                    await shielded(self._write(open_notices, current, plan))
                 open_notices.follow(some, plan)
                 has_news = has_news or bool(plan.deliveries)
         place = open_notices.position
         if open_notices.turn != turn or place is None or current.position - place >= _SAVE_PLACE_AFTER:
-            await whole(self._move(open_notices, current))
+            await shielded(self._move(open_notices, current))
         self._position, self._systems = current.position, _configured_and_down(current)
         return has_news
 

@@ -7,8 +7,8 @@ from datetime import datetime
 from connectory.model import DeliveryPhase
 from connectory.notices.plan import ConditionGone, NextLook, Plan
 from connectory.store.reads.notice_state import Notice, SystemState
+from connectory.store.reads.notices import open_notices, read_place, told_receivers
 from connectory.store.transactions import Transaction
-from connectory.store.writes.notices import open_notices, read_place, told_receivers
 
 
 class OpenNotices:

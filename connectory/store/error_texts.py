@@ -1,14 +1,24 @@
 """What a database's failure is called before clients and probes. Its own text names tables, hosts and users, and tells
-nobody outside what to do; the log has that.
+nobody outside what to do; the log has that. And what a failure means to those who have to act upon it.
 """
 
 import os
 import sqlite3
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+    StatementError,
+)
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from connectory.errors import Mistake
+
+#: Whatever the database refuses, and whatever cannot be brought before it.
+DatabaseError = SQLAlchemyError
 
 #: SQLite's primary result code → our words.
 _SQLITE = {
@@ -72,6 +82,16 @@ def may_recover(error: BaseException) -> bool:
     """Whether whoever can wait does better to try again than to be told: the store gave no answer, or another version
     is changing SQLite's tables."""
     return is_unavailable(error) or isinstance(error, OperationalError)
+
+
+def lies_in_the_values(error: Exception) -> bool:
+    """Whether a write failed for what it was to store, and not because of the store."""
+    if isinstance(error, IntegrityError):  # a row that is there already is another writer's doing
+        return "null" in str(error.orig).lower()
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(reason, AttributeError | OverflowError | TypeError | ValueError):
+        reason = reason.orig if isinstance(reason, StatementError) else reason.__cause__
+    return reason is not None
 
 
 def in_our_words(error: BaseException) -> str:

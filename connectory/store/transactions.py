@@ -16,7 +16,7 @@ T = TypeVar("T")
 Transaction = AsyncConnection
 
 
-async def whole(work: Coroutine[Any, Any, T]) -> T:
+async def shielded(work: Coroutine[Any, Any, T]) -> T:
     """Let a transaction come to its end even if we are to stop, and however often we are told to: a driver that is cut
     short may keep its locks."""
     task = asyncio.ensure_future(work)

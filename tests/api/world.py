@@ -10,7 +10,7 @@ from typing import Any
 from connectory.engine.judging.health import connector_health
 from connectory.engine.judging.views import Finding
 from connectory.engine.memory.held import condition_row
-from connectory.engine.polling.pace import Pace, SystemState, after_answer, after_failure
+from connectory.engine.pace import Pace, SystemState, after_answer, after_failure
 from connectory.engine.recording.commit import Commit
 from connectory.engine.recording.order import microseconds
 from connectory.limits import OperationLimits

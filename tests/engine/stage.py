@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import select, update
 
 from connectory.engine.judging.thresholds import Thresholds
-from connectory.engine.memory.loading import recall
-from connectory.engine.memory.past import Past
-from connectory.engine.polling.pace import Pace, SystemState, after_answer
+from connectory.engine.memory.known import recall
+from connectory.engine.memory.system_memory import SystemMemory
+from connectory.engine.pace import Pace, SystemState, after_answer
 from connectory.engine.recording.commit import Commit
-from connectory.engine.recording.conditions import Judgement, Told
+from connectory.engine.recording.conditions import Judgeable, Judgement
 from connectory.model import ConnectorFact, EventKind, HistoryBatch, JobFact, Known, Observation, Problem
 from connectory.store import Store
 from connectory.store.leases.rows import Lease, lease_of
@@ -35,10 +35,10 @@ class Stage:
         self.lease = Lease(lease_of(name), 0)
         self.known = Known()
         self.state = SystemState()
-        self.past = Past()
+        self.memory = SystemMemory()
         self.seconds = 0.0
         #: connectors that the last poll told enough of
-        self.told = Told(Observation(connectors=[]), self.known, whole=True)
+        self.judgeable = Judgeable(Observation(connectors=[]), self.known, by_poll=True)
 
     @classmethod
     async def open(cls, store: Store, name: str = "scripted", rolls_up: frozenset[str] = ROLLED_UP) -> "Stage":
@@ -58,8 +58,8 @@ class Stage:
         """Forget everything and read it back."""
         async with self.store.read() as connection:
             self.known, self.state = await recall(connection, self.id)
-            self.past = Past()
-            await self.past.recall(connection, self.id, self.now)
+            self.memory = SystemMemory()
+            await self.memory.recall(connection, self.id, self.now)
 
     @property
     def now(self) -> datetime:
@@ -89,14 +89,14 @@ class Stage:
         after = after_answer(self.state, problems, complete=complete, started=self.now, now=self.now, pace=PACE)
         position = await self._commit().poll(observation, self.state, after)
         self.state = after
-        self.told = Told(observation, self.known, whole=True)
+        self.judgeable = Judgeable(observation, self.known, by_poll=True)
         return position
 
     async def judge(self, *, kind: dict[str, Any] | None = None, **thresholds: float) -> int | None:
         """Judge what the last poll told, as a system of that kind (fields of SourceKind)."""
         system = configured(None, self.name)
         system = replace(system, kind=replace(system.kind, **(kind or {})), thresholds=Thresholds(**thresholds))
-        return await Judgement(self.store, system, self.past, self.now, lease=self.lease).run(self.told)
+        return await Judgement(self.store, system, self.memory, self.now, lease=self.lease).run(self.judgeable)
 
     async def conditions(self, id: str | None = None) -> dict[str, Any]:
         """Rows of the conditions by code, of one subject (a global id) or all."""
@@ -109,7 +109,7 @@ class Stage:
 
     def _commit(self) -> Commit:
         return Commit(
-            self.store, self.id, self.name, self.rolls_up, self.known, self.now, lease=self.lease, past=self.past
+            self.store, self.id, self.name, self.rolls_up, self.known, self.now, lease=self.lease, memory=self.memory
         )
 
     async def connector(self, id: str = "a") -> dict[str, Any]:

@@ -17,7 +17,7 @@ from connectory.model import (
     SystemHealth,
 )
 from connectory.store import Store
-from connectory.store.leases.rows import Overtaken
+from connectory.store.leases.rows import LeaseLost
 from connectory.store.tables import CONNECTORS, EVENTS, JOBS, LOG_HEAD, SYSTEMS
 from tests.engine.stage import Stage, rows
 from tests.facts import at, connector, job
@@ -242,7 +242,7 @@ async def test_a_poll_that_another_process_overtook_stores_nothing(stage: Stage)
     other.seconds = stage.seconds + 1
     await other.poll([replace(A, status=ConnectorStatus.ERROR)])
     before = [await rows(stage.store, table) for table in (SYSTEMS, CONNECTORS, EVENTS, LOG_HEAD)]
-    with pytest.raises(Overtaken):
+    with pytest.raises(LeaseLost):
         await stage.poll([replace(A, name="Stale")])
     assert [await rows(stage.store, table) for table in (SYSTEMS, CONNECTORS, EVENTS, LOG_HEAD)] == before
     await stage.restart()
@@ -270,9 +270,13 @@ async def test_a_failing_commit_loses_nothing(stage: Stage, monkeypatch: pytest.
     assert [await rows(stage.store, t) for t in (SYSTEMS, CONNECTORS, JOBS, EVENTS, LOG_HEAD)] == before
     start = len(before[3])
     await stage.poll(*facts)
-    told = await stage.events(start)
-    assert [e["kind"] for e in told] == [EventKind.CONNECTOR_CHANGED, EventKind.CONNECTOR_ADDED, EventKind.JOB_CREATED]
-    assert [e["position"] for e in told] == [start + 1, start + 2, start + 3]
+    events = await stage.events(start)
+    assert [e["kind"] for e in events] == [
+        EventKind.CONNECTOR_CHANGED,
+        EventKind.CONNECTOR_ADDED,
+        EventKind.JOB_CREATED,
+    ]
+    assert [e["position"] for e in events] == [start + 1, start + 2, start + 3]
 
 
 async def test_a_row_that_fails_in_the_middle_takes_the_whole_poll_with_it(stage: Stage) -> None:
@@ -310,8 +314,11 @@ async def test_health_follows_from_facts_and_jobs(lite: Stage) -> None:
     assert (await lite.connector())["health"] is ConnectorHealth.FAILING
     await lite.poll([A], [job("2", order_at=at(2))])
     assert (await lite.connector())["health"] is ConnectorHealth.HEALTHY
-    told, _ = (await lite.events())[-2:]
-    assert (told["previous_health"], told["health"]) == (ConnectorHealth.FAILING.value, ConnectorHealth.HEALTHY.value)
+    event, _ = (await lite.events())[-2:]
+    assert (event["previous_health"], event["health"]) == (
+        ConnectorHealth.FAILING.value,
+        ConnectorHealth.HEALTHY.value,
+    )
 
 
 async def test_a_system_taken_out_of_the_configuration_is_hidden_and_returns(stage: Stage) -> None:

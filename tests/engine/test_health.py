@@ -12,9 +12,9 @@ from tests.facts import T0
 FAILING, DEGRADED, UNKNOWN, HEALTHY = (ConnectorHealth[n] for n in ("FAILING", "DEGRADED", "UNKNOWN", "HEALTHY"))
 
 
-def health(**said: Any) -> ConnectorHealth:
+def health(**facts: Any) -> ConnectorHealth:
     """Of a connector that ran well, except for what is ``said``."""
-    told = {
+    usual = {
         "status": ConnectorStatus.ACTIVE,
         "last_job_status": JobStatus.SUCCEEDED,
         "last_finished_job_status": JobStatus.SUCCEEDED,
@@ -22,15 +22,15 @@ def health(**said: Any) -> ConnectorHealth:
         "in_repeated_error_state": False,
         "is_unhealthy": False,
     }
-    concern = said.pop("concern", None)
-    return connector_health(SimpleNamespace(**(told | said)), concern)
+    concern = facts.pop("concern", None)
+    return connector_health(SimpleNamespace(**(usual | facts)), concern)
 
 
 NEVER: dict[str, Any] = {"last_job_status": None, "last_finished_job_status": None, "last_success_at": None}
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("facts", "expected"),
     [
         ({}, HEALTHY),
         ({"status": ConnectorStatus.ERROR}, FAILING),
@@ -63,8 +63,8 @@ NEVER: dict[str, Any] = {"last_job_status": None, "last_finished_job_status": No
         ({"status": ConnectorStatus.ERROR, "concern": ConditionSeverity.CRITICAL}, FAILING),
     ],
 )
-def test_rules(said: dict[str, Any], expected: ConnectorHealth) -> None:
-    assert health(**said) is expected
+def test_rules(facts: dict[str, Any], expected: ConnectorHealth) -> None:
+    assert health(**facts) is expected
 
 
 @pytest.mark.parametrize(

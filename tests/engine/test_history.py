@@ -59,11 +59,11 @@ def engine(store: Store, source: Scripted) -> Engine:
     return Engine(store, [configured(source)])
 
 
-async def whole(store: Store, source: Remembering) -> None:
+async def shielded(store: Store, source: Remembering) -> None:
     """The history is there, and nothing of it twice."""
     await until(lambda: read(store))
-    told = await created(store)
-    assert len(told) == len(set(told)) == source.total == len(await rows(store, JOBS))
+    events = await created(store)
+    assert len(events) == len(set(events)) == source.total == len(await rows(store, JOBS))
     connector_row, *_ = await rows(store, CONNECTORS)
     assert connector_row["last_success_at"] is None, "the jobs of this test have no end"
     newest = max(await rows(store, JOBS), key=lambda row: row["created_order"])
@@ -101,7 +101,7 @@ async def test_it_is_read_once(store: Store) -> None:
     running = engine(store, source)
     await running.start()
     try:
-        await whole(store, source)
+        await shielded(store, source)
         polls = source.polls
 
         async def goes_on() -> bool:
@@ -126,7 +126,7 @@ async def test_it_goes_on_after_a_failure(sqlite_store: Store, error: Exception)
     running = engine(sqlite_store, source)
     await running.start()
     try:
-        await whole(sqlite_store, source)
+        await shielded(sqlite_store, source)
     finally:
         await asyncio.wait_for(running.stop(), PATIENCE)
     assert len(source.begun) == 2
@@ -150,7 +150,7 @@ async def test_it_goes_on_after_a_restart(store: Store) -> None:
     second = engine(store, source)
     await second.start()
     try:
-        await whole(store, source)
+        await shielded(store, source)
     finally:
         await asyncio.wait_for(second.stop(), PATIENCE)
     third = engine(store, source)
@@ -231,9 +231,9 @@ async def test_an_end_stands_that_it_told_while_others_were_asked(
             assert await asyncio.wait_for(running.refresh("scripted"), PATIENCE) is None
     finally:
         await asyncio.wait_for(running.stop(), PATIENCE)
-    told = [(row["kind"], JobStatus(row["status"])) for row in await rows(store, EVENTS) if row["job_id"] is not None]
+    events = [(row["kind"], JobStatus(row["status"])) for row in await rows(store, EVENTS) if row["job_id"] is not None]
     if waits == "poll":
-        assert told == [(EventKind.JOB_CREATED, JobStatus.SUCCEEDED)]
+        assert events == [(EventKind.JOB_CREATED, JobStatus.SUCCEEDED)]
     else:
-        assert told == [(EventKind.JOB_CREATED, JobStatus.RUNNING), (EventKind.JOB_FINISHED, JobStatus.SUCCEEDED)]
+        assert events == [(EventKind.JOB_CREATED, JobStatus.RUNNING), (EventKind.JOB_FINISHED, JobStatus.SUCCEEDED)]
     assert await rows(store, JOB_ERRORS) == []

@@ -34,7 +34,7 @@ async def test_the_store_holds_what_was_served_whatever_happens_in_between(fresh
 async def test_a_defect_that_is_put_back_is_found(
     fresh_store_url: Fresh, defect: Defect, way: str, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = [Step.of(told) for told in way.split()]
+    steps = [Step.of(text) for text in way.split()]
     assert await replay(await fresh_store_url(), steps) is None, "without it"
     defect(monkeypatch)
     error = await replay(await fresh_store_url(), steps)

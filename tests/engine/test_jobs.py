@@ -156,8 +156,8 @@ async def test_a_job_that_moves_to_another_connector_leaves_the_first_one(lite: 
 async def test_counters_of_63_bits(stage: Stage) -> None:
     most = 2**63 - 1
     counts = CountsFact(**dict.fromkeys(("indexed", "added", "failed", "total", "volume_bytes"), most))
-    told = job("1", counts=counts, processed=most, total=most, docs_in_index=most, sequence=most)
-    await stage.poll([connector("a", latest_job_docs_indexed=most)], [told])
+    fact = job("1", counts=counts, processed=most, total=most, docs_in_index=most, sequence=most)
+    await stage.poll([connector("a", latest_job_docs_indexed=most)], [fact])
     row = await stage.job("1")
     names = ("indexed", "added", "failed", "counted_total", "volume_bytes", "processed", "expected_total", "sequence")
     assert {row[name] for name in names} == {most}
@@ -208,8 +208,8 @@ PERMISSIONS = job("4", type=JobType.ACCESS_CONTROL, order_at=at(6), completed_at
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_roll_ups(lite: Stage, jobs: list[Any], expected: tuple[Any, ...], at_once: bool) -> None:
     await lite.poll([A], jobs if at_once else [])
-    for told in [] if at_once else jobs:
-        await lite.poll([A], [told])
+    for fact in [] if at_once else jobs:
+        await lite.poll([A], [fact])
     row = await lite.connector()
     names = (
         "docs_indexed", "latest_job_docs_indexed", "last_job_status", "last_finished_job_status", "in_progress",
@@ -231,7 +231,7 @@ async def test_what_the_kind_does_not_leave_to_jobs_is_as_the_fact_tells_it(
     sqlite_store: Store, rolls_up: frozenset[str]
 ) -> None:
     stage = await Stage.open(sqlite_store, rolls_up=rolls_up)
-    told: dict[str, Any] = {
+    fact: dict[str, Any] = {
         "docs_indexed": 1,
         "latest_job_docs_indexed": 2,
         "last_job_status": JobStatus.CANCELED,
@@ -249,9 +249,9 @@ async def test_what_the_kind_does_not_leave_to_jobs_is_as_the_fact_tells_it(
         "last_success_at": at(2),
         "last_sync_at": at(2),
     }
-    await stage.poll([connector("a", **told)], [ENDED, BEGUN])
+    await stage.poll([connector("a", **fact)], [ENDED, BEGUN])
     row = await stage.connector()
-    assert {name: row[name] for name in told} == told | {name: rolled[name] for name in rolls_up}
+    assert {name: row[name] for name in fact} == fact | {name: rolled[name] for name in rolls_up}
     assert row["latest_job_id"] == (await stage.job("3"))["id"], "the newest job is known in any case"
 
 
@@ -271,7 +271,7 @@ async def test_numbers_decide_which_job_is_the_newest(stage: Stage) -> None:
     await stage.poll([A], numbered)
     await stage.poll([A], [job("25", sequence=25, order_at=at(5000)), job("31", sequence=31, order_at=at(-5000))])
     await stage.history([job(f"{n}", sequence=n, order_at=at(n)) for n in (29, 24, 5)])
-    for number, moment in ((26, at(99_999)), (21, at(-99_999))):  # one alone, between neighbours of earlier commits
+    for number, moment in ((26, at(99_999)), (21, at(-99_999))):  # one alone, between jobs of earlier commits
         await stage.history([job(f"{number}", sequence=number, order_at=moment)])
     placed = sorted(await rows(stage.store, JOBS), key=lambda row: row["created_order"])
     assert [row["sequence"] for row in placed] == [5, 10, 20, 21, 24, 25, 26, 29, 30, 31]

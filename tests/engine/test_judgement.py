@@ -11,13 +11,13 @@ import pytest
 from connectory.engine import Engine
 from connectory.engine.judging.judge import judge
 from connectory.engine.judging.thresholds import Thresholds
-from connectory.engine.memory.past import Past
+from connectory.engine.memory.system_memory import SystemMemory
 from connectory.engine.recording import conditions as judgement
 from connectory.model import ConnectorHealth, ConnectorMode, CountsFact, EventKind, JobStatus, JobType, Observation
 from connectory.store import Store
-from connectory.store.leases.rows import Overtaken
+from connectory.store.leases.rows import LeaseLost
 from connectory.store.tables import CONDITIONS, EVENTS
-from connectory.store.tables.identity import CONNECTOR, JOB, global_id
+from connectory.store.tables.identity import CONNECTOR, JOB, external_id, global_id
 from tests.engine.stage import Stage, rows
 from tests.facts import Scripted, at, configured, connector, job
 from tests.notices.scene import Scene
@@ -31,12 +31,12 @@ def job_id(id: str) -> str:
     return global_id(JOB, "scripted", id)
 
 
-def running(processed: int | None = 5, status: JobStatus = JobStatus.RUNNING, **said: Any) -> Any:
-    return job("1", "a", status, processed=processed, order_at=at(1), started_at=at(1), **said)
+def running(processed: int | None = 5, status: JobStatus = JobStatus.RUNNING, **fields: Any) -> Any:
+    return job("1", "a", status, processed=processed, order_at=at(1), started_at=at(1), **fields)
 
 
-def ended(id: str, start: float, status: JobStatus = JobStatus.SUCCEEDED, seconds: float = 100, **said: Any) -> Any:
-    return job(id, "a", status, order_at=at(start), started_at=at(start), completed_at=at(start + seconds), **said)
+def ended(id: str, start: float, status: JobStatus = JobStatus.SUCCEEDED, seconds: float = 100, **fields: Any) -> Any:
+    return job(id, "a", status, order_at=at(start), started_at=at(start), completed_at=at(start + seconds), **fields)
 
 
 async def test_a_job_that_stands_still_and_moves_again(store: Store) -> None:
@@ -68,8 +68,8 @@ async def test_a_job_that_stands_still_and_moves_again(store: Store) -> None:
     assert await stage.judge(no_progress=30, critical_factor=100) is not None
     assert await stage.conditions() == {}
     assert (await stage.connector())["health"] is ConnectorHealth.HEALTHY
-    told = [(event["kind"].name, event["changed_fields"]) for event in await stage.events(beyond)]
-    assert told == [("CONNECTOR_CHANGED", "conditions,health"), ("JOB_CHANGED", "conditions")]
+    events = [(event["kind"].name, event["changed_fields"]) for event in await stage.events(beyond)]
+    assert events == [("CONNECTOR_CHANGED", "conditions,health"), ("JOB_CHANGED", "conditions")]
 
 
 async def test_a_restart_neither_forgets_nor_repeats(store: Store) -> None:
@@ -108,16 +108,16 @@ async def test_what_moved_before_a_restart_is_read_back_from_the_log(store: Stor
     stage = await Stage.open(store)
     for processed in (None, 1, 2, 2, 5):
         await stage.poll([connector()], [running(processed, last_seen_at=at(processed or 0))])
-    said = stage.past
+    watched = stage.memory
     await stage.restart()
-    for past in (said, stage.past):
+    for past in (watched, stage.memory):
         view = past.jobs[job_id("1")].view
         assert [(sample.at, sample.processed) for sample in view.samples] == [(at(30), 1), (at(45), 2), (at(75), 5)]
         assert (view.first_seen_at, view.moved_at, view.heartbeat_at) == (at(15), at(75), at(75))
         assert view.status_since is None
     await stage.poll([connector()], [running(5, status=JobStatus.CANCELING)])
     await stage.restart()
-    assert stage.past.jobs[job_id("1")].view.status_since == at(90)
+    assert stage.memory.jobs[job_id("1")].view.status_since == at(90)
 
 
 @pytest.mark.parametrize("kept", ["nothing", "the newest line"])
@@ -172,10 +172,10 @@ async def test_conditions_end_with_their_job_in_the_same_commit(store: Store) ->
     beyond = (await stage.events())[-1]["position"]
     await stage.poll([connector()], [ended("1", 1, processed=5)])
     assert await stage.conditions() == {}
-    assert stage.past.held.findings == {}
-    told = {event["kind"].name: event["changed_fields"].split(",") for event in await stage.events(beyond)}
-    assert "conditions" in told["JOB_FINISHED"]
-    assert {"conditions", "health"} <= set(told["CONNECTOR_CHANGED"])
+    assert stage.memory.held.findings == {}
+    events = {event["kind"].name: event["changed_fields"].split(",") for event in await stage.events(beyond)}
+    assert "conditions" in events["JOB_FINISHED"]
+    assert {"conditions", "health"} <= set(events["CONNECTOR_CHANGED"])
     assert (await stage.connector())["health"] is ConnectorHealth.HEALTHY
     assert await stage.judge(no_progress=10) is None
 
@@ -193,8 +193,8 @@ async def test_conditions_end_with_their_connector(store: Store, how: str) -> No
     await stage.poll(gone)
     assert (await stage.connector())["removed_at"] is not None
     assert await stage.conditions() == {}
-    assert A not in stage.past.connectors
-    assert stage.past.jobs == {}
+    assert A not in stage.memory.connectors
+    assert stage.memory.jobs == {}
 
 
 async def test_failures_are_counted_over_what_the_store_remembers(store: Store) -> None:
@@ -256,8 +256,8 @@ async def test_a_sentence_that_changes_is_told_at_once(store: Store) -> None:
     after = (await stage.conditions(job_id("3")))["QUEUED_BEHIND"]
     assert f'"behindJobId": "{job_id("2")}"' in after["evidence"]
     assert after["since"] == behind["since"]
-    told = {(event["job_id"], event["changed_fields"]) for event in await stage.events(beyond)}
-    assert (job_id("3"), "conditions") in told
+    events = {(event["job_id"], event["changed_fields"]) for event in await stage.events(beyond)}
+    assert (job_id("3"), "conditions") in events
 
 
 async def test_evidence_that_moves_with_every_poll_is_told_to_nobody(store: Store) -> None:
@@ -271,7 +271,7 @@ async def test_evidence_that_moves_with_every_poll_is_told_to_nobody(store: Stor
         return position is not None, None if found is None else json.loads(found["evidence"])["waiting"]
 
     found = [await poll(20 + n) for n in range(8)]
-    assert [told for told, _ in found] == [False, False, True, False, False, False, False, False]
+    assert [is_found for is_found, _ in found] == [False, False, True, False, False, False, False, False]
     assert [waiting for _, waiting in found] == [None, None, 12, 12, 12, 12, 16, 16], "written once a minute"
 
 
@@ -386,7 +386,7 @@ async def test_runs_that_move_no_content_are_no_past(store: Store) -> None:
     await stage.poll([connector()], [*failed, ended("ok", -50_000)])
     await stage.judge()
     assert await stage.conditions() == {}
-    assert [run.id for run in stage.past.connectors[A].runs or ()] == [job_id("ok")]
+    assert [run.id for run in stage.memory.connectors[A].runs or ()] == [job_id("ok")]
 
 
 async def test_another_process_that_polled_meanwhile(store: Store) -> None:
@@ -397,17 +397,17 @@ async def test_another_process_that_polled_meanwhile(store: Store) -> None:
     other.seconds = stage.seconds
     await other.take_over()
     await other.poll([connector()], [running()])
-    with pytest.raises(Overtaken):
+    with pytest.raises(LeaseLost):
         await stage.judge(no_progress=10)
     assert await stage.conditions() == {}
-    assert stage.past.held.findings == {}
+    assert stage.memory.held.findings == {}
 
 
 async def test_a_past_without_anything(store: Store) -> None:
-    past = Past()
+    memory = SystemMemory()
     async with store.read() as connection:
-        await past.recall(connection, "nothing", at(0))
-    assert (past.jobs, past.connectors, past.held.findings) == ({}, {}, {})
+        await memory.recall(connection, "nothing", at(0))
+    assert (memory.jobs, memory.connectors, memory.held.findings) == ({}, {}, {})
 
 
 # ---- in the engine
@@ -467,8 +467,8 @@ async def test_one_odd_connector_is_judged_apart(
 
     async def poll(failing: dict[str, str]) -> dict[str, set[str]]:
         def odd(system: Any, views: Any, *rest: Any) -> Any:
-            if views[0].external_id in failing:
-                raise OverflowError(failing[views[0].external_id])
+            if external_id(views[0].id) in failing:
+                raise OverflowError(failing[external_id(views[0].id)])
             return judge(system, views, *rest)
 
         monkeypatch.setattr(judgement, "judge", odd)
@@ -479,7 +479,7 @@ async def test_one_odd_connector_is_judged_apart(
             found.setdefault(row["connector_id"], set()).add(row["code"].name)
         return found
 
-    def said() -> list[str]:
+    def logged() -> list[str]:
         return [each.getMessage() for each in caplog.records if getattr(each, "action", "") == "judging_failed"]
 
     await poll({})
@@ -488,11 +488,11 @@ async def test_one_odd_connector_is_judged_apart(
     c = global_id(CONNECTOR, "scripted", "c")
     assert held == {c: {"NO_PROGRESS"}}
     sentence = "scripted: 2 connectors cannot be judged and keep what held of them: a, b: OverflowError('x')"
-    assert said() == [sentence]
+    assert logged() == [sentence]
     held = await poll({"a": "x", "b": "x", "c": "x"})
     assert held == {c: {"NO_PROGRESS"}}
     await poll({"a": "x", "b": "y", "c": "x"})
-    assert [each.partition("them: ")[2] for each in said()[1:]] == ["c: OverflowError('x')", "b: OverflowError('y')"]
+    assert [each.partition("them: ")[2] for each in logged()[1:]] == ["c: OverflowError('x')", "b: OverflowError('y')"]
     assert list((await poll({})).values()) == [{"NO_PROGRESS"}] * 3
 
 

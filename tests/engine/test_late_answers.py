@@ -9,7 +9,7 @@ import pytest
 
 from connectory.model import EventKind, HistoryBatch, JobErrorFact, JobFindings, JobStatus, Known, Observation
 from connectory.store import Store
-from connectory.store.leases.rows import Overtaken
+from connectory.store.leases.rows import LeaseLost
 from connectory.store.tables import CONNECTORS, EVENTS, JOB_ERRORS, JOBS, LOG_HEAD, SYSTEMS
 from tests.engine.stage import Stage, rows
 from tests.engine.test_leases import Gateway, gateways, take_from
@@ -70,26 +70,26 @@ async def test_an_answer_that_comes_after_another_gateway_took_over(store_url: s
             await source.asked.wait()
         await take_from(first, second)
         await until(second.polled(3))
-        before = await told(second.store)
+        before = await tables(second.store)
         source.release.set()
 
         async def refused() -> bool:
             poller = first.engine.pollers["scripted"]
-            return poller._desk.known is None and all(task.done() for task in poller._background._tasks.values())
+            return poller._session.known is None and all(task.done() for task in poller._background._tasks.values())
 
         await until(refused)
         await until(second.polled(3))
-        assert await told(second.store) == before
+        assert await tables(second.store) == before
     assert EventKind.JOB_CHANGED not in {row["kind"] for row in before[-1]}
 
 
-async def told(store: Store) -> list[list[dict[str, Any]]]:
+async def tables(store: Store) -> list[list[dict[str, Any]]]:
     """All that polls write but the system's own row."""
     return [await rows(store, table) for table in (CONNECTORS, JOBS, JOB_ERRORS, LOG_HEAD, EVENTS)]
 
 
 async def everything(store: Store) -> list[list[dict[str, Any]]]:
-    return [await rows(store, SYSTEMS), *await told(store)]
+    return [await rows(store, SYSTEMS), *await tables(store)]
 
 
 async def test_every_sort_of_writing_is_refused_under_an_old_fence(store: Store) -> None:
@@ -111,6 +111,6 @@ async def test_every_sort_of_writing_is_refused_under_an_old_fence(store: Store)
         lambda: stage.judge(),
     ]
     for write in writings:
-        with pytest.raises(Overtaken):
+        with pytest.raises(LeaseLost):
             await write()
     assert await everything(store) == before

@@ -132,8 +132,8 @@ async def test_when_the_holders_connection_is_cut_somebody_polls_on(postgres_url
         await until(first.polled(3))
         for round_ in range(4):
             assert len(await execute(postgres_url, _END_HOLDERS)) == 1
-            told = Observation(connectors=[replace(A, name=f"Name {round_}")])
-            first.source.says = second.source.says = told
+            answer = Observation(connectors=[replace(A, name=f"Name {round_}")])
+            first.source.says = second.source.says = answer
 
             async def stored(name: str = f"Name {round_}") -> bool:
                 return [row["name"] for row in await rows(first.store, CONNECTORS)] == [name]
@@ -205,8 +205,8 @@ async def test_a_poll_that_began_before_the_lease_was_lost_stores_nothing(store_
             first.source.hangs.set()
             await until(second.polled(20))
             assert [row["name"] for row in await rows(second.store, CONNECTORS)] == ["Newer"]
-            told = [row["changed_fields"] for row in await read_events(store_url) if row["connector_id"]]
-            assert told == [None, "name"]
+            answer = [row["changed_fields"] for row in await read_events(store_url) if row["connector_id"]]
+            assert answer == [None, "name"]
 
 
 async def test_polls_go_on_after_all_connections_were_cut(postgres_url: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -84,8 +84,8 @@ async def test_running_jobs_are_looked_at_between_polls(store: Store) -> None:
         assert len(source.looks) == looks, "nothing runs any more, so nothing is to be looked at"
     assert source.polls == 1
     assert set(source.looks) == {frozenset({"1"})}
-    told = [kind for kind in await kinds(store) if kind.name.startswith("JOB_")]
-    assert told == [EventKind.JOB_CREATED, EventKind.JOB_PROGRESSED, EventKind.JOB_FINISHED]
+    seen = [kind for kind in await kinds(store) if kind.name.startswith("JOB_")]
+    assert seen == [EventKind.JOB_CREATED, EventKind.JOB_PROGRESSED, EventKind.JOB_FINISHED]
     (a, b) = await rows(store, CONNECTORS)
     assert a["last_job_status"] is JobStatus.SUCCEEDED
     assert b["observed_at"] is None, "a look that does not name a connector says nothing of it"
@@ -152,11 +152,11 @@ async def test_a_retry_after_beside_the_polls_is_told_at_once_and_survives_a_res
     source.sees = SourceRateLimited("slowly", retry_after=600.0)
     async with running(store, idle(source)) as engine:
 
-        async def told() -> Any:
+        async def seen() -> Any:
             (row,) = await rows(store, SYSTEMS)
             return row["error_code"] is SystemErrorCode.RATE_LIMITED and row
 
-        row = await until(told)
+        row = await until(seen)
         assert (row["health"], row["error_message"]) == (SystemHealth.DEGRADED, "slowly")
         assert (row["next_poll_at"] - row["error_at"]).total_seconds() == pytest.approx(600, abs=5)
         assert await engine.refresh("scripted") is not None
@@ -326,14 +326,14 @@ async def errors(store: Store) -> list[tuple[str, str]]:
 
 
 async def test_a_job_that_ends_is_looked_at_closer_once(store: Store) -> None:
-    said = details("OnyxJobDetails", {"error_count": 2})
+    shown = details("OnyxJobDetails", {"error_count": 2})
     source = Scripted()
-    source.says = Observation(connectors=[connector()], jobs=[job("1", status=JobStatus.RUNNING, details=said)])
+    source.says = Observation(connectors=[connector()], jobs=[job("1", status=JobStatus.RUNNING, details=shown)])
     source.finds = {"1": FOUND}
     async with running(store, configured(source, examines=True)):
         await until(lambda: _truth(source.polls > 2))
         assert source.examined == [], "it has not ended"
-        source.says = Observation(connectors=[connector()], jobs=[job("1", completed_at=at(5), details=said)])
+        source.says = Observation(connectors=[connector()], jobs=[job("1", completed_at=at(5), details=shown)])
 
         async def found() -> bool:
             return len(await errors(store)) == 2
@@ -395,8 +395,8 @@ async def test_of_what_ended_before_we_came_the_newest_is_looked_at(store: Store
 async def test_errors_that_a_poll_tells_replace_earlier_ones(store: Store) -> None:
     first, second = JobErrorFact("one"), JobErrorFact("two")
 
-    def says(*told: JobErrorFact) -> Observation:
-        return Observation(connectors=[connector()], jobs=[job("1", status=JobStatus.RUNNING, errors=told)])
+    def says(*seen: JobErrorFact) -> Observation:
+        return Observation(connectors=[connector()], jobs=[job("1", status=JobStatus.RUNNING, errors=seen)])
 
     source = Scripted()
     source.says = says(first, second)

@@ -26,12 +26,12 @@ async def test_an_answer_that_is_refused_leaves_no_trace_in_memory(store: Store)
     later = connector(worker_seen_at=at(2), parse_errors=2, blocks_checkpoint=True)
     with pytest.raises(Exception, match=r"(?i)int"):
         await stage.poll([later], [job("1", status=JobStatus.RUNNING, processed=2**80)])
-    assert list(stage.past.gaps) == []
-    assert stage.past.foreseen(id, None, stage.now).kept == (await kept(stage))
+    assert list(stage.memory.gaps) == []
+    assert stage.memory.foreseen(id, None, stage.now).kept == (await kept(stage))
     await stage.poll([later], [job("1", status=JobStatus.RUNNING, processed=2)])
     row = await stage.connector()
     assert (row["worker_moved_at"], row["blocks_since"]) == (stage.now, stage.now)
-    assert [gap.end for gap in stage.past.gaps] == [stage.now]
+    assert [gap.end for gap in stage.memory.gaps] == [stage.now]
 
 
 async def kept(stage: Stage) -> dict[str, Any]:
@@ -46,22 +46,22 @@ async def test_a_wait_that_is_asked_for_during_a_polls_commit_is_shown_after_it(
     source, commits, gate, original = Scripted(), asyncio.Event(), asyncio.Event(), Commit.poll
     source.says = Observation(connectors=[connector()])
 
-    async def poll_later(self: Commit, *said: Any) -> int | None:
+    async def poll_later(self: Commit, *given: Any) -> int | None:
         commits.set()
         await gate.wait()
-        return await original(self, *said)
+        return await original(self, *given)
 
     monkeypatch.setattr(Commit, "poll", poll_later)
     engine = Engine(store, [configured(source)])
     await engine.start()
     try:
         await asyncio.wait_for(commits.wait(), 10)
-        desk = engine.pollers["scripted"]._desk
-        known = desk.known
-        asking = asyncio.create_task(desk.hold([Problem(SystemErrorCode.RATE_LIMITED, "slowly", retry_after=600.0)]))
+        session = engine.pollers["scripted"]._session
+        known = session.known
+        asking = asyncio.create_task(session.hold([Problem(SystemErrorCode.RATE_LIMITED, "slowly", retry_after=600.0)]))
 
         async def waits() -> bool:
-            return desk.held > 0
+            return session.held > 0
 
         await until(waits)
         gate.set()
@@ -70,7 +70,7 @@ async def test_a_wait_that_is_asked_for_during_a_polls_commit_is_shown_after_it(
         assert "could not be stored" not in caplog.text
         assert (system["error_code"], system["error_message"]) == (SystemErrorCode.RATE_LIMITED, "slowly")
         assert system["last_success_at"] is not None, "the poll has been stored, too"
-        assert desk.known is known
+        assert session.known is known
     finally:
         await engine.stop()
 

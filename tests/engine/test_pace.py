@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from connectory.engine.polling.pace import Pace, SystemState, after_answer, after_failure, asked_to_wait, transition
+from connectory.engine.pace import Pace, SystemState, after_answer, after_failure, asked_to_wait, transition
 from connectory.model import EventKind, Problem, SystemErrorCode, SystemHealth
 from tests.facts import T0, at
 

@@ -42,9 +42,9 @@ async def test_a_job_that_is_another_connectors_now(store: Store) -> None:
         await stage.judge()
         row = (await stage.conditions())["NO_PROGRESS"]
     assert (row["connector_id"], row["subject_id"]) == (B, global_id(JOB, "scripted", "9"))
-    assert stage.past.held.of(A) == []
-    assert [finding.job_id for finding in stage.past.held.of(B)] == [row["job_id"]]
+    assert stage.memory.held.of(A) == []
+    assert [finding.job_id for finding in stage.memory.held.of(B)] == [row["job_id"]]
     await stage.poll(BOTH, [replace(moved, connector="a", status=JobStatus.SUCCEEDED, completed_at=at(2100))])
     await stage.judge()
     assert await stage.conditions() == {}
-    assert (stage.past.jobs, stage.past.held.of(B)) == ({}, [])
+    assert (stage.memory.jobs, stage.memory.held.of(B)) == ({}, [])

@@ -66,9 +66,9 @@ def polled(source: Scripted, times: int) -> Callable[[], Awaitable[bool]]:
     return look
 
 
-def saying(said: Any) -> Scripted:
+def saying(answer: Any) -> Scripted:
     source = Scripted()
-    source.says = said
+    source.says = answer
     return source
 
 
@@ -100,16 +100,16 @@ async def test_the_wait_is_the_one_that_is_told(sqlite_store: Store) -> None:
         raise SourceUnreachable("refused")
 
     source = saying(refuse)
-    told: set[datetime] = set()
+    logged: set[datetime] = set()
     async with running(sqlite_store, configured(source, poll_interval=0.05, max_backoff=0.3)):
 
         async def look() -> bool:
-            told.add((await system(sqlite_store))["next_poll_at"] or at(0))
+            logged.add((await system(sqlite_store))["next_poll_at"] or at(0))
             return len(asked) >= 6
 
         await until(look, every=0.005)
     for moment in asked[1:]:
-        announced = max((t for t in told if t <= moment), default=None)
+        announced = max((t for t in logged if t <= moment), default=None)
         assert announced is not None
         assert (moment - announced).total_seconds() < 1.0
     gaps = [(b - a).total_seconds() for a, b in itertools.pairwise(asked)]
@@ -118,7 +118,7 @@ async def test_the_wait_is_the_one_that_is_told(sqlite_store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "answer",
     [
         SourceRateLimited("slow down", retry_after=3600),
         SourceUnreachable("503", retry_after=3600),
@@ -129,8 +129,8 @@ async def test_the_wait_is_the_one_that_is_told(sqlite_store: Store) -> None:
         ),
     ],
 )
-async def test_retry_after_holds(sqlite_store: Store, said: Any) -> None:
-    source = saying(said)
+async def test_retry_after_holds(sqlite_store: Store, answer: Any) -> None:
+    source = saying(answer)
     other = saying(SEEN)
     async with running(sqlite_store, configured(source), configured(other, "other")):
         await until(polled(other, 20))
@@ -257,8 +257,8 @@ async def test_a_changing_health_is_logged_and_a_lasting_one_is_not(
         source.says = SEEN
         await until(is_health(sqlite_store, SystemHealth.UP))
         await until(polled(source, source.polls + 5))
-    told = [(r.levelname, r.message) for r in caplog.records if getattr(r, "action", "") == "system_health"]
-    assert told == [("WARNING", "scripted is DOWN: refused"), ("INFO", "scripted is UP")]
+    logged = [(r.levelname, r.message) for r in caplog.records if getattr(r, "action", "") == "system_health"]
+    assert logged == [("WARNING", "scripted is DOWN: refused"), ("INFO", "scripted is UP")]
 
 
 # ---- the end

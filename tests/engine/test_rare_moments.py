@@ -31,8 +31,10 @@ from tests.notices.scene import Scene, notices
 ELASTIC: dict[str, Any] = {"one_job_at_a_time": "connector", "tells_workers": True}
 
 
-def ended(id: str, start: float, status: JobStatus = JobStatus.SUCCEEDED, seconds: float = 100, **said: Any) -> JobFact:
-    return job(id, "a", status, order_at=at(start), started_at=at(start), completed_at=at(start + seconds), **said)
+def ended(
+    id: str, start: float, status: JobStatus = JobStatus.SUCCEEDED, seconds: float = 100, **fields: Any
+) -> JobFact:
+    return job(id, "a", status, order_at=at(start), started_at=at(start), completed_at=at(start + seconds), **fields)
 
 
 async def _outage(scene: Scene, seconds: float) -> None:
@@ -135,14 +137,14 @@ async def test_runs_that_somebody_asked_for_are_no_rhythm(store: Store) -> None:
 
 async def test_what_never_ran_is_overdue_though_the_gateway_was_restarted(store: Store) -> None:
     stage = await Stage.open(store)
-    said = connector(schedule_seconds=3600)
+    fact = connector(schedule_seconds=3600)
     for _ in range(3):
         assert await stage.conditions() == {}
-        await stage.poll([said])
+        await stage.poll([fact])
         await stage.judge()
         stage.seconds += 1800
         await stage.restart()
-    await stage.poll([said])
+    await stage.poll([fact])
     await stage.judge()
     assert (await stage.conditions())["OVERDUE"]["since"] == at(15 + 5400)
 
@@ -222,13 +224,13 @@ async def test_how_long_a_worker_has_been_silent_outlives_a_restart(store: Store
     waiting = job("2", "a", JobStatus.PENDING, order_at=at(0), created_at=at(0))
     for _ in range(3):
         await stage.poll([connector(worker_seen_at=at(stage.seconds + 7200))], [waiting])
-    said, moved = connector(worker_seen_at=at(stage.seconds + 7185)), stage.now
+    fact, moved = connector(worker_seen_at=at(stage.seconds + 7185)), stage.now
     while "NO_WORKER" not in await stage.conditions():
         silent = (stage.now - moved).total_seconds()
         assert silent < Thresholds().no_worker + 60, "its condition does not come"
         if 100 < silent < 130:
             await stage.restart()
-        await stage.poll([said], [waiting])
+        await stage.poll([fact], [waiting])
         await stage.judge(kind=ELASTIC)
     assert (stage.now - moved).total_seconds() >= Thresholds().no_worker
 
@@ -269,12 +271,12 @@ async def test_a_worker_whose_clock_is_behind_is_not_dead_after_a_restart(store:
     waiting = job("2", "a", JobStatus.PENDING, order_at=at(0), created_at=at(0))
     lag = 900.0
     for _ in range(10):
-        stage_said = connector(worker_seen_at=at(stage.seconds - lag))
-        await stage.poll([stage_said], [waiting])
+        fact = connector(worker_seen_at=at(stage.seconds - lag))
+        await stage.poll([fact], [waiting])
         await stage.judge(kind=ELASTIC)
     assert "NO_WORKER" not in await stage.conditions()
     await stage.restart()
-    await stage.poll([stage_said], [waiting])
+    await stage.poll([fact], [waiting])
     await stage.judge(kind=ELASTIC)
     assert "NO_WORKER" not in await stage.conditions()
 

@@ -13,7 +13,7 @@ from sqlalchemy import func, insert, select, text, update
 
 from connectory.config.settings import RetentionSettings
 from connectory.engine import Engine
-from connectory.engine.retention import LEAST, MOST, Retention, Strides
+from connectory.engine.retention import LEAST, MOST, BatchSizes, Retention
 from connectory.model import (
     ConditionSeverity,
     ConnectorStatus,
@@ -57,11 +57,11 @@ def retention(store: Store, now: datetime = T0, **limits: float) -> Retention:
     return Retention(store, RetentionSettings.model_validate(NOTHING | limits), clock=lambda: now)
 
 
-def ended(id: str, day: float, of: str | None = "a", status: JobStatus = JobStatus.SUCCEEDED, **said: Any) -> JobFact:
+def ended(id: str, day: float, of: str | None = "a", status: JobStatus = JobStatus.SUCCEEDED, **fields: Any) -> JobFact:
     """A job of an hour that began on that day, counted from T0."""
     begun = at(day * DAY)
-    told = {"order_at": begun, "started_at": begun, "completed_at": begun + timedelta(hours=1)}
-    return job(id, of, status, **(told | said))
+    usual = {"order_at": begun, "started_at": begun, "completed_at": begun + timedelta(hours=1)}
+    return job(id, of, status, **(usual | fields))
 
 
 async def fill_log(store: Store, count: int, moment: datetime) -> None:
@@ -258,11 +258,11 @@ async def test_of_outages_the_newest_so_many_of_each_system_are_kept(store: Stor
 
 async def add_notice(store: Store, name: str, day: float, end: float | None, *, is_sent: bool = True) -> None:
     async with store.write() as connection:
-        said = {"title": "", "message": "", "since": at(day * DAY), "seen_at": at(day * DAY)}
+        fields = {"title": "", "message": "", "since": at(day * DAY), "seen_at": at(day * DAY)}
         await connection.execute(
             insert(NOTICES).values(
                 id=name, key=name, kind=NoticeKind.SYSTEM_DOWN, severity=ConditionSeverity.CRITICAL, system_id="s",
-                raised_at=at(day * DAY), recovered_at=end and at(end * DAY), **said,
+                raised_at=at(day * DAY), recovered_at=end and at(end * DAY), **fields,
             )
         )  # fmt: skip
         await connection.execute(
@@ -349,15 +349,17 @@ async def test_an_upstream_that_forgets_all_but_ten_runs_still_shows_last_month(
 
 def test_a_transaction_removes_as_many_rows_as_fit_into_a_few_milliseconds() -> None:
     for seconds_a_row in (1e-6, 1e-5, 1e-4, 3e-4):
-        strides, held = Strides(), []
+        batch_sizes, held = BatchSizes(), []
         for _ in range(40):
-            taken = strides("jobs")
+            taken = batch_sizes("jobs")
             held.append(taken * seconds_a_row)
-            strides.learn("jobs", taken, held[-1])
+            batch_sizes.learn("jobs", taken, held[-1])
         assert max(held) < 0.02, seconds_a_row
         assert held[-1] == pytest.approx(min(0.006, MOST * seconds_a_row), rel=0.1)
-    strides.learn("jobs", 100, 5.0)
-    assert (strides("jobs"), strides("events")) == (LEAST, 50), "a slow one counts at once, and for its table alone"
+    batch_sizes.learn("jobs", 100, 5.0)
+    assert (batch_sizes("jobs"), batch_sizes("events")) == (LEAST, 50), (
+        "a slow one counts at once, and for its table alone"
+    )
 
 
 async def polls_while_rows_are_removed(store: Store, count: int, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -366,14 +368,14 @@ async def polls_while_rows_are_removed(store: Store, count: int, monkeypatch: py
     await fill_log(store, count, at(0))
     sweeper = retention(store, events=100)
     portions, held = [], []
-    learn = sweeper.strides.learn
+    learn = sweeper.batch_sizes.learn
 
     def listen(table: str, rows: int, seconds: float) -> None:
         portions.append(rows)
         held.append(seconds)
         learn(table, rows, seconds)
 
-    monkeypatch.setattr(sweeper.strides, "learn", listen)
+    monkeypatch.setattr(sweeper.batch_sizes, "learn", listen)
     waits = []
     task = asyncio.create_task(sweeper.sweep())
     while not task.done():
@@ -385,18 +387,18 @@ async def polls_while_rows_are_removed(store: Store, count: int, monkeypatch: py
         await asyncio.sleep(0.005)
     assert (await task)["events"] >= count - 100
     assert max(portions) <= 1_000, "whoever waits, waits for no more than that"
-    return f"{len(portions)} portions, held: {_told(held)}; {len(waits)} polls, waited: {_told(waits)}"
+    return f"{len(portions)} portions, held: {_summary(held)}; {len(waits)} polls, waited: {_summary(waits)}"
 
 
 async def test_polls_go_on_while_rows_are_removed(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten transactions and more; the promise in seconds is tests/proofs/test_retention.py's."""
-    told = await polls_while_rows_are_removed(sqlite_store, 10_000, monkeypatch)
-    portions, polls = (int(number) for number in re.findall(r"(\d+) (?:portions|polls)", told))
-    assert portions >= 10, told
-    assert polls >= 3, told
+    summary = await polls_while_rows_are_removed(sqlite_store, 10_000, monkeypatch)
+    portions, polls = (int(number) for number in re.findall(r"(\d+) (?:portions|polls)", summary))
+    assert portions >= 10, summary
+    assert polls >= 3, summary
 
 
-def _told(seconds: Sequence[float]) -> str:
+def _summary(seconds: Sequence[float]) -> str:
     ranked = sorted(seconds)
     return f"median {1000 * ranked[len(ranked) // 2]:.1f} ms, longest {1000 * ranked[-1]:.1f} ms"
 

@@ -50,8 +50,8 @@ async def test_a_connector_that_comes_back_keeps_what_has_not_gone_yet(
     store: Store, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
     stage = await Stage.open(store)
-    told = [ended("2", 2, of="b", errors=ERRORS), ended("3", 2.1, of="b")]
-    await stage.poll([connector("a"), connector("b")], [ended("1", 0), *told])
+    jobs = [ended("2", 2, of="b", errors=ERRORS), ended("3", 2.1, of="b")]
+    await stage.poll([connector("a"), connector("b")], [ended("1", 0), *jobs])
     for _ in range(2):
         await stage.poll([connector("a")])
     id = global_id(CONNECTOR, stage.name, "b")
@@ -73,7 +73,7 @@ async def test_a_connector_that_comes_back_keeps_what_has_not_gone_yet(
     assert await held_jobs(store) == {"1"} | kept
     assert len(await rows(store, JOB_ERRORS)) == (table == "job_errors")
     assert back["latest_job_id"] == (global_id(JOB, stage.name, "3") if kept else None)
-    await stage.poll([connector("a"), connector("b", name="other")], told)
+    await stage.poll([connector("a"), connector("b", name="other")], jobs)
     assert await held_jobs(store) == {"1"} | kept, "what was removed does not come back"
 
 

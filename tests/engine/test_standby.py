@@ -23,12 +23,12 @@ async def test_who_polls_is_told_by_the_others(store_url: str, caplog: pytest.Lo
     caplog.set_level(logging.INFO, "connectory")
     first, second = Gateway(store_url), Gateway(store_url)
     second.store.leases.expiry = 1.0
-    said = f"scripted is polled by {gethostname()} pid {getpid()} since 20"
+    sentence = f"scripted is polled by {gethostname()} pid {getpid()} since 20"
     async with gateways(first):
         await until(first.polled(3))
         async with gateways(second):
             (note,) = await until(lambda: notes(second))
-            assert note.startswith(said)
+            assert note.startswith(sentence)
             assert first.engine.notes() == []
             assert lease_metric(first) == {"this": 1.0, "other": 0.0, "nobody": 0.0}
             assert lease_metric(second) == {"this": 0.0, "other": 1.0, "nobody": 0.0}
@@ -37,13 +37,13 @@ async def test_who_polls_is_told_by_the_others(store_url: str, caplog: pytest.Lo
                 refusal = await second.engine.refresh("scripted")
                 assert refusal is not None
                 assert refusal.code is ActionFailureCode.UPSTREAM_UNAVAILABLE
-                assert refusal.message.startswith(said)
+                assert refusal.message.startswith(sentence)
             await first.stop()
             await until(second.polled(3))
             assert second.engine.notes() == []
-    told = [record.message for record in caplog.records if getattr(record, "action", "") == "lease"]
-    assert [line.partition(" since")[0] for line in told] == [
-        "this gateway polls scripted", said.partition(" since")[0], "this gateway polls scripted",
+    logged = [record.message for record in caplog.records if getattr(record, "action", "") == "lease"]
+    assert [line.partition(" since")[0] for line in logged] == [
+        "this gateway polls scripted", sentence.partition(" since")[0], "this gateway polls scripted",
     ]  # fmt: skip
 
 

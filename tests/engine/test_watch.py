@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from connectory.engine import ConfiguredSystem, Engine
-from connectory.engine.polling.peers import Neighbours
+from connectory.engine.polling.peers import Peers
 from connectory.engine.polling.watches import LASTING, Watched, Watches
 from connectory.model import ActionFailureCode, ActionRefusal, JobStatus, Observation
 from connectory.store import Store
@@ -122,7 +122,7 @@ async def test_what_a_look_at_a_waiting_job_sees_is_stored(store: Store) -> None
     async with running(store, idle(scripted)) as engine:
         await polled(engine, scripted)
         engine.watch([JOB_1])
-        await until(truth(lambda: "1" in engine.pollers["scripted"]._desk.known.running_jobs))  # type: ignore[union-attr]
+        await until(truth(lambda: "1" in engine.pollers["scripted"]._session.known.running_jobs))  # type: ignore[union-attr]
 
 
 async def test_watches_come_on_top_of_what_runs(store: Store) -> None:
@@ -434,7 +434,7 @@ async def test_a_client_that_gives_up_leaves_nothing_behind(pair: Pair) -> None:
     await until(truth(lambda: pair.source.polls > polls))
     asked.cancel()
     await asyncio.wait([asked])
-    assert pair.second._neighbours._asked == {}
+    assert pair.second._peers._asked == {}
     pair.source.hangs.set()
     pair.source.hangs = None
     async with asyncio.timeout(PATIENCE):
@@ -450,7 +450,7 @@ class Refusing:
     elsewhere = ActionRefusal(ActionFailureCode.UPSTREAM_UNAVAILABLE, "elsewhere")
     is_here = True
 
-    def stir(self) -> None: ...
+    def wake(self) -> None: ...
 
     async def refresh(self) -> ActionRefusal | None:
         return ActionRefusal(ActionFailureCode.UPSTREAM_REJECTED, "\x01" * 5_000, 418, 7.5)
@@ -459,7 +459,7 @@ class Refusing:
 def test_what_is_not_for_us_is_passed_over(sqlite_url: str, caplog: pytest.LogCaptureFixture) -> None:
     """Our own messages come back to us, and a newer version may say what we do not know."""
     watches, notify = Watches({"scripted"}, Ticks()), NotifyChannel(Store(sqlite_url), Bus())
-    Neighbours(notify, watches, {"scripted": Refusing()}, name="here")
+    Peers(notify, watches, {"scripted": Refusing()}, name="here")
     for channel in (WATCHES_CHANNEL, REFRESH_CHANNEL):
         notify._receive(None, 0, channel, '{"gateway": "east", "news": 1}')
         notify._receive(None, 0, channel, json.dumps({"gateway": "here", "watched": [JOB_1], "refresh": "scripted"}))
@@ -468,12 +468,12 @@ def test_what_is_not_for_us_is_passed_over(sqlite_url: str, caplog: pytest.LogCa
 
 
 async def test_a_long_refusal_fits_into_a_message(sqlite_url: str) -> None:
-    notify, said = NotifyChannel(Store(sqlite_url), Bus()), []
-    notify.send = lambda channel, payload: said.append((channel, payload))  # type: ignore[method-assign]
-    Neighbours(notify, Watches({"scripted"}, Ticks()), {"scripted": Refusing()}, name="here")
+    notify, sent = NotifyChannel(Store(sqlite_url), Bus()), []
+    notify.send = lambda channel, payload: sent.append((channel, payload))  # type: ignore[method-assign]
+    Peers(notify, Watches({"scripted"}, Ticks()), {"scripted": Refusing()}, name="here")
     notify._receive(None, 0, REFRESH_CHANNEL, json.dumps({"gateway": "east", "refresh": "scripted", "number": 3}))
-    await until(truth(lambda: said))
-    ((channel, payload),) = said
+    await until(truth(lambda: sent))
+    ((channel, payload),) = sent
     assert channel == REFRESH_CHANNEL
     assert len(payload.encode()) <= LONGEST_PAYLOAD
     answer = json.loads(payload)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import and_, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.engine.polling import system_session as desk
+from connectory.engine.polling import system_session as session
 from connectory.engine.recording.commit import Commit
 from connectory.store import Store
 from connectory.store.retention import removal as retention
@@ -40,7 +40,7 @@ class _Unguarded(Commit):
 
 
 def store_late_answers(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(desk, "Commit", _Unguarded)
+    patch.setattr(session, "Commit", _Unguarded)
 
 
 # ---- retention asks once which connectors are removed, and takes all that is theirs

@@ -10,7 +10,7 @@ from random import Random
 from connectory.config.settings import RetentionSettings
 from connectory.engine import Engine
 from connectory.engine.memory.held import key_of
-from connectory.engine.memory.loading import recall
+from connectory.engine.memory.known import recall
 from connectory.engine.retention import Retention
 from connectory.model import Known
 from connectory.store import Store
@@ -102,9 +102,9 @@ class Gateway:
         """What is remembered to hold is what is stored."""
         if not self.is_sure or self.engine is None:
             return
-        desk = self.engine.pollers[SYSTEM_NAME]._desk
-        if desk.known is not None:
-            remembered = {(*key_of(each), each.severity, each.since) for each in desk.past.held.findings.values()}
+        session = self.engine.pollers[SYSTEM_NAME]._session
+        if session.known is not None:
+            remembered = {(*key_of(each), each.severity, each.since) for each in session.memory.held.findings.values()}
             stored = self._ground.last.conditions
             held = {(row["subject_id"], row["code"], row["severity"], row["since"]) for row in stored}
             assert remembered == held, f"conditions: remembered {remembered - held}, stored {held - remembered}"
@@ -237,10 +237,10 @@ class Ground:
         self.model.compare(self.last)
 
     def _check_findings(self, before: Picture, answer: Answer) -> None:
-        told = {id: [each.message for each in found.errors or ()] for id, found in (answer.content or {}).items()}
+        seen = {id: [each.message for each in found.errors or ()] for id, found in (answer.content or {}).items()}
         for id, errors in self.last.errors.items():
             name = self.last.jobs[id]["external_id"]
-            assert errors == before.errors.get(id) or errors == told.get(name), f"failed documents of {name}: {errors}"
+            assert errors == before.errors.get(id) or errors == seen.get(name), f"failed documents of {name}: {errors}"
 
     async def is_polled_by(self, gateway: Gateway) -> bool:
         return await is_polled_by(gateway.store, self._observer, SYSTEM_NAME)
@@ -262,5 +262,5 @@ def _differences(remembered: Known, stored: Known) -> str:
         (id, remembered.connectors.get(id), stored.connectors.get(id))
         for id in remembered.connectors.keys() | stored.connectors.keys()
     ]
-    told = [f"{name}: remembered {a}, stored {b}" for name, a, b in pairs if a != b and name != "connectors"]
-    return "; ".join(told)
+    differing = [f"{name}: remembered {a}, stored {b}" for name, a, b in pairs if a != b and name != "connectors"]
+    return "; ".join(differing)

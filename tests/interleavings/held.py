@@ -83,22 +83,22 @@ class HeldSource(Source):
         await self._arrived(call)
         self.calls.append(call)
         try:
-            said = await call.answer
+            answer = await call.answer
         finally:
             self.calls.remove(call)
-        if isinstance(said, SourceError):
+        if isinstance(answer, SourceError):
             DELIVERED.set(call.answered(call.upstream, None))
-            raise said
-        DELIVERED.set(said)
-        return said.content
+            raise answer
+        DELIVERED.set(answer)
+        return answer.content
 
     async def poll(self, known: Known) -> Observation:
-        told: Observation = await self._ask("poll", known)
-        return told
+        answer: Observation = await self._ask("poll", known)
+        return answer
 
     async def look(self, known: Known, jobs: frozenset[str]) -> Observation:
-        told: Observation = await self._ask("look", known, jobs=jobs)
-        return told
+        answer: Observation = await self._ask("look", known, jobs=jobs)
+        return answer
 
     async def history(self, known: Known, connectors: frozenset[str]) -> AsyncIterator[HistoryBatch]:
         before = _EVER

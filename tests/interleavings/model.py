@@ -43,8 +43,8 @@ class Job:
         return self.status.open and not self.has_vanished
 
     def says(self, fact: JobFact) -> bool:
-        told = (fact.connector, fact.status, fact.processed, fact.completed_at, False)
-        return told == (self.connector, self.status, self.processed, self.completed_at, self.has_vanished)
+        seen = (fact.connector, fact.status, fact.processed, fact.completed_at, False)
+        return seen == (self.connector, self.status, self.processed, self.completed_at, self.has_vanished)
 
 
 @dataclass
@@ -69,20 +69,20 @@ class Model:
         elif isinstance(content, Observation):
             self._tell(content, answer)
 
-    def _tell(self, told: Observation, answer: Answer) -> None:
-        for connector in told.connectors:
+    def _tell(self, seen: Observation, answer: Answer) -> None:
+        for connector in seen.connectors:
             self._tell_connector(connector, answer.revision)
-        lost = set(told.gone_jobs)
+        lost = set(seen.gone_jobs)
         if answer.kind == "poll":
-            self._miss(told)
+            self._miss(seen)
             removed = {id for id, each in self.connectors.items() if each.is_removed}
             lost |= {id for id, job in self.jobs.items() if job.is_open and job.connector in removed}
-        for id in lost - {fact.external_id for fact in told.jobs}:
+        for id in lost - {fact.external_id for fact in seen.jobs}:
             job = self.jobs.get(id)
             if job is not None and job.is_open:
                 self._is_newer(f"job {id} is gone", job.revision, answer.revision)
                 job.status, job.has_vanished, job.revision = JobStatus.UNKNOWN, True, answer.revision
-        for fact in told.jobs:
+        for fact in seen.jobs:
             self._tell_job(fact, answer)
 
     def _tell_connector(self, fact: ConnectorFact, revision: int) -> None:
@@ -95,11 +95,11 @@ class Model:
             found.revision = max(before.revision, revision)
         self.connectors[fact.external_id] = found
 
-    def _miss(self, told: Observation) -> None:
-        enough = _MISSED if told.connectors else _MISSED_FROM_EMPTY
-        for id in self.connectors.keys() - {fact.external_id for fact in told.connectors}:
+    def _miss(self, seen: Observation) -> None:
+        enough = _MISSED if seen.connectors else _MISSED_FROM_EMPTY
+        for id in self.connectors.keys() - {fact.external_id for fact in seen.connectors}:
             connector = self.connectors[id]
-            if told.complete and not connector.is_removed:
+            if seen.complete and not connector.is_removed:
                 connector.missed += 1
                 connector.is_removed = connector.missed >= enough
 
@@ -128,8 +128,8 @@ class Model:
             ended_by=self.stored if past and not fact.status.open else 0,
         )  # fmt: skip
 
-    def _is_newer(self, what: str, stored: int, told: int) -> None:
-        assert told >= stored, f"{what}: an answer as of {told} was stored over one as of {stored}"
+    def _is_newer(self, what: str, stored: int, seen: int) -> None:
+        assert seen >= stored, f"{what}: an answer as of {seen} was stored over one as of {stored}"
 
     # ---- what retention takes
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from connectory.engine.recording.changes import CONNECTOR_CHANGES, JOB_CHANGES, changed
+from connectory.engine.recording.events import CONNECTOR_CHANGES, JOB_CHANGES, changed
 from connectory.model import EventKind
 from connectory.store import Store
 from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOB_ERRORS, JOBS, LOG_HEAD, SYSTEMS
@@ -75,31 +75,31 @@ def check_log(before: Picture, now: Picture) -> None:
     """One transaction: each change of a row has its row in the log, and nothing else has."""
     positions = [event["position"] for event in now.events]
     assert positions == list(range(before.position + 1, now.position + 1)), f"positions {positions}"
-    told: dict[str, Mapping[str, Any]] = {}
+    by_subject: dict[str, Mapping[str, Any]] = {}
     for event in now.events:
         subject = event["job_id"] or event["connector_id"] or event["system_id"]
-        assert subject not in told, f"{subject} is told of twice in one transaction"
-        told[subject] = event
-    _check_changes(before.connectors, now.connectors, told, CONNECTOR_CHANGES)
-    _check_changes(before.jobs, now.jobs, told, JOB_CHANGES)
+        assert subject not in by_subject, f"{subject} is told of twice in one transaction"
+        by_subject[subject] = event
+    _check_changes(before.connectors, now.connectors, by_subject, CONNECTOR_CHANGES)
+    _check_changes(before.jobs, now.jobs, by_subject, JOB_CHANGES)
     known = {*now.connectors, *now.jobs, now.system.get("id")}
-    assert not told.keys() - known, f"the log tells of {told.keys() - known}, which are not there"
-    for id, event in told.items():
+    assert not by_subject.keys() - known, f"the log tells of {by_subject.keys() - known}, which are not there"
+    for id, event in by_subject.items():
         if id in now.jobs:
             _check_job_event(before.jobs.get(id), now.jobs[id], event)
         elif id in now.connectors:
             _check_connector_event(before.connectors.get(id), now.connectors[id], event)
 
 
-def _check_changes(before: Rows, now: Rows, told: Rows, named: Mapping[str, str]) -> None:
+def _check_changes(before: Rows, now: Rows, by_subject: Rows, named: Mapping[str, str]) -> None:
     for id, row in now.items():
-        was, event = before.get(id), told.get(id)
+        was, event = before.get(id), by_subject.get(id)
         if was is None:
             assert event is not None, f"{row['external_id']} is new, and the log does not tell"
             continue
         fields = set(changed(was, row, named))
-        said = set(event["changed_fields"].split(",")) if event else set()
-        assert fields == said - _BESIDE, f"{row['external_id']}: {sorted(fields)} changed, the log says {sorted(said)}"
+        log = set(event["changed_fields"].split(",")) if event else set()
+        assert fields == log - _BESIDE, f"{row['external_id']}: {sorted(fields)} changed, the log says {sorted(log)}"
 
 
 def _check_job_event(before: Mapping[str, Any] | None, now: Mapping[str, Any], event: Mapping[str, Any]) -> None:

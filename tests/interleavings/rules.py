@@ -115,11 +115,11 @@ async def answer_arrives(ground: Ground, chance: Random) -> bool:
     if call is None:
         return False
     upstream = chance.choice((call.upstream, ground.upstream))
-    ground.deliver(call, call.answered(upstream, _said(upstream, call, chance)))
+    ground.deliver(call, call.answered(upstream, _content(upstream, call, chance)))
     return True
 
 
-def _said(upstream: Upstream, call: Call, chance: Random) -> Any:
+def _content(upstream: Upstream, call: Call, chance: Random) -> Any:
     match call.kind:
         case "look":
             return upstream.see(call.jobs)
@@ -127,11 +127,11 @@ def _said(upstream: Upstream, call: Call, chance: Random) -> Any:
             return upstream.past(call.connectors, call.before)
         case "findings":
             return upstream.find(call.jobs)
-    manner = chance.choices((_whole, _in_part, _empty, _silent_on_lost_jobs), (6, 2, 1, 2))[0]
+    manner = chance.choices((_complete, _in_part, _empty, _silent_on_lost_jobs), (6, 2, 1, 2))[0]
     return manner(upstream, call.known, chance)
 
 
-def _whole(upstream: Upstream, known: Known, _: Random) -> Any:
+def _complete(upstream: Upstream, known: Known, _: Random) -> Any:
     return upstream.list(known, frozenset())
 
 
@@ -173,7 +173,7 @@ async def all_is_well(ground: Ground, chance: Random) -> bool:
             break
         call = ground.holder.source.calls[-1]
         upstream = ground.upstream
-        content = _whole(upstream, call.known, chance) if call.kind == "poll" else _said(upstream, call, chance)
+        content = _complete(upstream, call.known, chance) if call.kind == "poll" else _content(upstream, call, chance)
         ground.deliver(call, call.answered(upstream, content))
     return True
 

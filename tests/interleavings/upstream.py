@@ -88,12 +88,12 @@ class Upstream:
         """All but the connectors that are left out; with any of them the answer is not complete."""
         there = [each for each in self.connectors.values() if each.is_there and each.id not in left_out]
         jobs = [each for each in self.jobs.values() if self.serves(each) and each.connector not in left_out]
-        told = [each.fact for each in jobs if each.status.open or each.id in known.open_jobs or _is_new(each, known)]
+        answer = [each.fact for each in jobs if each.status.open or each.id in known.open_jobs or _is_new(each, known)]
         asked = known.open_jobs.keys() & self.jobs.keys()  # one that began later is not asked for
         gone = {id for id in asked if not self.serves(self.jobs[id])}
         return Observation(
             connectors=[each.fact for each in there],
-            jobs=told,
+            jobs=answer,
             complete=not left_out,
             gone_jobs=frozenset(id for id in gone if self.jobs[id].connector not in left_out),
         )
@@ -124,12 +124,12 @@ def _is_new(job: Job, known: Known) -> bool:
     return known.newest_job_at is None or job.order_at >= known.newest_job_at
 
 
-def of_an_overloaded(told: Observation) -> Observation:
+def of_an_overloaded(answer: Observation) -> Observation:
     """With the reason why it is not complete."""
-    return replace(told, problems=(Problem(SystemErrorCode.UPSTREAM_ERROR, "not everything could be read"),))
+    return replace(answer, problems=(Problem(SystemErrorCode.UPSTREAM_ERROR, "not everything could be read"),))
 
 
-def without_lost_jobs(told: Observation, upstream: Upstream) -> Observation:
+def without_lost_jobs(answer: Observation, upstream: Upstream) -> Observation:
     """From an upstream that says nothing of the jobs of connectors that it lacks."""
-    there = {id for id in told.gone_jobs if upstream.connectors[upstream.jobs[id].connector].is_there}
-    return replace(told, gone_jobs=frozenset(there))
+    there = {id for id in answer.gone_jobs if upstream.connectors[upstream.jobs[id].connector].is_there}
+    return replace(answer, gone_jobs=frozenset(there))

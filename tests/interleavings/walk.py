@@ -23,9 +23,9 @@ class Step:
         return f"{self.rule}({self.seed})"
 
     @classmethod
-    def of(cls, told: str) -> "Step":
+    def of(cls, text: str) -> "Step":
         """From how it is told."""
-        rule, _, seed = told.removesuffix(")").partition("(")
+        rule, _, seed = text.removesuffix(")").partition("(")
         return cls(rule, int(seed))
 
 
@@ -123,7 +123,7 @@ async def walks(fresh: Fresh, seed: int, steps: int, *, each: int) -> str:
         if found is not None:
             least = await shortest(fresh, found)
             way = "\n".join(f"  {step}" for step in least.steps)
-            said = f"seed {seed + world}, {len(found.steps)} steps: {found.error}"
-            raise AssertionError(f"{said}\nThe shortest way, of {len(least.steps)} steps:\n{way}") from least.error
+            where = f"seed {seed + world}, {len(found.steps)} steps: {found.error}"
+            raise AssertionError(f"{where}\nThe shortest way, of {len(least.steps)} steps:\n{way}") from least.error
     rules = ", ".join(f"{rule} {count}" for rule, count in counted.most_common())
     return f"seeds {seed} to {seed + world}: {counted.total()} steps: {rules}"

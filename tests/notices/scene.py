@@ -7,16 +7,17 @@ from typing import Any
 
 from sqlalchemy import select
 
-from connectory.engine.polling.pace import after_failure
-from connectory.engine.recording.changes import connector_event
+from connectory.engine.pace import after_failure
+from connectory.engine.recording.events import connector_event
 from connectory.model import ConditionCode, ConditionSeverity, Problem, SystemErrorCode
 from connectory.notices.notifier import Notifier
 from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
 from connectory.store.leases.rows import NOTICES_LEASE, Lease
+from connectory.store.reads.rows import rows_by_id
 from connectory.store.tables import CONNECTORS, DELIVERIES, NOTICES
 from connectory.store.tables.identity import CONNECTOR, JOB, global_id
-from connectory.store.writes.rows import append_events, delete_conditions, replace_conditions, rows_by_id
+from connectory.store.writes.rows import append_events, delete_conditions, replace_conditions
 from tests.engine.stage import PACE, Stage
 
 

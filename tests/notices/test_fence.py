@@ -9,7 +9,7 @@ from sqlalchemy import update
 from connectory.notices.deliverer import Deliverer
 from connectory.observability.metrics import Deliveries
 from connectory.store import Store
-from connectory.store.leases.rows import NOTICES_LEASE, Lease, Overtaken
+from connectory.store.leases.rows import NOTICES_LEASE, Lease, LeaseLost
 from connectory.store.tables import NOTIFIER
 from tests.notices.receiver import Receiver
 from tests.notices.scene import deliveries, notices
@@ -44,7 +44,7 @@ async def test_who_was_replaced_sends_nothing_and_makes_nothing(store: Store) ->
     assert receiver.got == []
     assert [row["attempts"] for row in await deliveries(store)] == [0]
     await stand.mends(2)
-    with pytest.raises(Overtaken):
+    with pytest.raises(LeaseLost):
         await stand.notifier().look()
     assert [row["recovered_at"] for row in await notices(store)] == [None]
 

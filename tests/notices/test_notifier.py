@@ -20,7 +20,7 @@ from connectory.model import (
 from connectory.notices import notifier
 from connectory.notices.settings import ReceiverSettings
 from connectory.store import Store
-from connectory.store.leases.rows import Overtaken
+from connectory.store.leases.rows import LeaseLost
 from connectory.store.reads.notice_state import read_notice_state
 from connectory.store.tables import LOG_HEAD, NOTICES
 from connectory.store.tables.identity import CONNECTOR, JOB, global_id
@@ -346,7 +346,7 @@ async def test_of_two_notifiers_at_once_one_tells(store: Store) -> None:
     both = on.notifier(), on.notifier()
     both[1]._chance.seed(6)
     done = await asyncio.gather(*(each.look() for each in both), return_exceptions=True)
-    assert [each for each in done if each not in (True, False) and not isinstance(each, Overtaken)] == []
+    assert [each for each in done if each not in (True, False) and not isinstance(each, LeaseLost)] == []
     assert await told(store) == [("pager", "RAISED")]
     for each in both:
         each.forget()

@@ -12,8 +12,9 @@ from connectory.notices.notifier import Notifier
 from connectory.store import Store
 from connectory.store.leases.rows import NOTICES_LEASE, Lease
 from connectory.store.reads.notice_state import read_notice_state, read_systems
+from connectory.store.reads.notices import read_place
 from connectory.store.tables.identity import CONNECTOR, global_id
-from connectory.store.writes.notices import read_place, write_notices
+from connectory.store.writes.notices import write_notices
 from connectory.store.writes.registration import Registration, register_systems
 from tests.facts import at, connector, job
 from tests.notices.scene import Scene, deliveries, notices, told

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from connectory.store import Store, StoreTooNew
 from connectory.store.database import StoreUpgraded
 from connectory.store.leases.process import has_ended, this_process
-from connectory.store.leases.rows import NOTICES_LEASE, Lease, Overtaken
+from connectory.store.leases.rows import NOTICES_LEASE, Lease, LeaseLost
 from connectory.store.postgres import lock_key
 from connectory.store.tables import LEASES, NOTIFIER, SYSTEMS
 from connectory.store.writes.registration import Registration, register_systems
@@ -91,7 +91,7 @@ async def test_who_stands_still_is_replaced_and_writes_no_more(pair: tuple[Store
     assert new.fence > old.fence
     assert [row["fence"] for row in await rows(one, SYSTEMS)] == [new.fence]
     assert one.leases.held(DOCS) is None, "it cannot be sure of it any more"
-    with pytest.raises(Overtaken):
+    with pytest.raises(LeaseLost):
         async with one.leases.guarded(old):
             pytest.fail("it may not write")
     async with two.leases.guarded(new) as connection:
@@ -115,7 +115,7 @@ async def test_notices_have_a_fence_of_their_own(pair: tuple[Store, Store]) -> N
     await stand_still(one)
     new = await taken(two, NOTICES_LEASE)
     assert [row["fence"] for row in await rows(one, NOTIFIER)] == [new.fence]
-    with pytest.raises(Overtaken):
+    with pytest.raises(LeaseLost):
         async with one.leases.guarded(old):
             pytest.fail("it may not write")
 

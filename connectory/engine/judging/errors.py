@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from connectory.engine.judging.case import Case
-from connectory.engine.judging.stall import moves
+from connectory.engine.judging.movement import moves
 from connectory.engine.judging.views import Evidence, Finding, Run, Sample
 from connectory.engine.judging.wording import counted, iso, spoken
 from connectory.model import ConditionCode, ConditionSeverity, ConnectorMode, ConnectorStatus, JobStatus, JobType
@@ -32,7 +32,7 @@ def document_errors(case: Case) -> Iterator[Finding]:
 
 
 def _of_the_last_run(case: Case) -> Iterator[Finding]:
-    ended = case.connector.runs or [run for run in (case.connector.latest,) if run is not None]
+    ended = case.connector.runs
     last = next((run for run in ended if _has_errors(run) or run.status not in _SILENT), None)
     held = case.held(ConditionCode.DOCUMENT_ERRORS)
     if last is None and held is not None:

@@ -1,15 +1,17 @@
 """What a run is to be expected to take, from those before it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from statistics import median
 
-from connectory.engine.judging.typical import typical
 from connectory.engine.judging.views import Run
 from connectory.model import SUCCEEDED, JobType
 
 #: Fewer runs tell nothing; older ones than this many tell of another time.
 _AT_LEAST, _AT_MOST = 3, 9
+#: Where half of the values are further from their median than this share of it, they have nothing in common.
+_SPREAD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +44,11 @@ def _seconds(run: Run) -> float | None:
     if run.started_at is None or run.completed_at is None or run.completed_at <= run.started_at:
         return None
     return (run.completed_at - run.started_at).total_seconds()
+
+
+def typical(values: Sequence[float]) -> float | None:
+    """Their median, so that an odd one changes nothing; None of none, and where they have nothing in common."""
+    if not values:
+        return None
+    middle = median(values)
+    return middle if median(abs(value - middle) for value in values) <= _SPREAD * middle else None

@@ -11,7 +11,7 @@ from connectory.model import SUCCEEDED, ConditionCode, ConditionSeverity, JobSta
 
 def failures(case: Case) -> Iterator[Finding]:
     """REPEATED_FAILURES: a success ends it; canceled and interrupted runs neither count nor end it (onyx.md §6)."""
-    ended = _ended(case)
+    ended = case.connector.runs
     failed, success = _row(ended)
     # without a success in sight, what was seen before goes further back than what is still remembered
     held = None if success else case.held(ConditionCode.REPEATED_FAILURES)
@@ -27,19 +27,16 @@ def failures(case: Case) -> Iterator[Finding]:
     raised_by = failed[-case.thresholds.failures :][0]
     first = evidence["firstFailedAt"]
     in_a_row = count == len(failed) and failed == list(ended[:count])
-    said = f"Its last {count} runs failed" if in_a_row else f"Of its runs that came to an end, the last {count} failed"
+    sentence = (
+        f"Its last {count} runs failed" if in_a_row else f"Of its runs that came to an end, the last {count} failed"
+    )
     yield case.finding(
         ConditionCode.REPEATED_FAILURES,
         ConditionSeverity.CRITICAL if critical else ConditionSeverity.WARNING,
         raised_by.completed_at or raised_by.started_at or case.now,
-        said + ("." if first is None else f", the first at {spoken_iso(str(first))}."),
+        sentence + ("." if first is None else f", the first at {spoken_iso(str(first))}."),
         evidence,
     )
-
-
-def _ended(case: Case) -> Sequence[Run]:
-    connector = case.connector
-    return connector.runs or ([] if connector.latest is None else [connector.latest])
 
 
 def _row(ended: Sequence[Run]) -> tuple[list[Run], bool]:

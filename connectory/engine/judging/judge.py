@@ -31,16 +31,6 @@ REPLACES: Mapping[ConditionCode, frozenset[ConditionCode]] = {
     ConditionCode.HEARTBEAT_LOST: frozenset({ConditionCode.NO_PROGRESS}),
 }
 
-#: Codes that wait for a connector's past to be read.
-RESTS_ON_PAST = frozenset(
-    {
-        ConditionCode.QUEUED,
-        ConditionCode.NO_PROGRESS,
-        ConditionCode.REPEATED_FAILURES,
-        ConditionCode.OVERDUE,
-    }
-)
-
 
 def judge(
     system: SystemView, connectors: Iterable[ConnectorView], thresholds: Thresholds, before: Before, now: datetime
@@ -54,8 +44,6 @@ def judge(
     for connector in connectors:
         case = Case(system=system, connector=connector, thresholds=thresholds, before=before, now=now)
         findings = [finding for family in _FAMILIES for finding in family(case)]
-        if not connector.past_read:
-            findings = [f for f in findings if f.code not in RESTS_ON_PAST or (f.subject_id, f.code) in before]
         found += _without_replaced(findings)
     return found
 

@@ -25,10 +25,6 @@ def overdue(case: Case) -> Iterator[Finding]:
     beat, held = rhythm(connector, case.thresholds), case.held(ConditionCode.OVERDUE)
     if held is not None and held.evidence["lastStartedAt"] != iso(connector.last_started_at):
         held = None
-    if not connector.past_read:
-        if held is not None:
-            yield held
-        return
     due = None if beat is None else _due(case, beat)
     if beat is None or due is None:
         return

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from connectory.engine.judging.case import Case, has_grown
-from connectory.engine.judging.stall import last_move
-from connectory.engine.judging.thresholds import quiet_after, silent_after
+from connectory.engine.judging.movement import last_move
+from connectory.engine.judging.thresholds import silent_after, stalled_after
 from connectory.engine.judging.views import Finding, JobView
 from connectory.engine.judging.wording import counted, iso, lasting, spoken
 from connectory.model import RUNNING, ConditionCode, ConditionSeverity, ConnectorMode, JobStatus, JobType
@@ -48,7 +48,7 @@ def _moved(case: Case, job: JobView) -> datetime:
 
 def _no_progress(case: Case, job: JobView) -> Iterator[Finding]:
     moved = _moved(case, job)
-    limit = quiet_after(job, case.connector, case.system, case.thresholds)
+    limit = stalled_after(job, case.connector, case.system, case.thresholds)
     held = case.held(ConditionCode.NO_PROGRESS, job)
     if held is not None and moved > held.since:
         held = None

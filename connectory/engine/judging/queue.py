@@ -93,13 +93,13 @@ def _no_worker(case: Case, job: JobView) -> Iterator[Finding]:
     still = still and (seen is None or case.holds_on(held, seen, limit))
     if not still and not (silent and case.seen_for(_seen_since(job)) >= case.thresholds.queued):
         return
-    told = connector.worker_seen_at
-    said = "has never given a sign of life" if told is None else f"has been silent since {spoken(told)}"
+    heard = connector.worker_seen_at
+    silence = "has never given a sign of life" if heard is None else f"has been silent since {spoken(heard)}"
     yield case.finding(
         ConditionCode.NO_WORKER,
         ConditionSeverity.CRITICAL,
         _waits_since(job) if sign is None else max(_waits_since(job), sign),
-        f"Job {job.external_id} waits for a worker, and the connector's worker {said}.",
+        f"Job {job.external_id} waits for a worker, and the connector's worker {silence}.",
         {
             "workerSeenAt": iso(connector.worker_seen_at),
             "createdAt": iso(job.created_at),

@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import pairwise
 from statistics import median
 
-from connectory.engine.judging.typical import typical
+from connectory.engine.judging.expectation import typical
 from connectory.engine.judging.views import ConnectorView, JobView, Run, SystemView
 from connectory.model import SUCCEEDED, JobTrigger, JobType
 
@@ -71,7 +71,7 @@ def queued_after(connector: ConnectorView, thresholds: Thresholds) -> float:
     return max(thresholds.queued, _PAST * (usual_longest(waits) or 0.0))
 
 
-def quiet_after(job: JobView, connector: ConnectorView, system: SystemView, thresholds: Thresholds) -> float:
+def stalled_after(job: JobView, connector: ConnectorView, system: SystemView, thresholds: Thresholds) -> float:
     """Counters may stand still twice as long as in past runs of this type that succeeded, or as earlier in this one.
 
     The pauses of a stream say nothing: it may have had nothing to do.
@@ -80,11 +80,11 @@ def quiet_after(job: JobView, connector: ConnectorView, system: SystemView, thre
     if job.type is JobType.STREAM:
         return least
     past = usual_longest(
-        run.longest_quiet
+        run.longest_stall
         for run in connector.runs
-        if run.longest_quiet is not None and run.status in SUCCEEDED and run.type is job.type
+        if run.longest_stall is not None and run.status in SUCCEEDED and run.type is job.type
     )
-    return max(least, _PAST * max(past or 0.0, job.longest_quiet or 0.0))
+    return max(least, _PAST * max(past or 0.0, job.longest_stall or 0.0))
 
 
 def silent_after(limit: float, system: SystemView) -> float:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from connectory.model import (
-    Capability,
     ConditionCode,
     ConditionSeverity,
     ConnectorMode,
@@ -57,7 +56,7 @@ class Run:
     failed: int | None = None
     error_message: str | None = None
     #: seconds for which we watched it run and nothing moved, the longest such time; None where it was not watched
-    longest_quiet: float | None = None
+    longest_stall: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +80,9 @@ class JobView:
     heartbeat_at: datetime | None = None
     #: when we saw any of its counters or stages move or its status turn, or when we saw it first; None: not known
     moved_at: datetime | None = None
-    #: as ``Run.longest_quiet``, of the pauses that are over
-    longest_quiet: float | None = None
+    #: as ``Run.longest_stall``, of the pauses that are over
+    longest_stall: float | None = None
     processed: int | None = None
-    #: the expected total, where the upstream tells one
-    total: int | None = None
     #: documents that failed
     failed: int | None = None
     #: received and not yet processed (a stream's counts.total - processed); None: not told
@@ -101,11 +98,8 @@ class ConnectorView:
     """A connector that is not removed, with its open jobs and what is remembered of its past."""
 
     id: str
-    external_id: str
-    name: str
     status: ConnectorStatus
     mode: ConnectorMode = ConnectorMode.BATCH
-    source: str
     #: when we saw it enter its present status; None: not seen to change
     status_since: datetime | None = None
     #: when we saw it first
@@ -125,23 +119,21 @@ class ConnectorView:
     blocks_checkpoint_since: datetime | None = None
     #: its open jobs
     jobs: Sequence[JobView] = ()
-    #: its newest ended job that moves content
-    latest: Run | None = None
     #: its ended jobs that move content, newest first, at most 20
     runs: Sequence[Run] = ()
-    #: False until ``runs`` are read from the store: what rests on them is neither raised nor cleared meanwhile
-    past_read: bool = True
     #: the start of its newest job that moves content, open or ended
     last_started_at: datetime | None = None
+
+    @property
+    def latest(self) -> Run | None:
+        """Its newest ended job that moves content."""
+        return self.runs[0] if self.runs else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemView:
     """The system that was asked."""
 
-    name: str
-    kind: str
-    capabilities: frozenset[Capability] = frozenset()
     #: "connector": the upstream runs one job of a connector at a time; "none": nothing of the kind is known
     one_job_at_a_time: str = "none"
     #: whether its connectors tell when their worker was last alive (Elastic), so that silence means something

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from connectory.engine.memory.seen import Watched
+from connectory.engine.memory.connectors import ConnectorMemory
 
 
 class Due:
@@ -17,12 +17,12 @@ class Due:
         #: all others, first the one that was judged the longest ago
         self.at_rest: OrderedDict[str, None] = OrderedDict()
 
-    def place(self, id: str, watched: Watched) -> None:
+    def place(self, id: str, remembered: ConnectorMemory) -> None:
         """Where it belongs now; at rest, last."""
         self.drop([id])
-        if watched.runs is None:
+        if remembered.runs is None:
             self.unread[id] = None
-        elif watched.is_awake:
+        elif remembered.is_awake:
             self.awake[id] = None
         else:
             self.at_rest[id] = None

@@ -17,7 +17,7 @@ def key_of(finding: Finding) -> Key:
     return finding.subject_id, finding.code
 
 
-class Held:
+class HeldConditions:
     """Findings by subject and code, and by connector. Changed only after what it follows has been committed."""
 
     def __init__(self, rows: Iterable[Any] = ()) -> None:

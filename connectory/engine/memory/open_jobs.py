@@ -1,15 +1,15 @@
-"""Open jobs as we watched them."""
+"""Open jobs as we saw them."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from connectory.engine.judging.views import Finding, JobView
-from connectory.engine.memory.seen import Counter
-from connectory.engine.recording.progress_tracking import PROGRESS_COLUMNS, backlog
+from connectory.engine.memory.connectors import Counter
+from connectory.engine.memory.progress_tracking import PROGRESS_COLUMNS, backlog
 from connectory.model import ConditionCode, JobStatus
-from connectory.store.reads.past import Trace
-from connectory.store.writes.rows import Row
+from connectory.store.reads.recall import Trace
+from connectory.store.rows import Row
 
 #: Columns that the engine works out of what it remembers.
 ESTIMATES = ("rate_per_second", "counted_at", "expected_seconds", "expected_processed", "expected_runs")
@@ -23,7 +23,7 @@ _SEEN = ("firstSeenAt", "lastMovedAt", "lastSignAt")
 
 
 class OpenJob:
-    """An open job as we watched it."""
+    """An open job as we saw it."""
 
     def __init__(self, row: Mapping[str, Any], first_seen_at: datetime) -> None:
         self.row: Row = {name: row[name] for name in COLUMNS}
@@ -61,8 +61,8 @@ class OpenJob:
         """Its row and what holds of it tell what the log does not: how long we have seen it, and what has not moved
         since."""
         holding = {finding.code: finding for finding in held}
-        said = [finding.evidence.get(name) for finding in holding.values() for name in _SEEN]
-        seen = [datetime.fromisoformat(str(each)) for each in said if each]
+        times = [finding.evidence.get(name) for finding in holding.values() for name in _SEEN]
+        seen = [datetime.fromisoformat(str(each)) for each in times if each]
         first = min([*seen, self.row["moved_at"] or self.first_seen_at])
         if first < self.first_seen_at:
             if ConditionCode.HEARTBEAT_LOST not in holding:
@@ -89,9 +89,8 @@ class OpenJob:
             last_seen_at=row["last_seen_at"],
             heartbeat_at=self.heartbeat_at,
             moved_at=row["moved_at"],
-            longest_quiet=row["longest_quiet"],
+            longest_stall=row["longest_quiet"],
             processed=row["processed"],
-            total=row["expected_total"],
             failed=row["failed"],
             backlog=backlog(row),
             waiting_since=row["waiting_since"],

@@ -17,7 +17,7 @@ PATIENCE = 60.0
 _LONGEST_SENTENCE = 1_000
 
 
-class Polls(Protocol):
+class LocalPoller(Protocol):
     """One system's poller, as far as other gateways need it."""
 
     elsewhere: ActionRefusal
@@ -30,20 +30,20 @@ class Polls(Protocol):
     def is_here(self) -> bool:
         """Whether this gateway polls the system."""
 
-    def stir(self) -> None:
+    def wake(self) -> None:
         """What is watched of the system may have changed."""
 
     async def refresh(self) -> ActionRefusal | None: ...
 
 
-class Neighbours:
+class Peers:
     """Speaks for the gateway ``name``, which no other gateway has. All times are seconds."""
 
     def __init__(
         self,
         notify_channel: NotifyChannel,
         watches: Watches,
-        pollers: Mapping[str, Polls],
+        pollers: Mapping[str, LocalPoller],
         *,
         name: str,
         renewal: float = RENEWAL,
@@ -86,7 +86,7 @@ class Neighbours:
     def _hear_watches(self, gateway: str, message: Mapping[str, Any]) -> None:
         self._watches.hear_left(gateway, message.get("left", ()))
         for system in {thing.system for thing in self._watches.hear(gateway, message.get("watched", ()))}:
-            self._pollers[system].stir()
+            self._pollers[system].wake()
 
     # ---- refreshes
 
@@ -123,11 +123,11 @@ class Neighbours:
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
 
-    async def _answer(self, poller: Polls, gateway: str, number: int) -> None:
+    async def _answer(self, poller: LocalPoller, gateway: str, number: int) -> None:
         refusal = await poller.refresh()
         if refusal is not poller.elsewhere:  # we had just lost it: whoever polls it now answers
-            said = None if refusal is None else _told(refusal)
-            self._tell(REFRESH_CHANNEL, {"for": gateway, "number": number, "refusal": said})
+            answer = None if refusal is None else _as_json(refusal)
+            self._tell(REFRESH_CHANNEL, {"for": gateway, "number": number, "refusal": answer})
 
     # ---- messages
 
@@ -160,13 +160,13 @@ def _fitting(ids: Iterable[str], room: int) -> Iterator[list[str]]:
         yield some
 
 
-def _told(refusal: ActionRefusal) -> list[Any]:
+def _as_json(refusal: ActionRefusal) -> list[Any]:
     message = refusal.message[:_LONGEST_SENTENCE]
     return [refusal.code.name, message, refusal.upstream_status, refusal.retry_after_seconds]
 
 
-def _refusal(said: list[Any] | None) -> ActionRefusal | None:
-    if said is None:
+def _refusal(answer: list[Any] | None) -> ActionRefusal | None:
+    if answer is None:
         return None
-    code, *rest = said
+    code, *rest = answer
     return ActionRefusal(ActionFailureCode[code], *rest)

@@ -9,20 +9,19 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from connectory.engine.configured import ConfiguredSystem
+from connectory.engine.pace import SystemState, after_answer, after_failure, problem_of
 from connectory.engine.polling.background import Background
-from connectory.engine.polling.configured import ConfiguredSystem
-from connectory.engine.polling.failures import lies_in_the_facts, problem_of
-from connectory.engine.polling.pace import SystemState, after_answer, after_failure
 from connectory.engine.polling.standby import Polled, Standby
-from connectory.engine.polling.system_session import Desk
+from connectory.engine.polling.system_session import SystemSession
 from connectory.engine.polling.watches import Watches
 from connectory.engine.recording.commit import Commit
-from connectory.engine.recording.conditions import Told
+from connectory.engine.recording.conditions import Judgeable
 from connectory.model import ActionFailureCode, ActionRefusal, Known, Observation, Problem, SystemErrorCode
 from connectory.observability.metrics import PollMetrics
 from connectory.store import Store
-from connectory.store.error_texts import in_our_words
-from connectory.store.leases.rows import Overtaken, lease_of
+from connectory.store.error_texts import in_our_words, lies_in_the_values
+from connectory.store.leases.rows import LeaseLost, lease_of
 from connectory.store.log.bus import Bus
 from connectory.store.reads.records import DOWN
 from connectory.store.write_health import is_failure
@@ -61,13 +60,13 @@ class Poller:
         self._source: Source = system.kind.open(system.settings)
         self._write_health, self._polls = store.write_health, polls
         polls.seconds.labels(system.name)
-        self._desk = Desk(store, system, bus, clock=clock, chance=chance)
-        self._background = Background(self._desk, self._source)
+        self._session = SystemSession(store, system, bus, clock=clock, chance=chance)
+        self._background = Background(self._session, self._source)
         self._watches, self._chance = watches, chance
         self._is_closed = False
         #: those who wait for a poll that begins after they asked
         self._waiting: list[Waiter] = []
-        self._stirred = asyncio.Event()
+        self._wakeup = asyncio.Event()
 
     async def run(self) -> None:
         try:
@@ -75,15 +74,15 @@ class Poller:
                 waiting, self._waiting = self._waiting, []
                 wait, outcome = self.system.poll_interval, None
                 try:
-                    if not await self._desk.recall():
+                    if not await self._session.recall():
                         outcome = self.elsewhere
-                    elif held := self._desk.held:
+                    elif held := self._session.held:
                         wait, outcome = held, _refusal(f"{self.system.name} asked us to wait", held)
                     else:
                         wait = await self._poll()
                 except Exception as error:
-                    self._desk.forget()
-                    self._desk.say_exception("the poll could not be stored; it will be made again", "store_failed")
+                    self._session.forget()
+                    self._session.say_exception("the poll could not be stored; it will be made again", "store_failed")
                     outcome = self._not_polled(error)
                 finally:
                     _answer(waiting, outcome)
@@ -106,26 +105,26 @@ class Poller:
         """
         if self._is_closed:
             return STOPPING
-        held = self._desk.held
+        held = self._session.held
         if held > 0:
             return _refusal(f"{self.system.name} asked us to wait", held)
         waiter: Waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
-        self.stir()
+        self.wake()
         while not (await asyncio.wait([waiter], timeout=_GLANCE))[0]:
             if self._write_health.is_stuck:
                 return _not_stored(self.system.name, self._write_health.problem())
         return waiter.result()
 
     def _not_polled(self, error: Exception) -> ActionRefusal:
-        if isinstance(error, Overtaken):
+        if isinstance(error, LeaseLost):
             return self.elsewhere
         return _not_stored(self.system.name, in_our_words(error) if is_failure(error) else None)
 
     @property
     def is_here(self) -> bool:
         """Whether this process polls the system, as far as it knows."""
-        return self._desk.is_ours
+        return self._session.is_ours
 
     @property
     def unanswered(self) -> ActionRefusal:
@@ -137,20 +136,20 @@ class Poller:
 
     def _heed_lease(self) -> None:
         self.standby.look()
-        if self._desk.has_turned:
-            self.stir()
+        if self._session.has_turned:
+            self.wake()
 
-    def stir(self) -> None:
+    def wake(self) -> None:
         """Between polls: see at once whether somebody asks for one, or watches what was not watched."""
-        self._stirred.set()
+        self._wakeup.set()
 
     # ---- one poll
 
     async def _poll(self) -> float:
         """One poll and its commit. Returns the seconds to wait before the next."""
-        known, started = self._desk.known, self._desk.now()
+        known, started = self._session.known, self._session.now()
         assert known is not None
-        self._desk.past.see_question()
+        self._session.memory.see_question()
         try:
             with self._polls.seconds.labels(self.system.name).time():
                 observation = await self._source.poll(known)
@@ -158,32 +157,32 @@ class Poller:
             await self._failed(problem_of(error), started)
         except Exception:
             # an adapter's own mistake: told as a mismatch, logged with its traceback, and never the end of the loop
-            self._desk.say_exception("the adapter failed", "adapter_failed")
+            self._session.say_exception("the adapter failed", "adapter_failed")
             await self._failed(Problem(SystemErrorCode.MISMATCH, "the adapter failed; the log tells how"), started)
         else:
             await self._answered(observation, started, known)
-        return self._desk.seconds_until(self._desk.state.next_poll_at)
+        return self._session.seconds_until(self._session.state.next_poll_at)
 
     async def _answered(self, observation: Observation, started: datetime, known: Known) -> None:
         problems, pace = observation.problems, self.system.pace
-        self._desk.heed(problems)
+        self._session.heed(problems)
 
         def step(before: SystemState) -> SystemState:
-            now = self._desk.now()
+            now = self._session.now()
             return after_answer(before, problems, complete=observation.complete, started=started, now=now, pace=pace)
 
         def write(commit: Commit, before: SystemState, after: SystemState) -> Coroutine[Any, Any, int | None]:
             return commit.poll(observation, before, after)
 
         try:
-            if not await self._desk.turn(step, write, known):
+            if not await self._session.turn(step, write, known):
                 return  # what was asked for rests on what is no longer sure
         except Exception as error:
-            if not lies_in_the_facts(error):
+            if not lies_in_the_values(error):
                 raise
             await self._refused(error, started)
             return
-        await self._desk.judge(known, Told(observation, known, whole=True))
+        await self._session.judge(known, Judgeable(observation, known, by_poll=True))
         self._background.start(known)
 
     async def _refused(self, error: Exception, started: datetime) -> None:
@@ -193,18 +192,18 @@ class Poller:
             exc_info=error,
             extra={"action": "facts_refused", "system": self.system.name},
         )
-        said = "what it said cannot be stored; the log tells why"
-        await self._failed(Problem(SystemErrorCode.MISMATCH, said), started)
+        message = "what it said cannot be stored; the log tells why"
+        await self._failed(Problem(SystemErrorCode.MISMATCH, message), started)
 
     async def _failed(self, problem: Problem, started: datetime) -> None:
         self._polls.failures.labels(self.system.name, problem.code.name).inc()
-        self._desk.heed([problem])
+        self._session.heed([problem])
 
         def step(before: SystemState) -> SystemState:
-            pace, now = self.system.pace, self._desk.now()
+            pace, now = self.system.pace, self._session.now()
             return after_failure(before, problem, started=started, now=now, pace=pace, chance=self._chance)
 
-        await self._desk.turn(step, Commit.failure)
+        await self._session.turn(step, Commit.failure)
 
     # ---- between polls
 
@@ -213,8 +212,8 @@ class Poller:
         is watched, each live_interval after the last time that the system was asked."""
         now, interval = asyncio.get_running_loop().time, self.system.live_interval
         end, due = now() + seconds, now() + interval
-        may_look = self._desk.state.health not in DOWN
-        while (left := end - now()) > 0 and not self._waiting and not self._desk.has_turned:
+        may_look = self._session.state.health not in DOWN
+        while (left := end - now()) > 0 and not self._waiting and not self._session.has_turned:
             jobs = self._to_look_at() if may_look else frozenset()
             pause = min(left, due - now()) if jobs else left
             if pause > 0:
@@ -222,48 +221,48 @@ class Poller:
             elif jobs:
                 may_look = await self._look(jobs, left)
                 due = now() + interval
-        more = self._desk.held
+        more = self._session.held
         if left <= 0 < more and not self._waiting:  # what goes on beside the polls was asked to wait
             await self._idle(more)
 
     async def _pause(self, seconds: float) -> None:
-        """So long, or until something is stirred."""
+        """So long, or until it is woken."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._stirred.wait()
-        self._stirred.clear()
+                await self._wakeup.wait()
+        self._wakeup.clear()
 
     def _to_look_at(self) -> frozenset[str]:
-        known = self._desk.known
-        if known is None or self._desk.held > 0:
+        known = self._session.known
+        if known is None or self._session.held > 0:
             return frozenset()
         return self._watches.among(self.system.name, known.open_jobs) | frozenset(known.running_jobs)
 
     async def _look(self, jobs: frozenset[str], seconds: float) -> bool:
         """One look at these jobs, within so many seconds. False: no more before the next poll."""
-        known, state = self._desk.known, self._desk.state
+        known, state = self._session.known, self._session.state
         if known is None:
             return False
-        self._desk.past.see_question()
+        self._session.memory.see_question()
         try:
             async with asyncio.timeout(seconds):
                 observation = await self._source.look(known, jobs)
         except SourceError as error:
-            await self._desk.hold([problem_of(error)])
+            await self._session.hold([problem_of(error)])
             return False
         except TimeoutError:
             return False
         except Exception:
-            self._desk.say_exception("the adapter failed when it looked at what runs", "adapter_failed")
+            self._session.say_exception("the adapter failed when it looked at what runs", "adapter_failed")
             return False
         try:
-            await self._desk.hold(observation.problems)
-            await self._desk.commit(known, lambda commit: commit.look(observation, state))
+            await self._session.hold(observation.problems)
+            await self._session.commit(known, lambda commit: commit.look(observation, state))
         except Exception:
-            self._desk.forget(known)
-            self._desk.say_exception("what runs could not be stored; it will be polled again", "store_failed")
+            self._session.forget(known)
+            self._session.say_exception("what runs could not be stored; it will be polled again", "store_failed")
             return False
-        await self._desk.judge(known, Told(observation, known, whole=False))
+        await self._session.judge(known, Judgeable(observation, known, by_poll=False))
         self._background.start(known)
         return True
 
@@ -273,8 +272,8 @@ def _refusal(message: str, seconds: float | None = None) -> ActionRefusal:
 
 
 def _not_stored(system: str, why: str | None) -> ActionRefusal:
-    said = f"What {system} says cannot be stored" + (f": {why}." if why else ".")
-    return ActionRefusal(ActionFailureCode.STORE_UNAVAILABLE, said)
+    message = f"What {system} says cannot be stored" + (f": {why}." if why else ".")
+    return ActionRefusal(ActionFailureCode.STORE_UNAVAILABLE, message)
 
 
 #: what ``refresh`` answers while the gateway ends

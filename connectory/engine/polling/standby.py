@@ -1,4 +1,4 @@
-"""Who polls a system: this gateway, another one, or nobody; told as it changes."""
+"""Who polls a system: this gateway, another one, or nobody; logged as it changes."""
 
 import logging
 import time
@@ -25,7 +25,7 @@ class Standby:
 
     def __init__(self, leases: Leases, lease: str, system: str, ticks: Callable[[], float] = time.monotonic) -> None:
         self._leases, self._lease, self._system, self._ticks = leases, lease, system, ticks
-        self._told = ""
+        self._logged = ""
         #: since when nobody polls it, as far as we saw
         self._nobody_since: float | None = None
 
@@ -42,7 +42,7 @@ class Standby:
         return f"nobody polls {self._system}" if holder is None else f"{self._system} is polled by {holder}"
 
     def look(self) -> None:
-        """Tell what has changed; to be called every second or so."""
+        """Log what has changed; to be called every second or so."""
         polled, now = self.polled, self._ticks()
         if polled is not Polled.NOBODY:
             self._nobody_since = None
@@ -50,11 +50,11 @@ class Standby:
             self._nobody_since = now
         if polled is Polled.NOBODY and not self.is_abandoned:
             return  # somebody is about to
-        said = f"this gateway polls {self._system}" if polled is Polled.THIS else self.sentence
-        if said != self._told:
-            self._told = said
+        sentence = f"this gateway polls {self._system}" if polled is Polled.THIS else self.sentence
+        if sentence != self._logged:
+            self._logged = sentence
             level = logging.WARNING if polled is Polled.NOBODY else logging.INFO
-            _log.log(level, said, extra={"action": "lease", "system": self._system, "holder": polled.value})
+            _log.log(level, sentence, extra={"action": "lease", "system": self._system, "holder": polled.value})
 
     @property
     def is_abandoned(self) -> bool:

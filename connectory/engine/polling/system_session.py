@@ -9,27 +9,26 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from connectory.engine.memory.loading import recall
-from connectory.engine.memory.past import Past
-from connectory.engine.polling.configured import ConfiguredSystem
-from connectory.engine.polling.pace import SystemState, asked_to_wait, backoff
+from connectory.engine.configured import ConfiguredSystem
+from connectory.engine.memory.known import recall
+from connectory.engine.memory.system_memory import SystemMemory
+from connectory.engine.pace import SystemState, asked_to_wait, backoff
 from connectory.engine.recording.commit import Commit
-from connectory.engine.recording.conditions import Judgement, Told
+from connectory.engine.recording.conditions import Judgeable, Judgement
 from connectory.model import Known, Problem, SystemErrorCode, SystemHealth
 from connectory.store import Store
-from connectory.store.leases.rows import Lease, Overtaken, lease_of
+from connectory.store.error_texts import DatabaseError
+from connectory.store.leases.rows import Lease, LeaseLost, lease_of
 from connectory.store.log.bus import Bus
 from connectory.store.reads.records import DOWN
 from connectory.store.tables.identity import SYSTEM, global_id
-from connectory.store.transactions import whole
+from connectory.store.transactions import shielded
 from connectory.store.write_health import is_failure, reason
 
 _log = logging.getLogger(__name__)
 
 
-class Desk:
+class SystemSession:
     """One system's memory and its place in the store. ``known`` is None until it has been recalled."""
 
     def __init__(
@@ -40,7 +39,7 @@ class Desk:
         self._name = lease_of(system.name)
         self.known: Known | None = None
         #: recalled and forgotten together with ``known``
-        self.past = Past()
+        self.memory = SystemMemory()
         self.state = SystemState()
         self._bus, self._clock, self._chance = bus, clock, chance
         #: one commit at a time: whatever is committed rests on the same memory
@@ -71,11 +70,11 @@ class Desk:
         return lease is not None
 
     async def _read(self, lease: Lease) -> None:
-        past = Past()
+        memory = SystemMemory()
         async with self.store.read() as connection:
             known, self.state = await recall(connection, self.id)
-            await past.recall(connection, self.id, self.now())
-        self.known, self.past, self._lease = known, past, lease
+            await memory.recall(connection, self.id, self.now())
+        self.known, self.memory, self._lease = known, memory, lease
         if self.state.error_code is SystemErrorCode.RATE_LIMITED:
             self._not_before = self.state.next_poll_at  # a restart does not shorten what was asked for
 
@@ -113,26 +112,26 @@ class Desk:
     async def write(self, known: Known, write: Callable[[Commit], Coroutine[Any, Any, int | None]]) -> None:
         kind, name = self.system.kind, self.system.name
         if self._lease is None:
-            raise Overtaken
+            raise LeaseLost
         commit = Commit(
             self.store, self.id, name, kind.rolls_up, known, self.now(), lease=self._lease, examines=kind.examines,
-            past=self.past,
+            memory=self.memory,
         )  # fmt: skip
-        position = await whole(write(commit))
+        position = await shielded(write(commit))
         if position is not None:
             self._bus.wake(position)
 
-    async def judge(self, known: Known, told: Told) -> None:
+    async def judge(self, known: Known, judgeable: Judgeable) -> None:
         """Judge connectors that were just seen, and wake when that changed anything. A judgement that
         fails is logged, not raised: what was seen is stored."""
         try:
             async with self._turn:
                 if known is not self.known or self._lease is None:
                     return
-                judgement = Judgement(self.store, self.system, self.past, self.now(), lease=self._lease)
-                position = await whole(judgement.run(told))
+                judgement = Judgement(self.store, self.system, self.memory, self.now(), lease=self._lease)
+                position = await shielded(judgement.run(judgeable))
         except Exception as error:
-            if isinstance(error, Overtaken | SQLAlchemyError | OSError):
+            if isinstance(error, LeaseLost | DatabaseError | OSError):
                 self.forget(known)  # the store may have something else than we remember
             self.say_exception("what was seen could not be judged; it will be after the next poll", "judging_failed")
         else:
@@ -203,9 +202,9 @@ class Desk:
     def say_exception(self, sentence: str, action: str) -> None:
         """What is being handled now; of a store that fails what it says is enough."""
         error, extra = sys.exception(), {"action": action, "system": self.system.name}
-        if isinstance(error, Overtaken):
-            said = f"{self.system.name}: another gateway polls it now, or did meanwhile; nothing of this was stored"
-            _log.info(said, extra=extra | {"action": "overtaken"})
+        if isinstance(error, LeaseLost):
+            taken = f"{self.system.name}: another gateway polls it now, or did meanwhile; nothing of this was stored"
+            _log.info(taken, extra=extra | {"action": "overtaken"})
         elif error is not None and is_failure(error):
             _log.error(f"{self.system.name}: {sentence}: {reason(error)}", extra=extra)
         else:

@@ -26,10 +26,10 @@ class Sequenced:
         self._orders = [order for _, order in pairs]
 
     def place(self, sequence: int, moment: datetime) -> int:
-        """The created_order of a new job: its time, moved in between its neighbours where it disagrees with them."""
+        """The created_order of a new job: its time, moved in between those of the next numbers where it disagrees."""
         order = microseconds(moment)
         at = bisect_left(self._sequences, sequence)
-        # neighbours stay as many microseconds apart as their numbers: so there is room for all that lie between
+        # jobs stay as many microseconds apart as their numbers: so there is room for all that lie between
         if at < len(self._orders):
             order = min(order, self._orders[at] - (self._sequences[at] - sequence))
         if at > 0:

@@ -1,27 +1,22 @@
-"""What a job had done before its upstream resumed it: kept when the upstream counts anew in the same job.
+"""What a job had done before its upstream resumed it: kept when the upstream counts anew in the same job. Pure.
 
 A suspended Elastic job goes on under its id with a new start, and its worker counts from zero (elastic.md §7).
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from connectory.engine.polling.pace import SystemState
-from connectory.engine.recording.changes import Row
 from connectory.model import JobType
 from connectory.model.fields import COUNTER_COLUMNS
-from connectory.slices import slices
-from connectory.store.tables import JOB_SEGMENTS
-from connectory.store.writes.rows import batches, insert_rows
+from connectory.store.rows import Row
 
-#: Stretches of one job that are kept, the newest ones.
+#: Segments of one job that are kept, the newest ones.
 MOST = 100
 
-Change = tuple[Mapping[str, Any], Mapping[str, Any]]
+#: A row before and after.
+Change = tuple[Row, Row]
 
 
 def was_resumed(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -30,6 +25,20 @@ def was_resumed(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     Streams do not count: what they have processed is a difference of two counters that are not read at once.
     """
     return _began_again(before, after) or _counts_anew(before, after)
+
+
+def segments(resumed: Sequence[Change], newest: Mapping[str, Row], observed_at: datetime | None) -> list[Row]:
+    """Rows of what these jobs had done before they were resumed.
+
+    ``newest``: the newest segment that is kept of each. ``observed_at``: when the system was seen last; it stands in
+    where a job's own last sign of life is not known.
+    """
+    rows = []
+    for before, after in resumed:
+        kept = newest.get(before["id"])
+        if kept is None or not _is_kept(kept, before, after):
+            rows.append(_segment(before, 1 if kept is None else kept["number"] + 1, observed_at))
+    return rows
 
 
 def _began_again(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -43,54 +52,20 @@ def _counts_anew(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     return bool(2 * after["processed"] < before["processed"])
 
 
-async def keep_stretches(connection: AsyncConnection, changes: Sequence[Change], state: SystemState) -> None:
-    """Keep what the jobs among ``changes`` (rows before and after) had done before they were resumed.
-
-    ``state``: the system's, before this poll; its time stands in where a job's own last sign of life is not known.
-    """
-    resumed = [change async for some in slices(changes) for change in some if was_resumed(*change)]
-    if not resumed:
-        return
-    newest = await _newest(connection, [before["id"] for before, _ in resumed])
-    rows = []
-    for before, after in resumed:
-        kept = newest.get(before["id"])
-        if not _is_kept(kept, before, after):
-            rows.append(_stretch(before, 1 if kept is None else kept["number"] + 1, state))
-    await insert_rows(connection, JOB_SEGMENTS, rows)
-    for row in rows:
-        if row["number"] > MOST:
-            beyond = JOB_SEGMENTS.c.number <= row["number"] - MOST
-            await connection.execute(delete(JOB_SEGMENTS).where(JOB_SEGMENTS.c.job_id == row["job_id"], beyond))
-
-
-def _is_kept(kept: Mapping[str, Any] | None, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+def _is_kept(kept: Row, before: Row, after: Row) -> bool:
     """A new start and new counts may come one poll apart; together they are one resumption."""
-    if kept is None:
-        return False
     if _began_again(before, after):
         return bool(kept["started_at"] == before["started_at"])
     return bool(kept["processed"] == before["processed"] and kept["started_at"] != before["started_at"])
 
 
-def _stretch(before: Mapping[str, Any], number: int, state: SystemState) -> Row:
+def _segment(before: Row, number: int, observed_at: datetime | None) -> Row:
     counts = {name: before[column] for name, column in COUNTER_COLUMNS.items()}
     return {
         "job_id": before["id"],
         "number": number,
         "started_at": before["started_at"],
-        "ended_at": before["last_seen_at"] or before["observed_at"] or state.observed_at,
+        "ended_at": before["last_seen_at"] or before["observed_at"] or observed_at,
         "processed": before["processed"],
         "counts": json.dumps({name: count for name, count in counts.items() if count is not None}),
     }
-
-
-async def _newest(connection: AsyncConnection, job_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    s = JOB_SEGMENTS.c
-    found: dict[str, Mapping[str, Any]] = {}
-    for some in batches(job_ids):
-        last = select(s.job_id, func.max(s.number).label("number")).where(s.job_id.in_(some)).group_by(s.job_id)
-        newest = last.subquery()
-        rows = select(JOB_SEGMENTS).join(newest, (s.job_id == newest.c.job_id) & (s.number == newest.c.number))
-        found |= {row["job_id"]: row for row in (await connection.execute(rows)).mappings()}
-    return found

@@ -9,17 +9,13 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.store.leases.postgres import PostgresLeases
-from connectory.store.leases.rows import Holder, Lease, Overtaken, Own, Table, lock
+from connectory.store.leases.rows import Holder, Lease, LeaseLost, LeaseStore, LeaseTable, Own, lock
 from connectory.store.leases.sqlite import SqliteLeases
 from connectory.store.write_health import reason
-
-if TYPE_CHECKING:
-    from connectory.store.database import Store
 
 _log = logging.getLogger(__name__)
 #: Seconds after which a lease that nobody has renewed is anybody's.
@@ -31,16 +27,16 @@ _RENEWAL, _RETRY = 0.3, 0.1
 class Leases:
     """Those of one store that a process has opened. ``ticks`` counts seconds."""
 
-    def __init__(self, store: "Store", *, ticks: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: LeaseStore, *, ticks: Callable[[], float] = time.monotonic) -> None:
         self.own = Own()
         self.expiry = EXPIRY
         self._store, self._ticks = store, ticks
-        self._table: Table
+        self._table: LeaseTable
         self._sqlite: SqliteLeases | None = None
         if store.is_sqlite:
             self._table = self._sqlite = SqliteLeases(store, self.own)
         else:
-            self._table = PostgresLeases(store, self.own, self._stir)
+            self._table = PostgresLeases(store, self.own, self._wake)
         self._wanted: set[str] = set()
         self._held: dict[str, Lease] = {}
         #: when what we hold was renewed last, by our own count
@@ -50,7 +46,7 @@ class Leases:
         self._listeners: dict[str, Callable[[], None]] = {}
         self._round: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
-        self._stirred = asyncio.Event()
+        self._wakeup = asyncio.Event()
 
     def listen(self, name: str, listener: Callable[[], None]) -> None:
         """Call ``listener`` every second or so, and soon after the lease was taken or lost."""
@@ -84,13 +80,13 @@ class Leases:
     async def guarded(self, lease: Lease) -> AsyncIterator[AsyncConnection]:
         """A transaction as ``Store.write`` gives it, for what only the holder may write; nobody else does meanwhile.
 
-        Raises Overtaken, and then nothing is written.
+        Raises LeaseLost, and then nothing is written.
         """
         begun = None
         async with self._store.write() as connection:
             try:
                 await lock(connection, lease)
-            except Overtaken:
+            except LeaseLost:
                 self._lose(lease)
                 raise
             yield connection
@@ -122,8 +118,8 @@ class Leases:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.expiry * _RETRY):
-                    await self._stirred.wait()
-            self._stirred.clear()
+                    await self._wakeup.wait()
+            self._wakeup.clear()
             try:
                 if self._is_due or self._wanted - self._held.keys() or not self._table.is_connected:
                     await self._have_round()
@@ -169,10 +165,10 @@ class Leases:
     def _lose(self, lease: Lease) -> None:
         if self._held.get(lease.name) == lease:
             del self._held[lease.name]
-            self._stir()
+            self._wake()
 
-    def _stir(self) -> None:
-        self._stirred.set()
+    def _wake(self) -> None:
+        self._wakeup.set()
 
     def _tell(self) -> None:
         for listener in self._listeners.values():

@@ -10,20 +10,17 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import func, literal, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
-from connectory.store.leases.rows import Found, Holder, Own, guarded_row, taking
+from connectory.store.leases.rows import Found, Holder, LeaseStore, Own, guarded_row, taking
 from connectory.store.postgres import is_locked, lock_key
 from connectory.store.tables import LEASES
 from connectory.store.write_health import reason
-
-if TYPE_CHECKING:
-    from connectory.store.database import Store
 
 _log = logging.getLogger(__name__)
 #: Seconds that connecting, and one statement, may take: all leases wait for this one session.
@@ -31,7 +28,7 @@ _PATIENCE = 5.0
 #: Seconds that taking waits for whoever writes what is guarded, before it is tried again later.
 _WAIT = 1.0
 #: Seconds that giving back may take; after that the end of the session does it.
-_FAREWELL = 1.0
+_GIVING_BACK = 1.0
 _NOW = func.clock_timestamp()
 
 #: Take each lock that is free, and tell what the rows say.
@@ -67,14 +64,14 @@ def marker(holder: str) -> int:
 class PostgresLeases:
     """``lost`` is called when the session has ended."""
 
-    def __init__(self, store: "Store", own: Own, lost: Callable[[], None]) -> None:
+    def __init__(self, store: LeaseStore, own: Own, lost: Callable[[], None]) -> None:
         assert store.postgres is not None
         self._store, self._own, self._lost = store, own, lost
         self._engine = store.postgres.engine(_PATIENCE, statements=_PATIENCE, poolclass=NullPool)
         self._connection: AsyncConnection | None = None
         self._driver: Any = None
         #: of what cannot be ended, each once
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     @property
     def is_connected(self) -> bool:
@@ -114,19 +111,19 @@ class PostgresLeases:
     async def _end(self, session: AsyncConnection, row: Any, expiry: float) -> None:
         """What keeps a lease that is over, or may be; the database looks again."""
         key, own = lock_key(row.name), self._own.id
-        told = {"name": row.name, "key": key, "own": own, "expiry": timedelta(seconds=expiry)}
+        parameters = {"name": row.name, "key": key, "own": own, "expiry": timedelta(seconds=expiry)}
         try:
-            ended = await session.execute(_END, {**told, "marker": marker(row.holder or own)})
+            ended = await session.execute(_END, {**parameters, "marker": marker(row.holder or own)})
             if count := ended.scalar_one():
-                said = f"{row.name}: {count} sessions of {row.host} pid {row.pid}, which stands still, were ended"
-                _log.warning(said, extra={"action": "lease_ended", "lease": row.name, "sessions": count})
+                sentence = f"{row.name}: {count} sessions of {row.host} pid {row.pid}, which stands still, were ended"
+                _log.warning(sentence, extra={"action": "lease_ended", "lease": row.name, "sessions": count})
         except DBAPIError as error:
             if self._driver.is_closed():
                 raise
-            said = f"{row.name}: the sessions of its holder, which stands still, cannot be ended: {reason(error)}"
-            if said not in self._said:
-                self._said.add(said)
-                _log.error(said, extra={"action": "lease_not_ended", "lease": row.name})
+            sentence = f"{row.name}: the sessions of its holder, which stands still, cannot be ended: {reason(error)}"
+            if sentence not in self._logged:
+                self._logged.add(sentence)
+                _log.error(sentence, extra={"action": "lease_not_ended", "lease": row.name})
 
     async def take(self, name: str, expiry: float) -> int | None:
         """In one statement: who stands still leaves no transaction open."""
@@ -181,7 +178,7 @@ class PostgresLeases:
 
     async def _give_back(self, session: AsyncConnection) -> None:
         ours = update(LEASES).where(LEASES.c.holder == self._own.id)
-        async with asyncio.timeout(_FAREWELL):
+        async with asyncio.timeout(_GIVING_BACK):
             await session.execute(ours.values(holder=None, backend=None, expires_at=_NOW))
 
 

@@ -1,6 +1,7 @@
 """The rows of leases, as both stores have them: taking one raises its fence, and that of the row it guards."""
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -11,13 +12,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.store.leases.process import Process, this_process
+from connectory.store.postgres import Postgres
 from connectory.store.tables import LEASES, NOTIFIER, SYSTEMS
 
 #: The names of leases.
 NOTICES_LEASE, RETENTION_LEASE, _SYSTEM = "notices", "retention", "system:"
 
 
-class Overtaken(Exception):
+class LeaseLost(Exception):
     """Another process has the lease now, or had it meanwhile: what we remember is out of date, nothing was written."""
 
 
@@ -58,7 +60,21 @@ class Own:
         self.process: Process = this_process()
 
 
-class Table(Protocol):
+class LeaseStore(Protocol):
+    """The store that the leases are in, as far as they need it; see ``Store``."""
+
+    @property
+    def file(self) -> str: ...
+    @property
+    def postgres(self) -> Postgres | None: ...
+    @property
+    def is_sqlite(self) -> bool: ...
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+    def write(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+    async def check_revision(self, connection: AsyncConnection) -> None: ...
+
+
+class LeaseTable(Protocol):
     """Leases in one kind of store. Everything raises what the database raises when it is down."""
 
     @property
@@ -91,7 +107,7 @@ def guarded_row(name: str) -> tuple[Any, Any] | None:
 
 
 async def lock(connection: AsyncConnection, lease: Lease) -> None:
-    """Wait for whoever writes what the lease guards, and let nobody else do so up to the commit. Raises Overtaken.
+    """Wait for whoever writes what the lease guards, and let nobody else do so up to the commit. Raises LeaseLost.
 
     Called first in a transaction.
     """
@@ -100,7 +116,7 @@ async def lock(connection: AsyncConnection, lease: Lease) -> None:
         table, which = guarded
         ours = select(table.c.id).where(which, table.c.fence == lease.fence).with_for_update()
         if (await connection.execute(ours)).first() is None:
-            raise Overtaken
+            raise LeaseLost
 
 
 def taking(own: Own, name: str, now: Any, expires_at: Any, backend: Any = None) -> Any:

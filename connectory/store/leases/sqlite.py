@@ -5,26 +5,23 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.store.leases.process import Process, has_ended
-from connectory.store.leases.rows import Found, Holder, Own, guarded_row, taking
+from connectory.store.leases.rows import Found, Holder, LeaseStore, Own, guarded_row, taking
 from connectory.store.tables import LEASES
 
-if TYPE_CHECKING:
-    from connectory.store.database import Store
-
 #: Seconds that giving back may wait for who writes; after that the leases expire.
-_FAREWELL = 1.0
+_GIVING_BACK = 1.0
 
 
 class SqliteLeases:
     """``clock`` tells the time (UTC-aware)."""
 
-    def __init__(self, store: "Store", own: Own, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, store: LeaseStore, own: Own, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._store, self._own, self._clock = store, own, clock
         self._has_taken = False
 
@@ -80,5 +77,5 @@ class SqliteLeases:
 
     def _give_back(self) -> None:
         """Without the pools: who stops does not queue."""
-        with closing(sqlite3.connect(self._store.file, timeout=_FAREWELL)) as connection, connection:
+        with closing(sqlite3.connect(self._store.file, timeout=_GIVING_BACK)) as connection, connection:
             connection.execute("UPDATE leases SET holder = NULL WHERE holder = ?", (self._own.id,))

@@ -9,8 +9,8 @@ from sqlalchemy import and_, func, select
 
 from connectory.model import ConditionCode, ConditionSeverity, ConnectorHealth, SystemHealth
 from connectory.store.database import Store
+from connectory.store.reads.notices import WAITING
 from connectory.store.tables import CONDITIONS, CONNECTORS, DELIVERIES, LOG_HEAD, NOTICES, SYSTEMS
-from connectory.store.writes.notices import WAITING
 
 
 class SystemFigures(NamedTuple):

@@ -18,6 +18,8 @@ from connectory.model import (
     SystemHealth,
 )
 from connectory.store.log.cursors import Place
+from connectory.store.reads.rows import newest_jobs
+from connectory.store.rows import batches
 from connectory.store.tables import (
     CONDITIONS,
     CONNECTORS,
@@ -29,7 +31,6 @@ from connectory.store.tables import (
     OUTAGES,
     SYSTEMS,
 )
-from connectory.store.writes.rows import batches, newest_jobs
 
 _WEIGHTY = (ConditionSeverity.WARNING, ConditionSeverity.CRITICAL)
 #: Of a system's outages, as many as failures are compared with.

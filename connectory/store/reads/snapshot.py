@@ -26,7 +26,7 @@ from connectory.store.reads.records import (
     columns,
 )
 from connectory.store.tables import CONNECTORS, JOBS, LOG_ENDS, LOG_HEAD, LOG_START, SYSTEMS
-from connectory.store.transactions import whole
+from connectory.store.transactions import shielded
 
 _SYSTEM_COLUMNS = columns(SYSTEMS, SystemRecord, "error_at")
 CONNECTOR_COLUMNS = columns(CONNECTORS, ConnectorRecord, "observed_at")
@@ -199,4 +199,4 @@ async def open_snapshot(
             await snapshot.load()
             yield snapshot
         finally:
-            await whole(snapshot.close())
+            await shielded(snapshot.close())

@@ -15,7 +15,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.store.database import Store
+from connectory.store.reads.rows import newest_jobs
 from connectory.store.retention.batches import BatchSize, ExpiredBatch, RetentionLimits, events, intervals, notices
+from connectory.store.rows import batches
 from connectory.store.tables import (
     CONDITIONS,
     CONNECTORS,
@@ -26,7 +28,6 @@ from connectory.store.tables import (
     OUTAGES,
     UNWATCHED,
 )
-from connectory.store.writes.rows import batches, newest_jobs
 
 #: Jobs that are looked through at once.
 _CHUNK = 500

@@ -1,6 +1,6 @@
-"""Notices in the store: those that are open, how they are written, and the queue of each receiver."""
+"""Notices as they are written, and the queue of each receiver."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,42 +8,14 @@ from sqlalchemy import and_, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from connectory.model import DeliveryPhase
-from connectory.store.leases.rows import Overtaken
+from connectory.store.leases.rows import LeaseLost
+from connectory.store.reads.notices import IS_OPEN, WAITING, is_raising
+from connectory.store.rows import Row, batches
 from connectory.store.tables import DELIVERIES, NOTICES, NOTIFIER
-from connectory.store.writes.rows import Row, batches, insert_rows, update_rows
+from connectory.store.writes.rows import insert_rows, update_rows
 
-_IS_OPEN = NOTICES.c.recovered_at.is_(None)
-#: Rows that are fetched at once; what else there is to do goes on in between.
-_BY_AND_BY = {"yield_per": 200}
 #: Why a delivery is given up that nobody is there for.
 NOT_CONFIGURED = "The receiver is no longer configured."
-
-
-# ---- what is open
-
-
-async def read_place(connection: AsyncConnection) -> Any:
-    """The notifier's ``position``, ``turn`` and ``sequence``, see NotifierRow."""
-    return (await connection.execute(select(NOTIFIER))).one()
-
-
-async def open_notices(connection: AsyncConnection) -> AsyncIterator[list[Row]]:
-    """Those that are not over, raised or not, some at a time."""
-    found = await connection.stream(select(NOTICES).where(_IS_OPEN), execution_options=_BY_AND_BY)
-    async for some in found.mappings().partitions():
-        yield [dict(row) for row in some]
-
-
-async def told_receivers(connection: AsyncConnection) -> AsyncIterator[Sequence[Any]]:
-    """(notice, receiver) of those that are not over and have been told, some at a time."""
-    d = DELIVERIES.c
-    told = select(d.notice_id, d.receiver).join(NOTICES, NOTICES.c.id == d.notice_id)
-    raised = told.where(_IS_OPEN, d.phase == DeliveryPhase.RAISED)
-    async for some in (await connection.stream(raised, execution_options=_BY_AND_BY)).partitions():
-        yield some
-
-
-# ---- writing
 
 
 async def move_notifier(
@@ -51,14 +23,14 @@ async def move_notifier(
 ) -> None:
     """Take the turn after ``turn``, and numbers for so many deliveries; ``position``: everything up to it is told of.
 
-    Raises Overtaken where another notifier has taken that turn.
+    Raises LeaseLost where another notifier has taken that turn.
     """
     n = NOTIFIER.c
     moved = {"turn": n.turn + 1, "sequence": n.sequence + deliveries}
     place = {} if position is None else {"position": position}
     written = await connection.execute(update(NOTIFIER).where(n.turn == turn).values(**moved, **place))
     if not written.rowcount:
-        raise Overtaken
+        raise LeaseLost
 
 
 async def write_notices(
@@ -89,16 +61,6 @@ async def acknowledge(connection: AsyncConnection, notice: str, by: str, now: da
 
 # ---- queues
 
-#: neither delivered nor given up
-WAITING = and_(DELIVERIES.c.delivered_at.is_(None), DELIVERIES.c.dead_at.is_(None))
-
-
-async def next_delivery(connection: AsyncConnection, receiver: str) -> Any:
-    """The oldest that waits; None when there is none."""
-    d = DELIVERIES.c
-    waiting = select(DELIVERIES).where(d.receiver == receiver, WAITING).order_by(d.sequence).limit(1)
-    return (await connection.execute(waiting)).first()
-
 
 async def begin_attempt(connection: AsyncConnection, delivery: Any, next_attempt_at: datetime) -> bool:
     """Count an attempt before it is made. False: somebody else has begun one meanwhile, or has come to an end."""
@@ -113,19 +75,6 @@ async def end_attempt(connection: AsyncConnection, delivery_id: str, outcome: Ma
     await connection.execute(update(DELIVERIES).where(DELIVERIES.c.id == delivery_id, WAITING).values(**outcome))
 
 
-async def was_given_up(connection: AsyncConnection, delivery: Any) -> bool:
-    """Whether it tells the end of what this receiver has never accepted."""
-    if delivery.phase is not DeliveryPhase.RECOVERED:
-        return False
-    d = DELIVERIES.c
-    raised = _raised(d.notice_id == delivery.notice_id, d.receiver == delivery.receiver, d.dead_at.is_not(None))
-    return (await connection.execute(select(d.id).where(raised))).first() is not None
-
-
-def _raised(*criteria: Any) -> Any:
-    return and_(DELIVERIES.c.phase == DeliveryPhase.RAISED, *criteria)
-
-
 async def give_up_unknown(connection: AsyncConnection, receivers: Sequence[str], now: datetime) -> int:
     """What waits for receivers other than these is dead. Returns how many."""
     unknown = and_(WAITING, DELIVERIES.c.receiver.not_in(receivers))
@@ -138,8 +87,8 @@ async def take_up_known(connection: AsyncConnection, receivers: Sequence[str], n
     open counts as not told, so that it is told as it stands now."""
     d, before = DELIVERIES.c, DELIVERIES.alias()
     given_up = and_(d.receiver.in_(receivers), d.dead_at.is_not(None), d.last_error == NOT_CONFIGURED)
-    is_open = d.notice_id.in_(select(NOTICES.c.id).where(_IS_OPEN))
-    await connection.execute(delete(DELIVERIES).where(given_up, _raised(is_open)))
+    is_open = d.notice_id.in_(select(NOTICES.c.id).where(IS_OPEN))
+    await connection.execute(delete(DELIVERIES).where(given_up, is_raising(is_open)))
     heard = exists().where(
         before.c.notice_id == d.notice_id,
         before.c.receiver == d.receiver,

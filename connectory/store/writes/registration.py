@@ -40,17 +40,17 @@ async def register_systems(store: Store, systems: Sequence[Registration], *, wit
     Of a system that goes or comes back nobody knows how it fares until it is asked. Where somebody else holds the rows
     it is tried again for ``within`` seconds; then it raises what the database raises.
     """
-    deadline, is_told = time.monotonic() + within, False
+    deadline, is_logged = time.monotonic() + within, False
     while True:
         try:
             return await _register(store, {system.name: system for system in systems})
         except Exception as error:
             if not is_unavailable(error) or time.monotonic() > deadline:
                 raise
-            if not is_told:
-                said = f"the configured systems cannot be stored yet: {in_our_words(error)}"
-                _log.warning(said, extra={"action": "registration_waits"})
-            is_told = True
+            if not is_logged:
+                sentence = f"the configured systems cannot be stored yet: {in_our_words(error)}"
+                _log.warning(sentence, extra={"action": "registration_waits"})
+            is_logged = True
         await asyncio.sleep(_PAUSE)
 
 
@@ -61,7 +61,7 @@ async def _register(store: Store, wanted: Mapping[str, Registration]) -> None:
     async with store.read() as connection:
         stored = {row.name: row for row in await connection.execute(select(*columns))}
     different = [
-        name for name, system in wanted.items() if tuple(stored.get(name, ())) != (name, *_told(system).values())
+        name for name, system in wanted.items() if tuple(stored.get(name, ())) != (name, *_columns(system).values())
     ]
     gone = [name for name, row in stored.items() if row.configured and name not in wanted]
     if not different and not gone:
@@ -77,7 +77,7 @@ async def _register(store: Store, wanted: Mapping[str, Registration]) -> None:
                 await connection.execute(update(SYSTEMS).where(s.name == name).values(configured=False))
 
 
-def _told(system: Registration) -> dict[str, Any]:
+def _columns(system: Registration) -> dict[str, Any]:
     return {
         "configured": True,
         "kind": system.kind,
@@ -88,11 +88,11 @@ def _told(system: Registration) -> dict[str, Any]:
 
 async def _store(connection: AsyncConnection, system: Registration) -> None:
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    key, told = {"id": global_id(SYSTEM, system.name), "name": system.name}, _told(system)
+    key, columns = {"id": global_id(SYSTEM, system.name), "name": system.name}, _columns(system)
     new = {"health": SystemHealth.UNKNOWN, "consecutive_failures": 0}
     # another process may insert it at this moment, and the row's name is as unique as its id
-    await connection.execute(insert(SYSTEMS).values(**key, **told, **new).on_conflict_do_nothing())
-    await connection.execute(update(SYSTEMS).where(SYSTEMS.c.id == key["id"]).values(**told))
+    await connection.execute(insert(SYSTEMS).values(**key, **columns, **new).on_conflict_do_nothing())
+    await connection.execute(update(SYSTEMS).where(SYSTEMS.c.id == key["id"]).values(**columns))
 
 
 async def _forget_health(connection: AsyncConnection, name: str, *, is_configured: bool) -> None:

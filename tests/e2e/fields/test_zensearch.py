@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from connectory.engine.polling.pace import SystemState
+from connectory.engine.pace import SystemState
 from connectory.engine.recording.commit import Commit
 from connectory.model import JobFact, JobStatus, Known, Observation
 from connectory.store import Store

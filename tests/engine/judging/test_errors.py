@@ -21,17 +21,17 @@ STREAMING = ConnectorMode.STREAMING
         pytest.param(connector(job()), set(), id="failures that are not counted"),
         pytest.param(connector(job(failed=2, type=JobType.ACCESS_CONTROL)), set(), id="permissions are no documents"),
         pytest.param(connector(job(failed=2, type=JobType.STREAM)), set(), id="a stream's total says nothing"),
-        pytest.param(connector(latest=run(failed=2)), {"c"}, id="the newest that ended"),
-        pytest.param(connector(job(failed=1), latest=run(failed=2)), {"c", "j"}, id="both"),
-        pytest.param(connector(latest=run(status=ERRORS)), {"c"}, id="the upstream says so without a number"),
-        pytest.param(connector(latest=run(failed=0)), set(), id="a clean run"),
+        pytest.param(connector(runs=[run(failed=2)]), {"c"}, id="the newest that ended"),
+        pytest.param(connector(job(failed=1), runs=[run(failed=2)]), {"c", "j"}, id="both"),
+        pytest.param(connector(runs=[run(status=ERRORS)]), {"c"}, id="the upstream says so without a number"),
+        pytest.param(connector(runs=[run(failed=0)]), set(), id="a clean run"),
         pytest.param(connector(runs=[run("n"), run("o", failed=9)]), set(), id="an older one does not count"),
         pytest.param(
             connector(runs=[run("n", JobStatus.CANCELED), run("o", failed=9)]), {"c"}, id="a canceled one says nothing"
         ),
         pytest.param(connector(runs=[run("n", F), run("o", ERRORS)]), {"c"}, id="nor does one that failed as a whole"),
         pytest.param(connector(runs=[run("n", JobStatus.CANCELED, failed=1)]), {"c"}, id="unless some failed"),
-        pytest.param(connector(latest=run(failed=9), mode=STREAMING), set(), id="records of a stream"),
+        pytest.param(connector(runs=[run(failed=9)], mode=STREAMING), set(), id="records of a stream"),
     ],
 )
 def test_documents(of: ConnectorView, subjects: set[str]) -> None:
@@ -41,7 +41,7 @@ def test_documents(of: ConnectorView, subjects: set[str]) -> None:
 
 
 def test_it_tells_how_many_and_of_which_run() -> None:
-    finding = only(connector(latest=run(failed=1200, completed_at=-60)), 0)
+    finding = only(connector(runs=[run(failed=1200, completed_at=-60)]), 0)
     assert (finding.message, since(finding)) == ("1,200 documents failed in its last run.", -60)
     assert finding.evidence == {"failed": 1200, "jobId": "r"}
 
@@ -53,15 +53,15 @@ def test_a_run_that_was_canceled_since_is_not_the_one() -> None:
 
 def test_nothing_begins_in_the_future() -> None:
     """An upstream whose clock is ahead."""
-    assert since(only(connector(latest=run(failed=1, completed_at=500)), 60)) == 60
+    assert since(only(connector(runs=[run(failed=1, completed_at=500)]), 60)) == 60
 
 
 def test_errors_of_every_run_began_with_the_first() -> None:
-    before = only(connector(latest=run("a", failed=2, completed_at=-60)), 0)
-    after = only(connector(latest=run("b", failed=3, completed_at=60)), 60, before=[before])
+    before = only(connector(runs=[run("a", failed=2, completed_at=-60)]), 0)
+    after = only(connector(runs=[run("b", failed=3, completed_at=60)]), 60, before=[before])
     assert (after.since, after.evidence["jobId"]) == (before.since, "b")
-    assert found(connector(latest=run("c", completed_at=120)), 120, before=[after]) == []
-    assert found(connector(latest=run("c", JobStatus.CANCELED)), 120, before=[after]) == [after]
+    assert found(connector(runs=[run("c", completed_at=120)]), 120, before=[after]) == []
+    assert found(connector(runs=[run("c", JobStatus.CANCELED)]), 120, before=[after]) == [after]
 
 
 GROWN = samples((0, 5), (15, 5), (30, 7))

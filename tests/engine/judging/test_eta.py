@@ -14,7 +14,7 @@ TOTAL, PAST, NONE = EtaBasis.TOTAL_KNOWN, EtaBasis.PAST_RUNS, EtaBasis.NONE
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("case", "expected"),
     [
         pytest.param({}, (None, NONE), id="nothing is known"),
         pytest.param({"total": 100, "done": 40, "rate": 2.0}, (30, TOTAL), id="a total and a rate"),
@@ -56,17 +56,17 @@ TOTAL, PAST, NONE = EtaBasis.TOTAL_KNOWN, EtaBasis.PAST_RUNS, EtaBasis.NONE
         pytest.param({"status": OK, "lasts": 90}, (None, NONE), id="ended"),
     ],
 )  # fmt: skip
-def test_estimate(said: dict[str, Any], expected: tuple[float | None, EtaBasis]) -> None:
+def test_estimate(case: dict[str, Any], expected: tuple[float | None, EtaBasis]) -> None:
     """A minute after its start."""
     progress = Progress(
-        status=said.get("status", RUNNING),
-        processed=said.get("done"),
-        total=said.get("total"),
-        rate_per_second=said.get("rate"),
-        counted_at=moment(said.get("seen")),
-        expected_seconds=said.get("lasts"),
-        expected_processed=said.get("size"),
-        started_at=moment(said.get("started_at", 0)),
+        status=case.get("status", RUNNING),
+        processed=case.get("done"),
+        total=case.get("total"),
+        rate_per_second=case.get("rate"),
+        counted_at=moment(case.get("seen")),
+        expected_seconds=case.get("lasts"),
+        expected_processed=case.get("size"),
+        started_at=moment(case.get("started_at", 0)),
     )
     found = estimate(progress, at(60))
     assert (found.seconds, found.basis) == expected

@@ -11,7 +11,7 @@ from tests.engine.judging.views import run
 NOTHING = Expectation()
 
 
-def lasted(*seconds: float | None, **said: Any) -> list[Any]:
+def lasted(*seconds: float | None, **fields: Any) -> list[Any]:
     """Runs with ten documents for each second."""
     return [
         run(
@@ -19,7 +19,7 @@ def lasted(*seconds: float | None, **said: Any) -> list[Any]:
             started_at=-number * 9000,
             completed_at=None if value is None else -number * 9000 + value,
             processed=None if value is None else int(value * 10),
-            **said,
+            **fields,
         )
         for number, value in enumerate(seconds)
     ]

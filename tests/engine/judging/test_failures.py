@@ -3,7 +3,7 @@
 import pytest
 
 from connectory.model import ConditionSeverity, JobStatus
-from tests.engine.judging.views import codes, connector, found, job, only, run, runs, since
+from tests.engine.judging.views import connector, found, job, only, run, runs, since
 
 F, OK, ERRORS = JobStatus.FAILED, JobStatus.SUCCEEDED, JobStatus.SUCCEEDED_WITH_ERRORS
 CANCELED, INTERRUPTED, UNKNOWN = JobStatus.CANCELED, JobStatus.INTERRUPTED, JobStatus.UNKNOWN
@@ -73,14 +73,6 @@ def test_every_failure_is_counted_even_if_none_of_those_before_is_remembered() -
     before = only(connector(runs=runs(*[F] * 20)), 60)
     others = tuple(run(f"n{number}", F, completed_at=90 - number) for number in range(20))
     assert only(connector(runs=others), 90, before=[before]).evidence["failures"] == 40
-
-
-def test_it_waits_for_the_past_to_be_read() -> None:
-    assert codes(connector(runs=runs(F, F), past_read=False), 60) == set()
-    before = only(connector(runs=runs(F, F)), 60)
-    assert only(connector(past_read=False), 60, before=[before]) == before
-    assert only(connector(past_read=False, latest=run("r0", F)), 60, before=[before]).since == before.since
-    assert codes(connector(past_read=False, latest=run("new")), 60, before=[before]) == set()
 
 
 def test_a_run_that_has_begun_ends_nothing() -> None:

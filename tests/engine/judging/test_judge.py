@@ -61,7 +61,7 @@ def any_runs(chance: Random) -> list[Run]:
             started_at=None if chance.random() < 0.1 else -(number + chance.random()) * every - HOUR,
             completed_at=None if chance.random() < 0.1 else -number * every - 60,
             failed=chance.choice((None, 0, 5)),
-            longest_quiet=chance.choice((None, 30.0, 2000.0)),
+            longest_stall=chance.choice((None, 30.0, 2000.0)),
         )
         for number in range(chance.randrange(21))
     ]
@@ -69,7 +69,7 @@ def any_runs(chance: Random) -> list[Run]:
 
 def any_connector(chance: Random, id: str = "c") -> ConnectorView:
     past = any_runs(chance)
-    told = connector(
+    view = connector(
         *(any_job(chance, f"{id}/{number}") for number in range(chance.randrange(4))),
         mode=chance.choice((ConnectorMode.BATCH, *ConnectorMode)),
         status=chance.choice((ConnectorStatus.ACTIVE, *ConnectorStatus)),
@@ -80,12 +80,10 @@ def any_connector(chance: Random, id: str = "c") -> ConnectorView:
         parse_errors=counted(chance, 0),
         transport_errors=counted(chance, 0),
         blocks_checkpoint_since=maybe(chance, -HOUR, 0),
-        latest=past[0] if past else None,
         runs=past,
-        past_read=chance.random() < 0.9,
         last_started_at=maybe(chance, -30 * HOUR, 0),
     )
-    return ConnectorView(**{f.name: getattr(told, f.name) for f in fields(told)} | {"id": id})
+    return ConnectorView(**{f.name: getattr(view, f.name) for f in fields(view)} | {"id": id})
 
 
 def world(chance: Random) -> tuple[SystemView, list[ConnectorView]]:

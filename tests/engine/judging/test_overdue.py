@@ -34,8 +34,8 @@ NOW_AND_THEN = [run(str(n), started_at=-hours * HOUR) for n, hours in enumerate(
 WORKDAYS = [run(str(day), started_at=-day * DAY, completed_at=-day * DAY + HOUR) for day in range(26) if day % 7 < 5]
 
 
-def ran(past: Sequence[Run], *jobs: Any, **said: Any) -> ConnectorView:
-    return connector(*jobs, **{"runs": past, "latest": past[0], "last_started_at": past[0].started_at} | said)
+def ran(past: Sequence[Run], *jobs: Any, **fields: Any) -> ConnectorView:
+    return connector(*jobs, **{"runs": past, "last_started_at": past[0].started_at} | fields)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,6 @@ def ran(past: Sequence[Run], *jobs: Any, **said: Any) -> ConnectorView:
         pytest.param(ran(HOURLY, job()), DAY, False, id="in progress"),
         pytest.param(ran(HOURLY, job(status=PENDING)), 60, False, id="its run waits for a worker"),
         pytest.param(ran(HOURLY, job(type=JobType.ACCESS_CONTROL)), DAY, True, id="permissions are no content"),
-        pytest.param(ran(HOURLY, past_read=False), DAY, False, id="its past is not known yet"),
         pytest.param(ran(HOURLY, status_since=DAY), DAY + HOUR, False, id="taken into service an hour ago"),
         pytest.param(ran(HOURLY, status_since=DAY), DAY + 2 * HOUR, True, id="taken into service, and nothing since"),
         pytest.param(ran(HOURLY), -DAY, False, id="a clock that is set back"),
@@ -109,7 +108,6 @@ def test_it_tells_what_was_to_be_expected() -> None:
 def test_only_a_run_or_the_end_of_service_ends_it() -> None:
     held = only(ran(HOURLY), 5 * HOUR)
     assert found(ran(HOURLY), HOUR, before=[held]) == [held]
-    assert found(ran(HOURLY, runs=(), latest=None, past_read=False), 6 * HOUR, before=[held]) == [held]
     assert codes(ran(HOURLY, job()), 6 * HOUR, before=[held]) == set()
     assert codes(ran(HOURLY, status=ConnectorStatus.PAUSED), 6 * HOUR, before=[held]) == set()
     assert codes(ran(HOURLY, last_started_at=5 * HOUR), 6 * HOUR, before=[held]) == set()

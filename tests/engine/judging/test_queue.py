@@ -19,7 +19,6 @@ from tests.engine.judging.views import (
     job,
     only,
     run,
-    runs,
     since,
 )
 from tests.facts import at
@@ -66,22 +65,16 @@ PERMISSIONS = JobType.ACCESS_CONTROL
         ),
         pytest.param(connector(WAITS, **ALIVE), -500, set(), id="a clock that is set back"),
         pytest.param(
-            connector(WAITS, latest=run(completed_at=100), **ALIVE),
+            connector(WAITS, runs=[run(completed_at=100)], **ALIVE),
             200,
             set(),
             id="its turn came when the one ahead ended",
         ),
         pytest.param(
-            connector(job("w", PENDING, type=PERMISSIONS), latest=run(completed_at=100), **ALIVE),
+            connector(job("w", PENDING, type=PERMISSIONS), runs=[run(completed_at=100)], **ALIVE),
             200,
             {"QUEUED"},
             id="permissions never waited for that one",
-        ),
-        pytest.param(
-            connector(WAITS, runs=runs(*[JobStatus.SUCCEEDED] * 3, created_at=-8000), past_read=False, **ALIVE),
-            200,
-            set(),
-            id="how long its forerunners waited is not known yet",
         ),
         pytest.param(
             connector(WAITS, runs=[run(created_at=-1000, started_at=-800, completed_at=-700)], **ALIVE),
@@ -156,10 +149,10 @@ def test_a_wait_that_was_found_holds_until_the_job_goes_on() -> None:
 def test_a_wait_is_told_by_the_limit_of_now(of: ConnectorView) -> None:
     (held,) = found(of, 130, system=ELASTIC)
     assert found(of, 190, system=ELASTIC, before=[held], limits=Thresholds(queued=36_000)) == []
-    (told,) = found(of, 190, system=ELASTIC, before=[held], limits=Thresholds(queued=180))
-    assert (told.since, told.evidence["thresholdSeconds"]) == (held.since, 180)
-    (told,) = found(of, -50, system=ELASTIC, before=[held], limits=Thresholds(queued=60))
-    assert told.evidence["thresholdSeconds"] == 60
+    (finding,) = found(of, 190, system=ELASTIC, before=[held], limits=Thresholds(queued=180))
+    assert (finding.since, finding.evidence["thresholdSeconds"]) == (held.since, 180)
+    (finding,) = found(of, -50, system=ELASTIC, before=[held], limits=Thresholds(queued=60))
+    assert finding.evidence["thresholdSeconds"] == 60
 
 
 def test_a_past_that_becomes_known_ends_a_wait_that_is_usual() -> None:

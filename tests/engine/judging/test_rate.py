@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from connectory.engine.judging.rate import rate_per_second
+from connectory.engine.judging.movement import rate_per_second
 from connectory.engine.judging.views import Gap
 from tests.engine.judging.views import samples
 from tests.facts import at

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from connectory.engine.judging.stall import last_move, moves, watched
+from connectory.engine.judging.movement import last_move, moves, watched
 from connectory.engine.judging.thresholds import usual_longest
 from connectory.engine.judging.views import Gap
 from tests.engine.judging.views import samples

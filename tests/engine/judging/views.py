@@ -7,19 +7,13 @@ from typing import Any
 from connectory.engine.judging.judge import judge
 from connectory.engine.judging.thresholds import Thresholds
 from connectory.engine.judging.views import Before, ConnectorView, Finding, JobView, Run, Sample, SystemView
-from connectory.model import Capability, ConnectorStatus, JobStatus, JobType
+from connectory.model import ConnectorStatus, JobStatus, JobType
 from tests.facts import T0, at
 
 DAY, HOUR, MINUTE = 86_400.0, 3_600.0, 60.0
-ELASTIC = SystemView(
-    name="e",
-    kind="elastic",
-    capabilities=frozenset({Capability.JOB_HEARTBEAT}),
-    one_job_at_a_time="connector",
-    tells_workers=True,
-)
-ONYX = SystemView(name="o", kind="onyx", one_job_at_a_time="connector")
-ZENSEARCH = SystemView(name="z", kind="zensearch")
+ELASTIC = SystemView(one_job_at_a_time="connector", tells_workers=True)
+ONYX = SystemView(one_job_at_a_time="connector")
+ZENSEARCH = SystemView()
 LIMITS = Thresholds()
 
 
@@ -27,32 +21,31 @@ def moment(seconds: float | datetime | None) -> datetime | None:
     return at(seconds) if isinstance(seconds, int | float) else seconds
 
 
-def _timed(said: dict[str, Any]) -> dict[str, Any]:
-    return {key: moment(value) if key.endswith(("_at", "_since")) else value for key, value in said.items()}
+def _timed(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: moment(value) if key.endswith(("_at", "_since")) else value for key, value in fields.items()}
 
 
 def samples(*pairs: tuple[float, int]) -> tuple[Sample, ...]:
     return tuple(Sample(at(seconds), processed) for seconds, processed in pairs)
 
 
-def job(id: str = "j", status: JobStatus = JobStatus.RUNNING, **said: Any) -> JobView:
-    told: dict[str, Any] = {"connector_id": "c", "first_seen_at": 0, "type": JobType.FULL, "external_id": f"x{id}"}
-    return JobView(id=id, status=status, **_timed(told | said))
+def job(id: str = "j", status: JobStatus = JobStatus.RUNNING, **fields: Any) -> JobView:
+    usual: dict[str, Any] = {"connector_id": "c", "first_seen_at": 0, "type": JobType.FULL, "external_id": f"x{id}"}
+    return JobView(id=id, status=status, **_timed(usual | fields))
 
 
-def connector(*jobs: JobView, **said: Any) -> ConnectorView:
-    told: dict[str, Any] = {"name": "C", "status": ConnectorStatus.ACTIVE, "source": "web", "external_id": "xc"}
-    return ConnectorView(id="c", jobs=jobs, **_timed(told | said))
+def connector(*jobs: JobView, **fields: Any) -> ConnectorView:
+    return ConnectorView(id="c", jobs=jobs, **_timed({"status": ConnectorStatus.ACTIVE} | fields))
 
 
-def run(id: str = "r", status: JobStatus = JobStatus.SUCCEEDED, **said: Any) -> Run:
-    return Run(id=id, status=status, **_timed({"type": JobType.FULL} | said))
+def run(id: str = "r", status: JobStatus = JobStatus.SUCCEEDED, **fields: Any) -> Run:
+    return Run(id=id, status=status, **_timed({"type": JobType.FULL} | fields))
 
 
-def runs(*statuses: JobStatus, every: float = HOUR, lasting: float = MINUTE, **said: Any) -> tuple[Run, ...]:
+def runs(*statuses: JobStatus, every: float = HOUR, lasting: float = MINUTE, **fields: Any) -> tuple[Run, ...]:
     """Newest first; the newest ended at T0."""
     return tuple(
-        run(f"r{number}", status, started_at=-number * every - lasting, completed_at=-number * every, **said)
+        run(f"r{number}", status, started_at=-number * every - lasting, completed_at=-number * every, **fields)
         for number, status in enumerate(statuses)
     )
 

@@ -7,6 +7,7 @@ from random import Random
 
 from connectory.model import EventKind, Problem, SystemErrorCode, SystemHealth
 from connectory.store.reads.records import DOWN
+from sources.base import SourceError
 
 #: Seconds, a year: no calendar holds the moment that a Retry-After of 1e300 asks for.
 _LONGEST_WAIT = 365 * 86_400.0
@@ -96,6 +97,12 @@ def transition(before: SystemHealth, after: SystemHealth) -> EventKind | None:
     if before in DOWN and after not in DOWN:
         return EventKind.SYSTEM_RECOVERED
     return EventKind.SYSTEM_CHANGED
+
+
+def problem_of(error: SourceError) -> Problem:
+    """What a source that raised this cannot do."""
+    code = getattr(error, "code", SystemErrorCode.MISMATCH)
+    return Problem(code, str(error), getattr(error, "retry_after", None))
 
 
 def backoff(failures: int, pace: Pace, chance: Random) -> float:

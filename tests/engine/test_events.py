@@ -6,15 +6,9 @@ from typing import Any
 import pytest
 from graphql import GraphQLObjectType
 
-from connectory.engine.recording.changes import (
-    CONNECTOR_CHANGES,
-    JOB_CHANGES,
-    connector_event,
-    connector_row,
-    job_event,
-    job_row,
-    judge,
-)
+from connectory.engine.recording.connectors import set_health
+from connectory.engine.recording.events import CONNECTOR_CHANGES, JOB_CHANGES, connector_event, job_event
+from connectory.engine.recording.rows import connector_row, job_row
 from connectory.model import ConnectorFact, ConnectorStatus, CountsFact, EventKind, JobFact, JobStatus, StageFact
 from schema import build_schema
 from tests.facts import T0, at, connector, details, job
@@ -23,7 +17,7 @@ from tests.facts import T0, at, connector, details, job
 def stored(fact: ConnectorFact, **ours: Any) -> dict[str, Any]:
     row = connector_row("S", "s", fact, owed=False)
     row |= {"removed_at": None, "latest_job_id": None} | ours
-    judge(row)
+    set_health(row)
     return row
 
 

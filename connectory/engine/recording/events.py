@@ -1,85 +1,80 @@
-"""From facts to rows, and from two rows to what the log says of their difference. Pure."""
+"""Third step, differences → events: the log's rows of what a commit changes. Pure."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Set
 from datetime import datetime
-from operator import attrgetter
-from types import SimpleNamespace
 from typing import Any
 
-from connectory.engine.judging.health import connector_health
-from connectory.model import ConditionSeverity, ConnectorFact, ConnectorStatus, EventKind, JobFact, JobStatus
-from connectory.model.fields import CONNECTOR_FIELDS, JOB_FIELDS, StoredField
-from connectory.store.tables.identity import CONNECTOR, JOB, global_id
-from sources.reading import details
-
-Row = dict[str, Any]
+from connectory.engine.pace import SystemState, transition
+from connectory.engine.recording.connectors import ConnectorDifference
+from connectory.engine.recording.jobs import JobDifference
+from connectory.model import ConnectorStatus, EventKind, JobStatus, SystemHealth
+from connectory.model.fields import CONNECTOR_FIELDS, JOB_FIELDS
+from connectory.slices import slices
+from connectory.store.rows import Row
 
 #: Column → the GraphQL field whose change it is. Columns that are not here are ours alone.
 CONNECTOR_CHANGES = {field.name: field.changed for field in CONNECTOR_FIELDS if field.changed}
 JOB_CHANGES = {field.name: field.changed for field in JOB_FIELDS if field.changed}
-
-
-def _filled_by_facts(fields: Sequence[StoredField]) -> Callable[[ConnectorFact | JobFact], Row]:
-    """What makes, of a fact, the columns that hold what it says as it says it."""
-    columns = {field.name: field.fact for field in fields if field.fact}
-    names, values = tuple(columns), attrgetter(*columns.values())
-    return lambda fact: dict(zip(names, values(fact), strict=True))
-
-
-_connector_columns, _job_columns = _filled_by_facts(CONNECTOR_FIELDS), _filled_by_facts(JOB_FIELDS)
-
 #: Changes that are a job's progress, and those that alone make one.
 _PROGRESS = frozenset({"progress", "counts", "lastSeenAt", "details"})
 _MOVES = frozenset({"progress", "counts", "lastSeenAt"})
 
 
-def connector_row(system_id: str, system: str, fact: ConnectorFact, *, owed: bool) -> Row:
-    """The columns that a fact decides. With ``owed`` it will count as changed next time too."""
-    row = _connector_columns(fact)
-    row |= {
-        "id": global_id(CONNECTOR, system, fact.external_id),
+async def job_events(
+    difference: JobDifference, now: datetime, errors_changed: Set[str], has_conditions: Callable[[str], bool]
+) -> list[Row]:
+    """``errors_changed``: global ids of jobs whose failed documents are others. ``has_conditions``: whether a condition
+    holds of a job, which ends when the job does."""
+    events = []
+    async for new in slices(difference.inserts):
+        events += [job_event(None, row, now) for row in new]
+    async for updates in slices(difference.updates):
+        for before, after in updates:
+            id = after["id"]
+            ended = id in difference.closed and has_conditions(id)
+            events.append(job_event(before, after, now, errors_changed=id in errors_changed, conditions_changed=ended))
+    return [event for event in events if event is not None]
+
+
+async def connector_events(difference: ConnectorDifference, now: datetime, relieved: Set[str]) -> list[Row]:
+    """``relieved``: global ids of connectors of which a condition ends."""
+    events = []
+    async for some in slices(difference.compared):
+        for before, after in some:
+            events.append(connector_event(before, after, now, conditions_changed=after["id"] in relieved))
+    return [event for event in events if event is not None]
+
+
+def system_event(system_id: str, before: SystemState, after: SystemState, now: datetime) -> Row | None:
+    """None when the system's health is as it was."""
+    kind = transition(before.health, after.health)
+    if kind is None:
+        return None
+    complete = "It answers completely." if after.health is SystemHealth.UP else "It answers, though not completely."
+    message = after.error_message or complete
+    if kind is EventKind.SYSTEM_RECOVERED and before.down_since:
+        lasted = max(0.0, (now - before.down_since).total_seconds())  # the clock may have been set back
+        message = f"It answers again, after {lasted:.0f} seconds. {message}"
+    return {
+        "at": now,
+        "kind": kind,
         "system_id": system_id,
-        "name_key": fact.name.casefold(),
-        "details_type": fact.details.type if fact.details else None,
-        "details": fact.details.json if fact.details else None,
-        "fingerprint": None if owed else fact.fingerprint,
+        "connector_id": None,
+        "job_id": None,
+        "status": None,
+        "previous_status": None,
+        "health": after.health.value,
+        "previous_health": before.health.value,
+        "processed": None,
+        "changed_fields": None,
+        "message": message,
     }
-    return row
-
-
-def job_row(system_id: str, system: str, fact: JobFact) -> Row:
-    """The columns that a fact decides; its place among the jobs is decided once, when it is new."""
-    row = _job_columns(fact)
-    row |= {
-        "id": global_id(JOB, system, fact.external_id),
-        "system_id": system_id,
-        # whether or not that connector is known: it may come, and it may be gone
-        "connector_id": None if fact.connector is None else global_id(CONNECTOR, system, fact.connector),
-        "stages": json.dumps([[stage.name, stage.count] for stage in fact.stages]) if fact.stages else None,
-        "details_type": fact.details.type if fact.details else None,
-        "details": fact.details.json if fact.details else None,
-        "is_open": fact.status.open and not fact.ended,
-        "vanished_at": None,
-        "fingerprint": fact.fingerprint,
-    }
-    return row
-
-
-def with_details(text: str | None, found: Mapping[str, Any]) -> str:
-    """Details with these fields set; the text is as ``sources.base.details`` writes it."""
-    return details("", {**json.loads(text or "{}"), **found}).json
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any], named: Mapping[str, str]) -> list[str]:
     """GraphQL names of the fields that differ, in order, each once."""
     found = {named[name]: None for name, value in after.items() if name in named and before[name] != value}
     return sorted(found)
-
-
-def judge(row: Row, concern: ConditionSeverity | None = None) -> None:
-    """Set the health that follows from the rest of a connector's row and from the worst condition that it shows."""
-    row["health"] = connector_health(SimpleNamespace(**row), concern)
 
 
 def connector_event(

@@ -1,11 +1,11 @@
-"""What the engine works out of a job's course from one row to the next. It stands in the row, so a restart forgets none
-of it."""
+"""What the engine works out of a job's progress from one row to the next. It stands in the row, so a restart forgets
+none of it."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from connectory.engine.judging.stall import watched
+from connectory.engine.judging.movement import watched
 from connectory.engine.judging.views import Gap
 from connectory.model import RUNNING, JobType
 from connectory.model.fields import COUNTER_COLUMNS
@@ -31,7 +31,7 @@ def followed(before: Mapping[str, Any], after: Mapping[str, Any], now: datetime,
     turned = before["status"] is not after["status"]
     return {
         "moved_at": now if moved or turned else before["moved_at"],
-        "longest_quiet": _longest_quiet(before, after, now, gaps, moved=moved),
+        "longest_quiet": _longest_stall(before, after, now, gaps, moved=moved),
         "waiting_since": _waiting_since(before, after, now),
     }
 
@@ -53,7 +53,7 @@ def _waiting_since(before: Mapping[str, Any], after: Mapping[str, Any], now: dat
     return since
 
 
-def _longest_quiet(
+def _longest_stall(
     before: Mapping[str, Any], after: Mapping[str, Any], now: datetime, gaps: Iterable[Gap], *, moved: bool
 ) -> float | None:
     """A pause lasts until something moves or the job ends. One that somebody ends by a hold is no example."""

@@ -1,4 +1,4 @@
-"""How fast a job's counter grows."""
+"""How a counter moves: when it did last, how long it was watched in between, and how fast it grows."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
-from connectory.engine.judging.stall import moves
 from connectory.engine.judging.views import Gap, Sample
 
 #: Seconds that are looked back at least and at most: an hour ago is no rate of now.
@@ -17,6 +16,28 @@ _STEPS = 4
 _RECENT = 9
 
 
+def moves(samples: Sequence[Sample]) -> list[Sample]:
+    """The samples at which the value was another than before, the first one among them; repetitions are left out."""
+    found: list[Sample] = []
+    for sample in samples:
+        if not found or sample.processed != found[-1].processed:
+            found.append(sample)
+    return found
+
+
+def last_move(samples: Sequence[Sample]) -> datetime | None:
+    """When the value was last seen to become another; None when it never was: the oldest sample is no movement."""
+    seen = moves(samples)
+    return seen[-1].at if len(seen) > 1 else None
+
+
+def watched(begin: datetime, end: datetime, gaps: Iterable[Gap]) -> float:
+    """Seconds between the two that lie in no gap; never negative, though a clock may be set back."""
+    nothing = timedelta(0)
+    unseen = sum((max(nothing, min(end, gap.end) - max(begin, gap.begin)) for gap in gaps), nothing)
+    return max(0.0, (end - begin - unseen).total_seconds())
+
+
 def rate_per_second(samples: Sequence[Sample], now: datetime, gaps: Iterable[Gap] = ()) -> float | None:
     """Documents or records a second over the last five minutes; over four steps, up to half an hour, of a slow counter.
 
@@ -24,14 +45,14 @@ def rate_per_second(samples: Sequence[Sample], now: datetime, gaps: Iterable[Gap
     negative: a counter that fell was set back and begins anew there. None with fewer than two samples, and while they
     span no time. What it did in a gap counts as done evenly.
     """
-    stretch = _since_reset(samples)
-    if len(stretch) < 2:
+    recent = _since_reset(samples)
+    if len(recent) < 2:
         return None
-    start = max(stretch[0].at, now - timedelta(seconds=_window(stretch)))
+    start = max(recent[0].at, now - timedelta(seconds=_window(recent)))
     seconds = (now - start).total_seconds()
     if seconds <= 0:
         return None
-    return (stretch[-1].processed - _value_at(start, stretch, gaps)) / seconds
+    return (recent[-1].processed - _value_at(start, recent, gaps)) / seconds
 
 
 def _value_at(moment: datetime, samples: Sequence[Sample], gaps: Iterable[Gap]) -> float:

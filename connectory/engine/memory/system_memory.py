@@ -7,20 +7,19 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from connectory.engine.judging.rate import rate_per_second
+from connectory.engine.judging.movement import rate_per_second
 from connectory.engine.judging.views import ConnectorView, Gap, Run, Sample, SystemView
+from connectory.engine.memory.connectors import ConnectorMemory
 from connectory.engine.memory.due import Due
-from connectory.engine.memory.held import Held
+from connectory.engine.memory.held import HeldConditions
 from connectory.engine.memory.open_jobs import COLUMNS, OpenJob
-from connectory.engine.memory.seen import Watched
-from connectory.engine.polling.pace import SystemState
+from connectory.engine.pace import SystemState
 from connectory.model import RUNNING, ConnectorFact, JobType
 from connectory.slices import slices
-from connectory.store.reads.past import (
+from connectory.store.reads.recall import (
     OUTAGES_KEPT,
     LastSeen,
+    PastRun,
     Trace,
     job_traces,
     last_seen,
@@ -29,26 +28,27 @@ from connectory.store.reads.past import (
     stored_conditions,
 )
 from connectory.store.reads.records import DOWN
+from connectory.store.rows import Row
 from connectory.store.tables.identity import external_id
-from connectory.store.writes.rows import Row
+from connectory.store.transactions import Transaction
 
 #: Characters of an error message that are remembered.
 _LONGEST_MESSAGE = 300
 
 
-class Past:
+class SystemMemory:
     """Of one system. Follows what has been committed, as ``Known`` does."""
 
     def __init__(self) -> None:
-        self.held = Held()
+        self.held = HeldConditions()
         self.jobs: dict[str, OpenJob] = {}
-        self.connectors: dict[str, Watched] = {}
+        self.connectors: dict[str, ConnectorMemory] = {}
         #: the same by what the upstream calls them
-        self._named: dict[str, Watched] = {}
+        self._named: dict[str, ConnectorMemory] = {}
         #: connector → its open jobs, whether or not that connector is known: it may come, and it may come back
         self._jobs_of: defaultdict[str, set[str]] = defaultdict(set)
         #: connectors whose runs should be read before others'
-        self.stirred: set[str] = set()
+        self.read_first: set[str] = set()
         self.due = Due()
         #: what was recalled of connectors that have not been told since
         self._recalled: dict[str, tuple[datetime, LastSeen]] = {}
@@ -60,16 +60,16 @@ class Past:
         #: jobs that the history told to have ended since the poll or look that is under way was asked
         self.ended_meanwhile: set[str] = set()
 
-    async def recall(self, connection: AsyncConnection, system_id: str, now: datetime) -> None:
+    async def recall(self, transaction: Transaction, system_id: str, now: datetime) -> None:
         """Read back what earlier polls saw, whichever process made them."""
-        self.held = Held(await stored_conditions(connection, system_id))
-        self._recalled = await last_seen(connection, system_id)
+        self.held = HeldConditions(await stored_conditions(transaction, system_id))
+        self._recalled = await last_seen(transaction, system_id)
         self._watched_since = now
-        self.gaps.extend(Gap(begin, end) for begin, end in await past_outages(connection, system_id))
+        self.gaps.extend(Gap(begin, end) for begin, end in await past_outages(transaction, system_id))
         self._last_outage = self.gaps[-1] if self.gaps else None
-        rows = {row["id"]: row for row in await open_jobs(connection, system_id, COLUMNS)}
+        rows = {row["id"]: row for row in await open_jobs(transaction, system_id, COLUMNS)}
         traces: dict[str, list[Trace]] = {}
-        for line in await job_traces(connection, list(rows)):
+        for line in await job_traces(transaction, list(rows)):
             traces.setdefault(line.job_id, []).append(line)
         async for some in slices(rows.items()):
             for id, row in some:
@@ -118,28 +118,28 @@ class Past:
 
     def is_seen(self, fact: ConnectorFact) -> bool:
         """Whether this is what was told of it last, in this process."""
-        watched = self._named.get(fact.external_id)
-        return watched is not None and watched.fingerprint == fact.fingerprint
+        remembered = self._named.get(fact.external_id)
+        return remembered is not None and remembered.fingerprint == fact.fingerprint
 
-    async def see_connectors(self, foreseen: Mapping[str, Watched]) -> None:
+    async def see_connectors(self, foreseen: Mapping[str, ConnectorMemory]) -> None:
         """What was foreseen of connectors (by global id) has been committed."""
         async for some in slices(foreseen.items()):
-            for id, watched in some:
-                self._put(id, watched)
+            for id, remembered in some:
+                self._put(id, remembered)
 
-    async def see_jobs(self, rows: Iterable[Row], now: datetime, *, past: bool = False) -> None:
-        """Jobs that were written; ``past``: as a part of the history."""
+    async def see_jobs(self, rows: Iterable[Row], now: datetime, *, is_history: bool = False) -> None:
+        """Jobs that were written; ``is_history``: as a part of the history."""
         async for some in slices(rows):
             for row in some:
-                self._see_job(row, now, past=past)
+                self._see_job(row, now, is_history=is_history)
 
-    def _see_job(self, row: Row, now: datetime, *, past: bool) -> None:
+    def _see_job(self, row: Row, now: datetime, *, is_history: bool) -> None:
         job = self._take(row["id"])
         if not row["is_open"]:
-            if past:
+            if is_history:
                 self.ended_meanwhile.add(row["id"])
             if row["connector_id"] is not None:
-                self._stir(row["connector_id"], urgent=not past)
+                self._run_ended(row["connector_id"], urgent=not is_history)
             return
         if job is None:
             job = OpenJob(row, now)
@@ -149,40 +149,40 @@ class Past:
 
     def see_runs(self, id: str, runs: Sequence[Run]) -> None:
         """Its past has been read."""
-        watched = self.connectors[id]
-        watched.runs, watched.judged_at = runs, None
-        self.stirred.discard(id)
-        self.due.place(id, watched)
+        remembered = self.connectors[id]
+        remembered.runs, remembered.judged_at = runs, None
+        self.read_first.discard(id)
+        self.due.place(id, remembered)
 
     def judged(self, id: str, now: datetime) -> None:
-        watched = self.connectors[id]
-        watched.judged_at = now
-        if not watched.is_awake:
-            self.due.place(id, watched)
+        remembered = self.connectors[id]
+        remembered.judged_at = now
+        if not remembered.is_awake:
+            self.due.place(id, remembered)
 
     def forget_connectors(self, ids: Set[str]) -> None:
         for id in ids:
-            if (watched := self.connectors.pop(id, None)) is not None:
-                self._named.pop(watched.external_id, None)
+            if (remembered := self.connectors.pop(id, None)) is not None:
+                self._named.pop(remembered.external_id, None)
             self._recalled.pop(id, None)
-            self.stirred.discard(id)
+            self.read_first.discard(id)
         self.due.drop(ids)
 
-    def _put(self, id: str, watched: Watched) -> None:
-        self.connectors[id] = self._named[watched.external_id] = watched
+    def _put(self, id: str, remembered: ConnectorMemory) -> None:
+        self.connectors[id] = self._named[remembered.external_id] = remembered
         self._recalled.pop(id, None)
-        self.due.place(id, watched)
+        self.due.place(id, remembered)
 
-    def foreseen(self, id: str, fact: ConnectorFact | None, now: datetime) -> Watched:
+    def foreseen(self, id: str, fact: ConnectorFact | None, now: datetime) -> ConnectorMemory:
         """A connector as it will be remembered, once what is told of it now has been committed; None: nothing is."""
         known = self.connectors.get(id)
-        watched = self._new(id) if known is None else known.copy()
+        remembered = self._new(id) if known is None else known.copy()
         if fact is not None:
-            watched.see(fact, now)
-        return watched
+            remembered.see(fact, now)
+        return remembered
 
-    def _new(self, id: str) -> Watched:
-        found = Watched(external_id(id), self._jobs_of[id])
+    def _new(self, id: str) -> ConnectorMemory:
+        found = ConnectorMemory(external_id(id), self._jobs_of[id])
         if (recalled := self._recalled.get(id)) is not None:
             at, seen = recalled
             found.resume(seen, at)
@@ -199,24 +199,22 @@ class Past:
 
     def view(self, id: str) -> ConnectorView:
         """A connector that was told and whose runs are read."""
-        watched = self.connectors[id]
-        jobs = [self.jobs[job].view for job in sorted(watched.jobs)]
-        runs = watched.runs or ()
+        remembered = self.connectors[id]
+        jobs = [self.jobs[job].view for job in sorted(remembered.jobs)]
+        runs = remembered.runs or ()
         starts = [job.started_at for job in jobs if job.started_at and job.type is not JobType.ACCESS_CONTROL]
         starts += [run.started_at for run in runs if run.started_at]
         return ConnectorView(
             id=id,
-            external_id=watched.external_id,
-            **watched.said,
-            status_since=watched.status_since,
-            first_seen_at=watched.first_seen_at,
-            worker_seen_at=watched.worker_seen_at,
-            worker_moved_at=watched.worker_moved_at,
-            parse_errors=tuple(watched.errors.get("parse_errors", ())),
-            transport_errors=tuple(watched.errors.get("transport_errors", ())),
-            blocks_checkpoint_since=watched.blocks_since,
+            **remembered.facts,
+            status_since=remembered.status_since,
+            first_seen_at=remembered.first_seen_at,
+            worker_seen_at=remembered.worker_seen_at,
+            worker_moved_at=remembered.worker_moved_at,
+            parse_errors=tuple(remembered.errors.get("parse_errors", ())),
+            transport_errors=tuple(remembered.errors.get("transport_errors", ())),
+            blocks_checkpoint_since=remembered.blocks_since,
             jobs=jobs,
-            latest=runs[0] if runs else None,
             runs=runs,
             last_started_at=max(starts, default=None),
         )
@@ -233,24 +231,24 @@ class Past:
         job = self.jobs.pop(id, None)
         if job is not None and (connector := job.row["connector_id"]) is not None:
             self._jobs_of[connector].discard(id)
-            if (watched := self.connectors.get(connector)) is not None:
-                watched.judged_at = None
-                self.due.place(connector, watched)
+            if (remembered := self.connectors.get(connector)) is not None:
+                remembered.judged_at = None
+                self.due.place(connector, remembered)
         return job
 
-    def _stir(self, connector_id: str, *, urgent: bool) -> None:
+    def _run_ended(self, connector_id: str, *, urgent: bool) -> None:
         """One of its runs is over: what was read of its runs is out of date."""
-        watched = self.connectors.get(connector_id)
-        if watched is not None:
-            watched.runs = watched.judged_at = None
-            self.due.place(connector_id, watched)
+        remembered = self.connectors.get(connector_id)
+        if remembered is not None:
+            remembered.runs = remembered.judged_at = None
+            self.due.place(connector_id, remembered)
             if urgent:
-                self.stirred.add(connector_id)
+                self.read_first.add(connector_id)
 
 
-def run_of(row: Any) -> Run:
-    """A past job from a row of ``connectory.store.reads.past.past_runs``."""
-    message: str | None = row.error_message
+def run_of(row: PastRun) -> Run:
+    """A past job as judging looks at it."""
+    message = row.error_message
     return Run(
         id=row.id,
         status=row.status,
@@ -262,5 +260,5 @@ def run_of(row: Any) -> Run:
         processed=row.processed,
         failed=row.failed,
         error_message=message and message[:_LONGEST_MESSAGE],
-        longest_quiet=row.longest_quiet,
+        longest_stall=row.longest_quiet,
     )

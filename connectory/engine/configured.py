@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from connectory.engine.judging.thresholds import Thresholds
 from connectory.engine.judging.views import SystemView
-from connectory.engine.polling.pace import Pace
+from connectory.engine.pace import Pace
 from connectory.store.writes.registration import Registration
 from sources.base import SourceKind, SystemSettings
 
@@ -34,9 +34,6 @@ class ConfiguredSystem:
     @property
     def view(self) -> SystemView:
         return SystemView(
-            name=self.name,
-            kind=self.kind.name,
-            capabilities=self.kind.capabilities,
             one_job_at_a_time=self.kind.one_job_at_a_time,
             tells_workers=self.kind.tells_workers,
             poll_interval=self.poll_interval,

@@ -8,11 +8,11 @@ from typing import Any
 
 from connectory.engine.judging.views import Run, Sample
 from connectory.model import ConnectorFact, ConnectorStatus
-from connectory.store.reads.past import TRACES, LastSeen
-from connectory.store.writes.rows import Row
+from connectory.store.reads.recall import TRACES, LastSeen
+from connectory.store.rows import Row
 
 #: What a connector's fact tells as it stands, and its totals of errors.
-_SAID = ("name", "status", "mode", "source", "schedule_seconds", "is_unscheduled")
+_FACTS = ("status", "mode", "schedule_seconds", "is_unscheduled")
 _ERRORS = ("parse_errors", "transport_errors")
 
 
@@ -28,15 +28,15 @@ class Counter(deque[Sample]):
 
 
 @dataclass(slots=True)
-class Watched:
-    """A connector as we watched it."""
+class ConnectorMemory:
+    """A connector as we saw it."""
 
     external_id: str
-    #: its open jobs, which ``Past`` keeps up
+    #: its open jobs, which ``SystemMemory`` keeps up
     jobs: Set[str]
     fingerprint: str | None = None
     #: what ConnectorView takes as it stands
-    said: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
     #: when we saw it first, an earlier process too
     first_seen_at: datetime | None = None
     #: as it was seen last, by an earlier process too; None: never
@@ -54,7 +54,7 @@ class Watched:
     #: None: something is new since
     judged_at: datetime | None = None
 
-    def copy(self) -> "Watched":
+    def copy(self) -> "ConnectorMemory":
         """One that goes on for itself."""
         found = replace(self, errors={name: Counter() for name in self.errors})
         for name, counter in self.errors.items():
@@ -78,8 +78,8 @@ class Watched:
             return
         self.judged_at = None
         self.first_seen_at = self.first_seen_at or now
-        before = self.said
-        self.said = {name: getattr(fact, name) for name in _SAID}
+        before = self.facts
+        self.facts = {name: getattr(fact, name) for name in _FACTS}
         if self.status not in (None, fact.status):
             self.status_since = now
         self.status = fact.status
@@ -101,7 +101,7 @@ class Watched:
             **{name: self.errors[name][-1].processed if name in self.errors else None for name in _ERRORS},
         }
 
-    def _count(self, told: ConnectorFact | LastSeen, at: datetime) -> None:
+    def _count(self, seen: ConnectorFact | LastSeen, at: datetime) -> None:
         for name in _ERRORS:
-            if (total := getattr(told, name)) is not None:
+            if (total := getattr(seen, name)) is not None:
                 self.errors.setdefault(name, Counter()).see(total, at)

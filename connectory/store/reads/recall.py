@@ -1,4 +1,5 @@
-"""What the engine reads back to judge by: how open jobs moved, how past ones went, and which conditions hold."""
+"""What the engine reads back of a system: what is known of it, how open jobs moved, how past ones went, and which
+conditions hold."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,11 +8,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import column, func, literal, select, union_all, values
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from connectory.model import ENDED, ConnectorStatus, JobType
+from connectory.model import ENDED, ConnectorStatus, JobStatus, JobTrigger, JobType
 from connectory.slices import slices
+from connectory.store.rows import Row, batches
 from connectory.store.tables import CONDITIONS, CONNECTORS, EVENTS, JOBS, OUTAGES, SYSTEMS
 from connectory.store.tables.columns import Name
-from connectory.store.writes.rows import Row, batches
 
 #: Past runs that are looked at, per connector.
 RUNS = 20
@@ -23,10 +24,6 @@ OUTAGES_KEPT = 100
 _TRACED_AT_ONCE = 100
 #: Connectors whose runs are read by one statement; what else there is to do goes on in between.
 _READ_AT_ONCE = 100
-_RUN_COLUMNS = (
-    "id", "connector_id", "status", "type", "trigger", "created_at", "started_at", "completed_at", "processed",
-    "failed", "error_message", "longest_quiet",
-)  # fmt: skip
 
 
 class Trace(NamedTuple):
@@ -39,6 +36,39 @@ class Trace(NamedTuple):
     previous_status: int | None
     processed: int | None
     changed_fields: str | None
+
+
+async def system_columns(connection: AsyncConnection, system_id: str, columns: Sequence[str]) -> Row:
+    """These columns of a system's row."""
+    found = await connection.execute(select(*(SYSTEMS.c[name] for name in columns)).where(SYSTEMS.c.id == system_id))
+    return dict(found.mappings().one())
+
+
+class StoredConnector(NamedTuple):
+    """What adapters are told of a connector; ids are global."""
+
+    id: str
+    fingerprint: str | None
+    latest_job_id: str | None
+    history_read: bool
+    missed_polls: int
+    #: None: the last answer had it
+    observed_at: datetime | None
+    removed_at: datetime | None
+
+
+async def stored_connectors(connection: AsyncConnection, system_id: str) -> list[StoredConnector]:
+    """All of a system, removed ones too."""
+    wanted = select(*(CONNECTORS.c[name] for name in StoredConnector._fields))
+    rows = slices(await connection.execute(wanted.where(CONNECTORS.c.system_id == system_id)))
+    return [StoredConnector(*row) async for some in rows for row in some]
+
+
+async def newest_order(connection: AsyncConnection, system_id: str) -> int | None:
+    """The place of a system's newest job: microseconds since 1970; None where it has none."""
+    newest = select(func.max(JOBS.c.created_order)).where(JOBS.c.system_id == system_id)
+    order: int | None = (await connection.execute(newest)).scalar()
+    return order
 
 
 async def stored_conditions(connection: AsyncConnection, system_id: str) -> Sequence[Any]:
@@ -100,9 +130,26 @@ async def past_outages(connection: AsyncConnection, system_id: str) -> list[tupl
     return [(begin, end) for begin, end in newest][::-1]
 
 
-async def past_runs(connection: AsyncConnection, connector_ids: Sequence[str]) -> dict[str, list[Any]]:
+class PastRun(NamedTuple):
+    """An ended job, by the jobs table's columns."""
+
+    id: str
+    connector_id: str
+    status: JobStatus
+    type: JobType
+    trigger: JobTrigger
+    created_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    processed: int | None
+    failed: int | None
+    error_message: str | None
+    longest_quiet: float | None
+
+
+async def past_runs(connection: AsyncConnection, connector_ids: Sequence[str]) -> dict[str, list[PastRun]]:
     """Per connector its ended jobs that move content, newest first, at most RUNS; an entry for each."""
-    found: dict[str, list[Any]] = {id: [] for id in connector_ids}
+    found: dict[str, list[PastRun]] = {id: [] for id in connector_ids}
     j, ended = JOBS.c, JOBS.c.status.in_(list(ENDED)) | JOBS.c.completed_at.is_not(None)
     for some in batches(connector_ids, _READ_AT_ONCE):
         asked = values(column("id", Name), name="asked").data([(id,) for id in some]).cte("asked_for")
@@ -113,7 +160,7 @@ async def past_runs(connection: AsyncConnection, connector_ids: Sequence[str]) -
         bounds = select(asked.c.id, least.label("least")).cte("bounds")
         within = (j.connector_id == bounds.c.id, j.created_order >= bounds.c.least)
         wanted = (
-            select(*(j[name] for name in _RUN_COLUMNS))
+            select(*(j[name] for name in PastRun._fields))
             .select_from(bounds)
             .join(JOBS, within[0] & within[1])
             .where(j.type != JobType.ACCESS_CONTROL, ended)
@@ -121,5 +168,5 @@ async def past_runs(connection: AsyncConnection, connector_ids: Sequence[str]) -
         )
         for row in await connection.execute(wanted):
             if len(found[row.connector_id]) < RUNS:
-                found[row.connector_id].append(row)
+                found[row.connector_id].append(PastRun(*row))
     return found

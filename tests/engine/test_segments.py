@@ -15,12 +15,12 @@ EARLIER = """{ jobs { nodes { status startedAt progress { processed } earlierStr
     startedAt endedAt processed counts { indexed deleted failed volumeBytes total } } } } }"""
 
 
-def run(start: float | None, processed: int | None, status: JobStatus = JobStatus.RUNNING, **said: Any) -> JobFact:
+def run(start: float | None, processed: int | None, status: JobStatus = JobStatus.RUNNING, **fields: Any) -> JobFact:
     """A sync job of Elastic as a poll sees it: its worker is heard of a minute after its start."""
-    told: dict[str, Any] = {"counts": CountsFact(indexed=processed, deleted=0 if processed else None)}
+    usual: dict[str, Any] = {"counts": CountsFact(indexed=processed, deleted=0 if processed else None)}
     if start is not None:
-        told |= {"started_at": at(start), "last_seen_at": at(start + 60)}
-    return job("1", "a", status, **(told | {"processed": processed, "order_at": at(0)} | said))
+        usual |= {"started_at": at(start), "last_seen_at": at(start + 60)}
+    return job("1", "a", status, **(usual | {"processed": processed, "order_at": at(0)} | fields))
 
 
 async def polls(stage: Stage, *jobs: JobFact) -> None:
@@ -58,7 +58,7 @@ async def test_a_start_and_counts_that_are_renewed_one_after_the_other_are_one_r
     assert await processed(stage) == [(1, 700), (2, 400)]
 
 
-async def test_one_that_only_goes_on_has_no_earlier_stretches(store: Store) -> None:
+async def test_one_that_only_goes_on_has_no_earlier_segments(store: Store) -> None:
     stage = await Stage.open(store)
     jobs = [run(None, None), run(0, 5), run(0, 5, JobStatus.SUSPENDED), run(0, 9), run(0, 9, JobStatus.SUCCEEDED)]
     await polls(stage, *jobs)
@@ -67,7 +67,7 @@ async def test_one_that_only_goes_on_has_no_earlier_stretches(store: Store) -> N
     assert found["earlierStretches"] == []
 
 
-async def test_a_job_that_is_resumed_for_ever_keeps_the_newest_stretches(store: Store) -> None:
+async def test_a_job_that_is_resumed_for_ever_keeps_the_newest_segments(store: Store) -> None:
     stage = await Stage.open(store)
     await polls(stage, *(run(100 * n, n) for n in range(MOST + 6)))
     assert await processed(stage) == [(n + 1, n) for n in range(5, MOST + 5)]
