@@ -42,7 +42,6 @@ WORDS: Mapping[str, str] = {
     r"quiet(?=\.|\b\s*=)": "stall",
     r"Course|course": "progress tracking",
     r"[Ss]tretch(?:es)?": "segments (the schema, columns and settings keep their names)",
-    r"told|said": "what the variable holds",
 }
 
 
@@ -146,6 +145,16 @@ class Code:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         }
 
+    def variables(self, names: frozenset[str]) -> int:
+        """How often a variable, an argument or an attribute of one of these names is written or read."""
+        nodes = (node for tree in self.trees.values() for node in ast.walk(tree))
+        return sum(
+            (isinstance(node, ast.Name) and node.id in names)
+            or (isinstance(node, ast.arg) and node.arg in names)
+            or (isinstance(node, ast.Attribute) and node.attr in names)
+            for node in nodes
+        )
+
     def words(self) -> Mapping[str, int]:
         """Private word → how often it stands there, as a word of its own or a part of a name in camel case."""
         text = "\n".join(self.texts.values())
@@ -181,6 +190,7 @@ def figures(code: Code) -> Iterator[tuple[str, str]]:
     yield "file names in all five kinds, of all", f"{len(set.intersection(*names))} of {len(set.union(*names))}"
     yield "import circles", str(len(code.circles()))
     yield "`Any`", str(len(re.findall(r"\bAny\b", "\n".join(code.texts.values()))))
+    yield "variables named `told` or `said`", str(code.variables(frozenset({"told", "said", "_told", "_said"})))
     words = code.words()
     yield "private words", f"{sum(words.values()):,}"
     for word, count in words.items():
