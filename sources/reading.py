@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from connectory.model import Details, JsonObject, Problem
+from connectory.redaction import extra, text
 from sources.base import SourceMismatch
-from sources.discretion import extra, text
 
 __all__ = [
     "LenientReader",

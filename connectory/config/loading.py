@@ -24,9 +24,9 @@ from connectory.config.settings import (
     StoreSettings,
 )
 from connectory.notices.settings import ReceiverSettings
+from connectory.redaction import SECRET_KEY
 from sources import registry
 from sources.base import SourceKind, SystemSettings
-from sources.discretion import SECRET_KEY
 
 if TYPE_CHECKING:
     from connectory.engine import ConfiguredSystem

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from connectory.http.client import Answer, HttpClient, segment
+from connectory.http.headers import basic, bearer
 from connectory.model import JobFact
 from sources.base import SourceMismatch
 from sources.elastic.mapping import Unreadable, read_job
-from sources.http import Answer, HttpClient, basic, bearer, segment
 from sources.reading import text
 
 if TYPE_CHECKING:

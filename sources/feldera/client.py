@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from connectory.http.client import Answer, HttpClient, segment
+from connectory.http.headers import bearer
 from connectory.model import SystemErrorCode
 from sources.base import ActionNotSupported, SourceAuthFailed, SourceMismatch, SourceUnreachable
 from sources.feldera.discretion import discreet
-from sources.http import Answer, HttpClient, bearer, segment
 
 if TYPE_CHECKING:
     from sources.feldera import FelderaSettings

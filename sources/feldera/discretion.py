@@ -2,7 +2,7 @@
 
 import re
 
-from sources.discretion import REDACTED, USERS, Discretion
+from connectory.redaction import REDACTED, USERS, Discretion
 
 #: Keys of transports that hold secrets and do not look like it everywhere: PEM texts, JAAS lines, keys of accounts and
 #: certificates. Keys of tables and partitions are none.

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from connectory.http.client import Answer, HttpClient, NoBody
+from connectory.http.headers import basic
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch
-from sources.http import Answer, HttpClient, NoBody, basic
 from sources.lucidworks.reading import discreet
 from sources.rounds import CONCURRENCY
 

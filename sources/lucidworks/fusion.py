@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+from connectory.http.client import segment
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch
-from sources.http import segment
 from sources.lucidworks import fusion_mapping as mapping
 from sources.lucidworks.client import LucidworksClient
 from sources.lucidworks.mapping import unread

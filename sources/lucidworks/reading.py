@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from sources.discretion import REDACTED, USERS, Discretion
+from connectory.redaction import REDACTED, USERS, Discretion
 from sources.reading import Reader
 
 #: Names of settings that hold credentials beside those that look secret everywhere (lucidworks.md §3).

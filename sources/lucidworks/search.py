@@ -7,9 +7,9 @@ so a server that does not is asked for each, and which it is is remembered by co
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from connectory.http.client import segment
 from connectory.model import JsonObject
 from sources.base import SourceError, SourceMismatch
-from sources.http import segment
 from sources.lucidworks import mapping
 from sources.lucidworks.client import LucidworksClient
 from sources.lucidworks.mapping import place_of, source_id

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from connectory.http.client import Answer, HttpClient
+from connectory.http.headers import bearer, retry_after
 from connectory.model import ConnectorFact, JobFact, Problem, SystemErrorCode
 from sources.base import SourceAuthFailed, SourceMismatch, SourceUnreachable
-from sources.http import Answer, HttpClient, bearer, retry_after
 from sources.onyx import mapping
 from sources.reading import by_turns
 

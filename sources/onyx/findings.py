@@ -6,8 +6,8 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from connectory.model import JobErrorFact, JobFindings
+from connectory.redaction import QUOTED, without_secrets
 from sources.base import SourceMismatch
-from sources.discretion import QUOTED, without_secrets
 from sources.onyx.client import ERRORS_PAGE, OnyxClient, PairUnknown
 from sources.onyx.mapping import discreet
 from sources.reading import Reader, count, flag, instant

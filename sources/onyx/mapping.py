@@ -16,8 +16,8 @@ from connectory.model import (
     JobStatus,
     JobType,
 )
+from connectory.redaction import QUOTED
 from sources.base import SourceMismatch
-from sources.discretion import QUOTED
 from sources.reading import Reader, count, details, extra, flag, instant, json_object, slug, text
 
 FEDERATED = "federated:"

@@ -14,8 +14,8 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from connectory.http.client import Answer, HttpClient, segment
 from sources.base import SourceMismatch, SourceRateLimited
-from sources.http import Answer, HttpClient, segment
 
 if TYPE_CHECKING:
     from sources.zensearch import ZenSearchSettings

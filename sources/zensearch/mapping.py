@@ -18,8 +18,8 @@ from connectory.model import (
     JsonObject,
     StageFact,
 )
+from connectory.redaction import QUOTED, without_secrets
 from sources.base import SourceMismatch
-from sources.discretion import QUOTED, without_secrets
 from sources.reading import LenientReader, count, details, extra, identifier, instant, json_object, slug, text
 
 #: The four badges of the product's pages; ``active`` is the only one that an API page shows (zensearch.md §5).

@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from connectory.model import SystemErrorCode
+from connectory.redaction import REDACTED, USERS, Discretion
 from sources.base import SourceMismatch, SystemSettings, Token
-from sources.discretion import REDACTED, USERS, Discretion
 from sources.reading import LenientReader, Reader, count, identifier, mismatches, text
 from tests.sources.cases import cases
 

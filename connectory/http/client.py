@@ -1,45 +1,57 @@
-"""How adapters talk to an upstream: one aiohttp ``ClientSession`` per system.
+"""Requests to one system: an aiohttp ``ClientSession`` that answers with decoded JSON.
 
-Every failure leaves here as one of the errors of ``sources.base``; no secret leaves in a message.
+Every failure leaves here as one of the errors of ``connectory.http.errors``; no secret leaves in a message.
 """
 
-import asyncio
 import base64
-import json
-import os
-import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import quote
 
 import aiohttp
 from pydantic import SecretStr
 
-from connectory.model import SystemErrorCode
-from sources.base import (
+from connectory.http.decoding import decode
+from connectory.http.errors import (
     SourceAuthFailed,
     SourceError,
     SourceMismatch,
     SourceRateLimited,
     SourceUnreachable,
-    SystemSettings,
 )
-from sources.discretion import REDACTED
+from connectory.http.headers import retry_after
+from connectory.http.reasons import reason
+from connectory.model import SystemErrorCode
+from connectory.redaction import REDACTED
 
-#: Characters of an answer that are decoded between two turns of the event loop: some milliseconds with mapping.
-_STRETCH = 1 << 15
 #: Bytes of an answer, unpacked; more is a mistake or an attack.
 _LARGEST = 256 << 20
 #: Characters; anything shorter would be found in every other word.
 _SHORTEST_SECRET = 4
-#: Seconds that a Retry-After makes us wait at most: what asks for more is asked again by then.
-LONGEST_RETRY_AFTER = 3_600.0
 #: Connections at once to one system.
 _CONNECTIONS = 4
+
+
+class ClientSettings(Protocol):
+    """What a client needs to know of its system: ``sources.base.SystemSettings`` has it.
+
+    Iterating gives its fields by name, so that the values of those that are secret are taken out of every message.
+    """
+
+    @property
+    def base_url(self) -> str:
+        """Without a trailing slash."""
+
+    @property
+    def timeout(self) -> float:
+        """Seconds for one request, its wait for a connection included."""
+
+    @property
+    def verify_tls(self) -> bool: ...
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +74,7 @@ class HttpClient:
     SourceAuthFailed (401, 403), SourceMismatch (any other unexpected status, or a body that is not JSON).
     """
 
-    def __init__(self, settings: SystemSettings, *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, settings: ClientSettings, *, headers: Mapping[str, str] | None = None) -> None:
         self._base = settings.base_url
         self._headers = {"Accept": "application/json", "User-Agent": "connectory", **(headers or {})}
         self._timeout = settings.timeout
@@ -202,16 +214,6 @@ def segment(name: str) -> str:
     return quote(name, safe="")
 
 
-def bearer(token: SecretStr) -> str:
-    """The Authorization header's value for a token."""
-    return f"Bearer {token.get_secret_value()}"
-
-
-def basic(username: str, password: SecretStr) -> str:
-    """The same for a user and a password."""
-    return "Basic " + base64.b64encode(f"{username}:{password.get_secret_value()}".encode()).decode()
-
-
 async def _read(response: aiohttp.ClientResponse, what: str) -> bytes:
     """The body, unpacked. Raises SourceMismatch for one that no system of ours would send."""
     pieces, size = [], 0
@@ -223,7 +225,7 @@ async def _read(response: aiohttp.ClientResponse, what: str) -> bytes:
     return b"".join(pieces)
 
 
-def _spellings(settings: SystemSettings, headers: Mapping[str, str]) -> list[str]:
+def _spellings(settings: ClientSettings, headers: Mapping[str, str]) -> list[str]:
     """The configured secrets as they may come back in a text, the longest first."""
     plain = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
     sent = [headers[name].partition(" ")[2] for name in headers if name.lower() == "authorization"]
@@ -231,162 +233,3 @@ def _spellings(settings: SystemSettings, headers: Mapping[str, str]) -> list[str
     found |= {quote(text, safe="") for text in found}
     found |= {base64.b64encode(text.encode()).decode() for text in plain if text}
     return sorted((text for text in found if len(text) >= _SHORTEST_SECRET), key=len, reverse=True)
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
-_scan = json.JSONDecoder(parse_constant=_refuse).raw_decode
-_SPACE = re.compile(r"[ \t\n\r]*")
-
-
-async def decode(raw: bytes, each: Callable[[Any], Any] | None = None) -> Any:
-    """The value of a JSON text as RFC 8259 has it: NaN and Infinity are refused. Raises ValueError.
-
-    A large text gives the event loop its turns. ``each`` takes every entry of a list within an object as soon as it is
-    decoded, and what it returns stands in the entry's place: so the entries of a large answer are never in memory all
-    at once, where they would cost a full garbage collection, which holds the event loop longer than the decoding does.
-    """
-    try:
-        return await _Pieces(raw.decode(json.detect_encoding(raw), "surrogatepass"), each).read()
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-class _Pieces:
-    """Reads a JSON text piece by piece, to the same value as ``json.loads``.
-
-    A thread would be no help: the parser is one call that keeps the interpreter to itself. So the outer objects and
-    lists are walked here, and the entries of the lists in them, small and many, are left to the parser one by one.
-    """
-
-    def __init__(self, text: str, each: Callable[[Any], Any] | None) -> None:
-        self._text = text
-        self._each = each
-        self._at = 0
-        self._turn = _STRETCH
-
-    async def read(self) -> Any:
-        if len(self._text) <= _STRETCH and self._each is None:
-            value = self._piece()
-        else:
-            value = await self._value(0)
-        if self._next():
-            raise ValueError("more than one value")
-        return value
-
-    def _next(self) -> str:
-        """The next character that is no space, which stays unread; "" at the end."""
-        space = _SPACE.match(self._text, self._at)
-        assert space is not None
-        self._at = space.end()
-        return self._text[self._at : self._at + 1]
-
-    def _take(self, *expected: str) -> str:
-        found = self._next()
-        if found not in expected:
-            raise ValueError(f"expected {' or '.join(expected)}")
-        self._at += 1
-        return found
-
-    def _piece(self) -> Any:
-        self._next()
-        value, self._at = _scan(self._text, self._at)
-        return value
-
-    async def _value(self, depth: int) -> Any:
-        opening = self._next()
-        if opening == "{" and depth < 3:
-            return await self._object(depth)
-        if opening == "[" and depth < 3:
-            return await self._list(depth)
-        return self._piece()
-
-    async def _object(self, depth: int) -> dict[str, Any]:
-        read: dict[str, Any] = {}
-        self._take("{")
-        if self._next() == "}":
-            self._take("}")
-            return read
-        while True:
-            if self._next() != '"':
-                raise ValueError("expected a name")
-            name = self._piece()
-            self._take(":")
-            read[name] = await self._value(depth + 1)
-            if self._take(",", "}") == "}":
-                return read
-
-    async def _list(self, depth: int) -> list[Any]:
-        read: list[Any] = []
-        self._take("[")
-        if self._next() == "]":
-            self._take("]")
-            return read
-        while True:
-            # entries of the outermost list are taken for objects that hold the lists
-            read.append(self._entry() if depth else await self._value(1))
-            if self._take(",", "]") == "]":
-                return read
-            if self._at >= self._turn:
-                self._turn = self._at + _STRETCH
-                await asyncio.sleep(0)
-
-    def _entry(self) -> Any:
-        value = self._piece()
-        return value if self._each is None else self._each(value)
-
-
-def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Seconds that a Retry-After header asks for, at most LONGEST_RETRY_AFTER; None without one, and for what is none.
-
-    RFC 9110 §10.2.3: whole digits, or a date, which counts from the answer's own Date; ``now`` stands in for that.
-    """
-    value = headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit():
-        return min(float(value), LONGEST_RETRY_AFTER)
-    until = _moment(value)
-    if until is None:
-        return None
-    sent = _moment(headers.get("Date", "")) or now or datetime.now(UTC)
-    return min(max(0.0, (until - sent).total_seconds()), LONGEST_RETRY_AFTER)
-
-
-def _moment(text: str) -> datetime | None:
-    """The moment of an HTTP date; None for any other text."""
-    try:
-        found = parsedate_to_datetime(text)
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    except (ValueError, TypeError, OverflowError):  # also a year or a zone that no clock has
-        return None
-
-
-def _said_by_the_system(error: OSError) -> str:
-    """asyncio words a refused connection in its own way; the system's way is better known."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError) or not error.errno or error.errno < 0:
-        return error.strerror or "the connection broke off"
-    return os.strerror(error.errno)
-
-
-#: What the HTTP library words in its own way, quoting URLs and answers.
-_WORDS: Mapping[type[BaseException], str] = {
-    aiohttp.ClientPayloadError: "the answer broke off, or cannot be unpacked",
-    aiohttp.ClientResponseError: "the answer is no HTTP that can be read",
-    ValueError: "no request can be made of the URL",
-}
-
-
-def reason(error: BaseException) -> str:
-    """What went wrong, without URLs that might carry a secret."""
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"the name {error.host} does not resolve"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"cannot connect to {error.host}:{error.port}: {_said_by_the_system(error.os_error)}"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "the server closed the connection without an answer"
-    if isinstance(error, OSError):
-        return _said_by_the_system(error)
-    return next((words for kind, words in _WORDS.items() if isinstance(error, kind)), "the request failed")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from sources.base import SourceMismatch
+from connectory.http.errors import SourceMismatch
 
 REDACTED = "[redacted]"
 #: Names of keys whose values are secrets wherever they stand.
