@@ -44,7 +44,7 @@ def _everywhere(said: str) -> str:
 _key = lru_cache(maxsize=4096)(_everywhere)
 
 
-class Discretion:
+class Redactor:
     """Takes out secrets. What is one everywhere is known here; a kind of system says what else is one there.
 
     ``keys`` finds the names of keys whose values are secrets, beside those that SECRET_KEY finds. ``rules`` are for
@@ -112,13 +112,13 @@ class Discretion:
         return {key: self.unknown(value, key) for key, value in sent.items() if key not in left_out} or None
 
 
-_DISCRETION = Discretion()
-without_secrets = _DISCRETION.without_secrets
-extra = _DISCRETION.extra
-text = _DISCRETION.text
+_REDACTOR = Redactor()
+without_secrets = _REDACTOR.without_secrets
+extra = _REDACTOR.extra
+text = _REDACTOR.text
 
 #: For texts that quote what a connector was configured with.
-QUOTED = Discretion(rules=[USERS])
+QUOTED = Redactor(rules=[USERS])
 
 #: Characters of the JSON text of an unknown value, at most.
 LARGEST_UNKNOWN = 1 << 16

@@ -7,7 +7,7 @@ from connectory.http.client import Answer, HttpClient, segment
 from connectory.http.headers import bearer
 from connectory.model import SystemErrorCode
 from sources.base import ActionNotSupported, SourceAuthFailed, SourceMismatch, SourceUnreachable
-from sources.feldera.discretion import discreet
+from sources.feldera.redaction import redacted
 
 if TYPE_CHECKING:
     from sources.feldera import FelderaSettings
@@ -80,7 +80,7 @@ class FelderaClient(HttpClient):
         said = self.said(answer.body)
         message = f"{what}: {answer.status}" + (f": {said}" if said else "")
         if answer.status == 401 and not said and (challenge := answer.headers.get("WWW-Authenticate")):
-            return SourceAuthFailed(f"{message}: {discreet(challenge[:200])}", status=401)
+            return SourceAuthFailed(f"{message}: {redacted(challenge[:200])}", status=401)
         if code == "UnknownPipelineName":
             return PipelineUnknown(message, status=answer.status)
         if code in ("UnknownInputEndpoint", "UnknownOutputEndpoint"):
@@ -95,9 +95,9 @@ class FelderaClient(HttpClient):
 
     def said(self, body: Any) -> str:
         if not isinstance(body, Mapping):
-            return (discreet(super().said(body)) or "")[:300]
+            return (redacted(super().said(body)) or "")[:300]
         words = [body[key] for key in ("error_code", "message") if isinstance(body.get(key), str)]
-        return (discreet(": ".join(words)) or "")[:300]
+        return (redacted(": ".join(words)) or "")[:300]
 
 
 def _told_status(body: Mapping[str, Any]) -> str | None:

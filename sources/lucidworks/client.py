@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from connectory.http.client import Answer, HttpClient, NoBody
 from connectory.http.headers import basic
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch
-from sources.lucidworks.reading import discreet
+from sources.lucidworks.reading import redacted
 from sources.rounds import CONCURRENCY
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class LucidworksClient(HttpClient):
             return "; ".join(filter(None, map(_sentence, listed)))[:300]
         if isinstance(body, Mapping):
             return _sentence(body)[:300]
-        return discreet(super().said(body)) or ""
+        return redacted(super().said(body)) or ""
 
 
 def _list(path: str, body: Any) -> list[Any]:
@@ -99,5 +99,5 @@ def _sentence(error: object) -> str:
     if not isinstance(error, Mapping):
         return ""
     message, key = error.get("message"), error.get("key")
-    said = (discreet(message) or "") if isinstance(message, str) else ""
+    said = (redacted(message) or "") if isinstance(message, str) else ""
     return f"{key}: {said}" if key and isinstance(key, str) and said else said

@@ -10,7 +10,7 @@ from typing import Any
 from connectory.model import ConnectorFact, ConnectorStatus, CountsFact, JobStatus
 from sources.base import SourceMismatch
 from sources.lucidworks import mapping
-from sources.lucidworks.reading import discreet, rest, said
+from sources.lucidworks.reading import redacted, rest, said
 from sources.lucidworks.runs import Run
 from sources.reading import LenientReader, count, details, instant, slug
 
@@ -142,7 +142,7 @@ def _reason(entry: LenientReader) -> str | None:
             said = part.sent.get(key)
             said = said.get("message") if isinstance(said, Mapping) else said
             if isinstance(said, str) and said:
-                return discreet(said)
+                return redacted(said)
     return None
 
 

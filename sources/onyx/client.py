@@ -114,7 +114,7 @@ class OnyxClient(HttpClient):
             detail = json.dumps(detail)
         code = body.get("error_code")
         words = [word for word in (code, detail) if isinstance(word, str) and word]
-        return (mapping.discreet(": ".join(words)) or "")[:300]
+        return (mapping.redacted(": ".join(words)) or "")[:300]
 
 
 async def read_list(groups: list[Any]) -> tuple[dict[str, ConnectorFact], list[Problem]]:

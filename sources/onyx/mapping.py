@@ -89,7 +89,7 @@ _ATTEMPT_KEYS = frozenset(
 )
 
 #: Onyx stores what a connector's exception said.
-discreet = QUOTED.text
+redacted = QUOTED.text
 
 
 def connector(entry: object, *, group_source: str | None = None) -> ConnectorFact:
@@ -192,7 +192,7 @@ def job(item: object, pair: str) -> JobFact:
         processed=total,
         started_at=started,
         completed_at=updated if status.ended else None,
-        error_message=read("error_msg", discreet),
+        error_message=read("error_msg", redacted),
         order_at=order_at,
         sequence=number,
         details=details(
@@ -203,7 +203,7 @@ def job(item: object, pair: str) -> JobFact:
                 "total_docs_indexed": total,
                 "docs_removed_from_index": removed,
                 "error_count": failed,
-                "full_exception_trace": read("full_exception_trace", discreet),
+                "full_exception_trace": read("full_exception_trace", redacted),
                 "poll_range_start": read("poll_range_start", instant),
                 "poll_range_end": read("poll_range_end", instant),
                 "time_updated": updated,
