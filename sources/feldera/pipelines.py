@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from connectory.model import JsonObject, Problem
-from sources.feldera.reading import epoch_seconds
 from sources.feldera.redaction import extra, unknown, without_secrets
+from sources.feldera.values import epoch_seconds
 from sources.reading import LenientReader, flag, instant, json_object, mismatches, slug, text
 
 #: What only the selector ``all`` adds: the program and how it is run. Its text quotes connectors with their secrets.

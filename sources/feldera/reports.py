@@ -10,9 +10,9 @@ from typing import Any
 
 from connectory.model import JsonObject, Problem
 from sources.feldera.pipelines import Pipeline, Program, Run, source_of, split_name
-from sources.feldera.reading import error_texts
 from sources.feldera.redaction import extra, redacted, unknown, without_secrets
 from sources.feldera.statuses import Signs
+from sources.feldera.values import error_texts
 from sources.reading import LenientReader, count, flag, instant, json_object, mismatches, text
 
 #: Metrics that count (feldera.md §4, §5); what else is sent under ``metrics`` is kept as it is.

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from connectory.http.client import Answer, HttpClient, NoBody
 from connectory.http.headers import basic
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch
-from sources.lucidworks.reading import redacted
+from sources.lucidworks.redaction import redacted
 from sources.rounds import CONCURRENCY
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 from connectory.model import ConnectorFact, ConnectorStatus, CountsFact, JobStatus
 from sources.base import SourceMismatch
 from sources.lucidworks import mapping
-from sources.lucidworks.reading import redacted, rest, said
+from sources.lucidworks.redaction import redacted, rest, said
 from sources.lucidworks.runs import Run
 from sources.reading import LenientReader, count, details, instant, slug
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from connectory.model import ConnectorFact, ConnectorStatus, CountsFact, JobStatus, JsonObject
 from sources.base import SourceMismatch
-from sources.lucidworks.reading import rest, said
+from sources.lucidworks.redaction import rest, said
 from sources.lucidworks.runs import Run
 from sources.reading import LenientReader, count, details, flag, identifier, instant, slug
 

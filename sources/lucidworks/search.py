@@ -13,7 +13,7 @@ from sources.base import SourceError, SourceMismatch
 from sources.lucidworks import mapping
 from sources.lucidworks.client import LucidworksClient
 from sources.lucidworks.mapping import place_of, source_id
-from sources.lucidworks.reading import rest
+from sources.lucidworks.redaction import rest
 from sources.lucidworks.runs import Past
 from sources.lucidworks.survey import Sighting, State, Survey, ask_for, past_of, state_of
 from sources.reading import LenientReader, identifier

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from connectory.model import ConnectorStatus, HistoryBatch, Known, SystemErrorCode
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable
 from sources.lucidworks import SOURCE
-from sources.lucidworks.reading import redacted
+from sources.lucidworks.redaction import redacted
 from sources.lucidworks.runs import job_id
 from sources.lucidworks.simulator.app import simulator
 from sources.lucidworks.simulator.population import SECRETS
