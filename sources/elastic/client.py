@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from connectory.http.client import Answer, HttpClient, segment
 from connectory.http.headers import basic, bearer
 from connectory.model import JobFact
 from sources.base import SourceMismatch
 from sources.elastic.mapping import Unreadable, read_job
+from sources.elastic.settings import ElasticSettings
 from sources.reading import text
-
-if TYPE_CHECKING:
-    from sources.elastic import ElasticSettings
 
 #: ``from`` + ``size`` may not exceed it, and ``count`` never tells more (elastic.md §3).
 RESULT_WINDOW = 10_000
@@ -34,7 +32,7 @@ class Page(Generic[_Entry]):
 class ElasticClient(HttpClient):
     """Requests to one Elasticsearch, in plain JSON. Raises what HttpClient raises."""
 
-    def __init__(self, settings: "ElasticSettings") -> None:
+    def __init__(self, settings: ElasticSettings) -> None:
         super().__init__(settings, headers={"Authorization": authorization(settings)})
 
     async def page(
@@ -93,7 +91,7 @@ class ElasticClient(HttpClient):
         return error
 
 
-def authorization(settings: "ElasticSettings") -> str:
+def authorization(settings: ElasticSettings) -> str:
     """The Authorization header's value; the word for an API key is ApiKey, not Bearer (elastic.md §1)."""
     if settings.api_key is not None:
         return f"ApiKey {settings.api_key.get_secret_value()}"

@@ -1,16 +1,14 @@
 """What goes over the wire to a Feldera: paths, the bearer token, and error bodies, read by their ``error_code``."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from connectory.http.client import Answer, HttpClient, segment
 from connectory.http.headers import bearer
 from connectory.model import SystemErrorCode
 from sources.base import ActionNotSupported, SourceAuthFailed, SourceMismatch, SourceUnreachable
 from sources.feldera.redaction import redacted
-
-if TYPE_CHECKING:
-    from sources.feldera import FelderaSettings
+from sources.feldera.settings import FelderaSettings
 
 #: error_code of an answer that the pipeline's state explains → that state; None where the answer names it itself
 NOT_SERVED: Mapping[str, str | None] = {
@@ -44,7 +42,7 @@ class NotServed(SourceUnreachable):
 class FelderaClient(HttpClient):
     """Requests below ``/v0``, with the token when there is one."""
 
-    def __init__(self, settings: "FelderaSettings") -> None:
+    def __init__(self, settings: FelderaSettings) -> None:
         super().__init__(settings, headers={"Authorization": bearer(settings.token)} if settings.token else None)
         self._base = f"{self._base.removesuffix('/v0')}/v0"
 

@@ -2,23 +2,21 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from connectory.http.client import Answer, HttpClient, NoBody
 from connectory.http.headers import basic
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch
 from sources.lucidworks.redaction import redacted
+from sources.lucidworks.settings import LucidworksSettings
 from sources.rounds import CONCURRENCY
-
-if TYPE_CHECKING:
-    from sources.lucidworks import LucidworksSettings
 
 
 class LucidworksClient(HttpClient):
     """Requests below ``/api``, which is added where the configured URL lacks it (lucidworks.md §1)."""
 
-    def __init__(self, settings: "LucidworksSettings") -> None:
+    def __init__(self, settings: LucidworksSettings) -> None:
         headers = {}
         if settings.username is not None and settings.password is not None:
             headers["Authorization"] = basic(settings.username, settings.password)

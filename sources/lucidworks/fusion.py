@@ -1,7 +1,7 @@
 """The dialect of Fusion: one list of all jobs, or one job for each data source where there is no such list (§11)."""
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from connectory.http.client import segment
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch
@@ -9,12 +9,10 @@ from sources.lucidworks import fusion_mapping as mapping
 from sources.lucidworks.client import LucidworksClient
 from sources.lucidworks.mapping import unread
 from sources.lucidworks.runs import Past
+from sources.lucidworks.settings import LucidworksSettings
 from sources.lucidworks.survey import Sighting, State, Survey, ask_for, past_of, state_of
 from sources.reading import LenientReader, identifier
 from sources.rounds import failures_of, problems_of
-
-if TYPE_CHECKING:
-    from sources.lucidworks import LucidworksSettings
 
 #: Data sources whose history is read together.
 SLICE = 25
@@ -25,7 +23,7 @@ class FusionDialect:
 
     history_says_more = True
 
-    def __init__(self, http: LucidworksClient, settings: "LucidworksSettings") -> None:
+    def __init__(self, http: LucidworksClient, settings: LucidworksSettings) -> None:
         self._http = http
         self._wanted = settings.collections
         #: whether the server has the job API of Fusion 3.1 and later

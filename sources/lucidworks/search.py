@@ -5,7 +5,7 @@ so a server that does not is asked for each, and which it is is remembered by co
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from connectory.http.client import segment
 from connectory.model import JsonObject
@@ -15,12 +15,10 @@ from sources.lucidworks.client import LucidworksClient
 from sources.lucidworks.mapping import place_of, source_id
 from sources.lucidworks.redaction import rest
 from sources.lucidworks.runs import Past
+from sources.lucidworks.settings import LucidworksSettings
 from sources.lucidworks.survey import Sighting, State, Survey, ask_for, past_of, state_of
 from sources.reading import LenientReader, identifier
 from sources.rounds import failures_of, gravest, problems_of
-
-if TYPE_CHECKING:
-    from sources.lucidworks import LucidworksSettings
 
 #: From so many data sources of a collection on, one answer for all of them is the cheaper one.
 ENOUGH = 4
@@ -35,7 +33,7 @@ class SearchDialect:
 
     history_says_more = False
 
-    def __init__(self, http: LucidworksClient, settings: "LucidworksSettings") -> None:
+    def __init__(self, http: LucidworksClient, settings: LucidworksSettings) -> None:
         self._http = http
         self._wanted = settings.collections
         #: (collection, "status" or "history") → whether ``all`` works there

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from connectory.model import ConnectorFact, HistoryBatch, JobFact, Known, Observation
 from sources.base import Source, SourceError, SourceMismatch, by_connector
@@ -13,12 +12,10 @@ from sources.lucidworks.client import LucidworksClient
 from sources.lucidworks.fusion import FusionDialect
 from sources.lucidworks.runs import Past, Run, merged, started_of
 from sources.lucidworks.search import SearchDialect
+from sources.lucidworks.settings import LucidworksSettings
 from sources.lucidworks.survey import Dialect, Sighting, State, Survey, ask_for
 from sources.reading import mismatches
 from sources.rounds import failures_of, gravest, problems_of
-
-if TYPE_CHECKING:
-    from sources.lucidworks import LucidworksSettings
 
 #: Data sources whose past makes one batch of history.
 BATCH = 20
@@ -27,7 +24,7 @@ BATCH = 20
 class LucidworksSource(Source):
     """One LucidWorks Search or Fusion, in the engine's words. Raises only SourceError."""
 
-    def __init__(self, settings: "LucidworksSettings") -> None:
+    def __init__(self, settings: LucidworksSettings) -> None:
         self.http = LucidworksClient(settings)
         self._dialect: Dialect = (
             FusionDialect(self.http, settings) if settings.dialect == "fusion" else SearchDialect(self.http, settings)

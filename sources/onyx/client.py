@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from connectory.http.client import Answer, HttpClient
@@ -11,10 +11,8 @@ from connectory.http.headers import bearer, retry_after
 from connectory.model import ConnectorFact, JobFact, Problem, SystemErrorCode
 from sources.base import SourceAuthFailed, SourceMismatch, SourceUnreachable
 from sources.onyx import mapping
+from sources.onyx.settings import OnyxSettings
 from sources.reading import by_turns
-
-if TYPE_CHECKING:
-    from sources.onyx import OnyxSettings
 
 LIST = "/manage/admin/connector/indexing-status"
 #: Errors on a page; the server allows no more.
@@ -30,7 +28,7 @@ class PairUnknown(SourceMismatch):
 class OnyxClient(HttpClient):
     """Requests with a bearer token; reads all four shapes of error bodies (onyx.md §7)."""
 
-    def __init__(self, settings: "OnyxSettings") -> None:
+    def __init__(self, settings: OnyxSettings) -> None:
         super().__init__(settings, headers={"Authorization": bearer(settings.token)})
         self._without_api = "/api" not in (urlsplit(settings.base_url).path or "")
         #: whether the server tells the stages of an attempt, as far as we know

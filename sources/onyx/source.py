@@ -8,18 +8,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
 
 from connectory.model import ConnectorFact, HistoryBatch, JobFact, JobFindings, Known, Observation, Problem
 from sources.base import Source, SourceAuthFailed, SourceMismatch, by_connector
 from sources.gathering import Gathered
 from sources.onyx import findings, live
 from sources.onyx.client import OnyxClient, PairUnknown, read_attempts, read_list
+from sources.onyx.settings import OnyxSettings
 from sources.paging import PastPage, all_new_met, past_of_each
 from sources.rounds import ask_each
-
-if TYPE_CHECKING:
-    from sources.onyx import OnyxSettings
 
 #: Attempts on one page of a poll, and of history; the server allows 1,000.
 POLL_PAGE, HISTORY_PAGE = 20, 100
@@ -62,7 +59,7 @@ class OnyxSource(Source):
     """One Onyx deployment. With ``secondary_index`` the list tells of the index being built, while attempts are still
     those of the present one: the upstream serves no others (onyx.md §5)."""
 
-    def __init__(self, settings: "OnyxSettings") -> None:
+    def __init__(self, settings: OnyxSettings) -> None:
         self.http = OnyxClient(settings)
         self._secondary = settings.secondary_index
         #: of each pair the newest attempt met, and how many there were then

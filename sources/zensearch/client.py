@@ -12,13 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from connectory.http.client import Answer, HttpClient, segment
 from sources.base import SourceMismatch, SourceRateLimited
-
-if TYPE_CHECKING:
-    from sources.zensearch import ZenSearchSettings
+from sources.zensearch.settings import ZenSearchSettings
 
 #: A reset further away than this many seconds is no reset (zensearch.md §9 knows limits per minute and per day).
 LONGEST_WAIT = 86_400.0
@@ -101,7 +99,7 @@ class ZenSearchClient(HttpClient):
     Once an answer said that no request is left, none is sent before the reset: SourceRateLimited, at no cost.
     """
 
-    def __init__(self, settings: "ZenSearchSettings", *, budget: Budget | None = None) -> None:
+    def __init__(self, settings: ZenSearchSettings, *, budget: Budget | None = None) -> None:
         dialect = DIALECTS[settings.dialect]
         token = settings.token.get_secret_value()
         super().__init__(settings, headers={dialect.header: dialect.scheme + token})

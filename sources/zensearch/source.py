@@ -8,7 +8,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from connectory.model import ConnectorFact, HistoryBatch, JobFact, JobStatus, Known, Observation, Problem
 from connectory.model import SystemErrorCode as Code
@@ -19,9 +18,7 @@ from sources.rounds import ask_each
 from sources.zensearch import mapping
 from sources.zensearch.client import JobUnknown, ZenSearchClient
 from sources.zensearch.inference import Inference
-
-if TYPE_CHECKING:
-    from sources.zensearch import ZenSearchSettings
+from sources.zensearch.settings import ZenSearchSettings
 
 #: A job with a word that nobody knows is read until so many answers in a row were the same.
 UNDECIDED = 20
@@ -52,7 +49,7 @@ class ZenSearchSource(Source):
 
     def __init__(
         self,
-        settings: "ZenSearchSettings",
+        settings: ZenSearchSettings,
         *,
         http: ZenSearchClient | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),

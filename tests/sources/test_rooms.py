@@ -11,7 +11,7 @@ from tests.paths import ROOT
 _SOURCES = ROOT / "sources"
 #: Folders of built-in kinds.
 _KINDS = ("elastic", "feldera", "lucidworks", "onyx", "zensearch")
-_ADAPTER = frozenset({"__init__", "source", "client", "mapping"})
+_ADAPTER = frozenset({"__init__", "settings", "source", "client", "mapping"})
 _SIMULATOR = frozenset({"__init__", "app", "routes", "checks", "views", "world", "population"})
 #: Who knows simulators though it is none: the port names the type, for a type checker's eyes only.
 _KNOWS_SIMULATORS = _SOURCES / "base.py"
