@@ -1,4 +1,4 @@
-"""What goes over the wire to an Onyx deployment: paths, the bearer token, error bodies, and entries read one by one."""
+"""What goes over the wire to an Onyx deployment: paths, the bearer token, and error bodies."""
 
 import json
 import re
@@ -8,11 +8,10 @@ from urllib.parse import urlsplit
 
 from connectory.http.client import Answer, HttpClient
 from connectory.http.headers import bearer, retry_after
-from connectory.model import ConnectorFact, JobFact, Problem, SystemErrorCode
+from connectory.model import SystemErrorCode
 from sources.base import SourceAuthFailed, SourceMismatch, SourceUnreachable
 from sources.onyx import mapping
 from sources.onyx.settings import OnyxSettings
-from sources.reading import by_turns
 
 LIST = "/manage/admin/connector/indexing-status"
 #: Errors on a page; the server allows no more.
@@ -113,46 +112,3 @@ class OnyxClient(HttpClient):
         code = body.get("error_code")
         words = [word for word in (code, detail) if isinstance(word, str) and word]
         return (mapping.redacted(": ".join(words)) or "")[:300]
-
-
-async def read_list(groups: list[Any]) -> tuple[dict[str, ConnectorFact], list[Problem]]:
-    """All readable entries by external id, and a problem for each unreadable one.
-
-    Up to v4.6 a curator sees a pair twice; the editable row is kept (onyx.md §8.8).
-    """
-    facts: dict[str, ConnectorFact] = {}
-    problems: list[Problem] = []
-    for group in groups:
-        entries = group.get("indexing_statuses") if isinstance(group, Mapping) else None
-        if not isinstance(entries, list):
-            problems.append(Problem(SystemErrorCode.MISMATCH, "a group of the list has no indexing_statuses"))
-            continue
-        source = group["source"] if isinstance(group.get("source"), str) else None
-        async for entry in by_turns(entries):
-            try:
-                fact = mapping.connector(entry, group_source=source)
-            except SourceMismatch as error:
-                problems.append(error.problem(f"{_name(entry)} in the list"))
-                continue
-            if fact.external_id not in facts or (fact.is_editable and not facts[fact.external_id].is_editable):
-                facts[fact.external_id] = fact
-    return facts, problems
-
-
-def _name(entry: Any) -> str:
-    if isinstance(entry, Mapping) and isinstance(entry.get("cc_pair_id"), int):
-        return f"cc-pair {entry['cc_pair_id']}"
-    return "an entry"
-
-
-def read_attempts(items: list[Any], pair: str) -> tuple[list[JobFact], list[Problem]]:
-    """The readable attempts of a page, newest first, and a problem for each unreadable one."""
-    jobs: list[JobFact] = []
-    problems: list[Problem] = []
-    for item in items:
-        try:
-            jobs.append(mapping.job(item, pair))
-        except SourceMismatch as error:
-            number = item.get("id") if isinstance(item, Mapping) else None
-            problems.append(error.problem(f"index attempt {number} of cc-pair {pair}"))
-    return sorted(jobs, key=lambda job: job.sequence or 0, reverse=True), problems
