@@ -25,13 +25,13 @@ async def hiccups(stage: Stage, player: Player) -> Script:
 
 async def stumbles(stage: Stage, player: OnyxPlayer) -> Script:
     """A run fails now and then, never two in a row."""
-    healthy = player.pair.temper
+    healthy = player.pair.profile
     while True:
         yield stage.chance.uniform(2 * HOUR, 4 * HOUR)
-        player.pair.temper = replace(healthy, ends={"failed": 1})
+        player.pair.profile = replace(healthy, ends={"failed": 1})
         async for pause in until(lambda: (latest := player.pair.latest()) is not None and latest.outcome == "failed"):
             yield pause
-        player.pair.temper = healthy
+        player.pair.profile = healthy
         async for pause in until(lambda: player.succeeded):
             yield pause
 

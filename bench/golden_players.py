@@ -58,7 +58,7 @@ class OnyxPlayer(Player):
         self.pair.ailment = ailment
 
     def end_with(self, outcome: str) -> None:
-        self.pair.temper = replace(self.pair.temper, ends={_ENDS[outcome]: 1})
+        self.pair.profile = replace(self.pair.profile, ends={_ENDS[outcome]: 1})
 
     @property
     def state(self) -> str:
@@ -98,7 +98,7 @@ class LucidworksPlayer(Player):
     def end_with(self, outcome: str) -> None:
         ends = {"EXCEPTION" if outcome == BAD else "FINISHED": 1.0}
         losses = {"failed": 0.1} if outcome == FAULTY else {}
-        self.source.temper = replace(self.source.temper, ends=ends, losses=losses)
+        self.source.profile = replace(self.source.profile, ends=ends, losses=losses)
 
     @property
     def state(self) -> str:

@@ -132,7 +132,7 @@ class OnyxWorld(World):
         attempt = self.add_attempt(pair, from_beginning=pair.success is None or bool(pair.marked))
         pair.marked = None
         pair.attempts = kept(pair.attempts, self.now)
-        self.after(self.random.uniform(*pair.temper.queue), lambda: self._pick_up(pair, attempt))
+        self.after(self.random.uniform(*pair.profile.queue), lambda: self._pick_up(pair, attempt))
 
     # ---- what the workers do
 
@@ -143,21 +143,21 @@ class OnyxWorld(World):
             self.begin(pair, attempt)
 
     def begin(self, pair: Pair, attempt: Attempt) -> None:
-        temper = pair.temper
+        profile = pair.profile
         attempt.status, attempt.started, attempt.updated = "in_progress", self.now, self.now
         before = pair.success
         attempt.poll_end = self.now
         attempt.poll_start = (
             before.started if before and not attempt.from_beginning else datetime.fromtimestamp(0, self.now.tzinfo)
         )
-        attempt.left = temper.first if attempt.from_beginning else self.random.randint(*temper.documents)
-        attempt.outcome = self.random.choices(list(temper.ends), weights=list(temper.ends.values()))[0]
+        attempt.left = profile.first if attempt.from_beginning else self.random.randint(*profile.documents)
+        attempt.outcome = self.random.choices(list(profile.ends), weights=list(profile.ends.values()))[0]
         if attempt.outcome not in SUCCESSFUL:
             attempt.left = min(attempt.left, BATCH * self.random.randint(0, 6))
         self.step_later(pair, attempt)
 
     def step_later(self, pair: Pair, attempt: Attempt) -> None:
-        self.after(self.random.uniform(*pair.temper.pace), lambda: self._step(pair, attempt))
+        self.after(self.random.uniform(*pair.profile.pace), lambda: self._step(pair, attempt))
 
     def _step(self, pair: Pair, attempt: Attempt) -> None:
         """One batch; or, when none is left, what the run comes to. Success waits for the monitor."""
