@@ -35,7 +35,7 @@ async def stream(stage: Stage, pipeline: Pipeline, trouble: str, rest: float) ->
         if trouble == "drained":
             endpoint.profile = replace(healthy, rate=(0, 0))
         yield 25 * MINUTE
-        endpoint.profile, endpoint.ailment = healthy, None
+        endpoint.profile, endpoint.fault = healthy, None
         moment.ends = stage.now + timedelta(seconds=tail)
         yield rest
 
@@ -47,7 +47,7 @@ def _spoil(endpoint: Endpoint, trouble: str) -> None:
         case "transport":
             endpoint.profile = replace(endpoint.profile, transport_errors=1.0)
         case _:
-            endpoint.ailment = "barred" if trouble == "barred" else "stuck"
+            endpoint.fault = "barred" if trouble == "barred" else "stuck"
 
 
 async def outages(stage: Stage, kind: str, first: float, every: float) -> Script:

@@ -78,7 +78,7 @@ class Endpoint:
     age: int = 0
     #: what is wrong with it: ``stuck``, so that the circuit takes nothing of it; ``barred``, so that it lets no
     #: checkpoint pass
-    ailment: str | None = None
+    fault: str | None = None
 
     @property
     def name(self) -> str:
@@ -105,7 +105,7 @@ class Endpoint:
             return
         if profile.moody:
             self.healthy = self.age % 150 < 110
-        self.barrier = self.ailment == "barred" or (profile.barrier and self.age % 20 < 3)
+        self.barrier = self.fault == "barred" or (profile.barrier and self.age % 20 < 3)
         if profile.fatal and self.age >= profile.fatal[0]:
             self.fatal = profile.fatal[1]
             self.complain_of_transport(now, self.fatal)
@@ -133,7 +133,7 @@ class Endpoint:
 
     def be_taken(self, most: int, now: datetime, latency: int) -> int:
         """The circuit takes at most so many of its buffered records; returns how many."""
-        taken = 0 if self.ailment == "stuck" else min(self.buffered, most)
+        taken = 0 if self.fault == "stuck" else min(self.buffered, most)
         self.buffered -= taken
         if taken and self.profile.frontier:
             self.latency = latency

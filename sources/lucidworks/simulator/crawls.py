@@ -97,7 +97,7 @@ class DataSource:
     scheduled: bool = True
     schedule: dict[str, Any] | None = None
     #: what is wrong with its crawler: ``busy``, so that no crawl gets beyond its start; ``stuck``, so that none goes on
-    ailment: str | None = None
+    fault: str | None = None
     crawl: Crawl | None = None
     #: ended runs, oldest first
     history: list[Crawl] = field(default_factory=list)

@@ -83,7 +83,7 @@ class LucidworksWorld(World):
     # ---- what the crawlers do
 
     def _run(self, source: DataSource, crawl: Crawl) -> None:
-        if crawl.state == "STARTING" and source.ailment == "busy":
+        if crawl.state == "STARTING" and source.fault == "busy":
             self.after(5.0, lambda: self._run(source, crawl))
         elif crawl.state == "STARTING":
             crawl.state = "RUNNING"
@@ -96,7 +96,7 @@ class LucidworksWorld(World):
         """Some documents; or, when none is left, what the crawl comes to."""
         if crawl.state != "RUNNING":
             return
-        if source.ailment == "stuck":
+        if source.fault == "stuck":
             self.step_later(source, crawl)
         elif crawl.left > 0:
             self.look_at(source, crawl, min(crawl.left, self.random.randint(*source.profile.step)))

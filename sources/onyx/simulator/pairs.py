@@ -105,7 +105,7 @@ class Pair:
     marked: bool | None = None
     #: what is wrong with its workers: ``busy``, so that nothing queued is picked up; ``stuck``, so that they live and
     #: no document passes; ``gone``, so that the monitor fails the run in the end
-    ailment: str | None = None
+    fault: str | None = None
     #: oldest first
     attempts: list[Attempt] = field(default_factory=list)
 

@@ -15,7 +15,7 @@ PASS = 15.0
 BATCH = 16
 #: Seconds without a heartbeat after which the monitor fails a run (onyx.md §4).
 HEARTBEAT = 1800
-#: Ailments of a pair's workers with which no run goes on.
+#: Faults of a pair's workers with which no run goes on.
 _STANDING = frozenset({"stuck", "gone"})
 RUNNABLE = frozenset({"SCHEDULED", "INITIAL_INDEXING", "ACTIVE"})
 
@@ -137,7 +137,7 @@ class OnyxWorld(World):
     # ---- what the workers do
 
     def _pick_up(self, pair: Pair, attempt: Attempt) -> None:
-        if attempt.status == "not_started" and pair.ailment in ("busy", "gone"):
+        if attempt.status == "not_started" and pair.fault in ("busy", "gone"):
             self.after(PASS, lambda: self._pick_up(pair, attempt))
         elif attempt.status == "not_started":
             self.begin(pair, attempt)
@@ -163,8 +163,8 @@ class OnyxWorld(World):
         """One batch; or, when none is left, what the run comes to. Success waits for the monitor."""
         if attempt.status != "in_progress":
             return
-        if pair.ailment in _STANDING:
-            attempt.updated = self.now if pair.ailment == "stuck" else attempt.updated
+        if pair.fault in _STANDING:
+            attempt.updated = self.now if pair.fault == "stuck" else attempt.updated
             self.step_later(pair, attempt)
         elif attempt.left > 0:
             self._batch(pair, attempt)
@@ -200,7 +200,7 @@ class OnyxWorld(World):
                 continue
             if pair.status == "SCHEDULED":
                 pair.status = "INITIAL_INDEXING"
-            if attempt.left == 0 and attempt.outcome in SUCCESSFUL and pair.ailment not in _STANDING:
+            if attempt.left == 0 and attempt.outcome in SUCCESSFUL and pair.fault not in _STANDING:
                 self._end(pair, attempt, "completed_with_errors" if attempt.failures else "success")
             elif (self.now - attempt.updated).total_seconds() > HEARTBEAT:
                 self._end(pair, attempt, "failed", f"No heartbeat received for {HEARTBEAT} seconds")
