@@ -55,6 +55,21 @@ class ClientSettings(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked: ``path`` begins after the system's base URL, ``body`` is sent as JSON where it is not None."""
+
+    method: str
+    path: str
+    params: Mapping[str, Any] | None = None
+    body: Any = None
+    #: takes the entries of a large 2xx answer, see ``decode``; it should not raise
+    each: Callable[[Any], Any] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An upstream's answer: status, headers, and its body decoded from JSON."""
 
@@ -140,12 +155,13 @@ class HttpClient:
         body: Any = None,
         each: Callable[[Any], Any] | None = None,
     ) -> Answer:
-        """One request. Answers of 2xx and 404 are returned when they are JSON; other statuses go to ``refusal``.
+        """One request. Answers of 2xx and 404 are returned when they are JSON; other statuses go to ``refusal``."""
+        return await self.send(Request(method, path, params, body, each))
 
-        ``each`` is for the entries of a large 2xx answer, see ``decode``; it should not raise.
-        """
+    async def send(self, request: Request) -> Answer:
+        """The same of a request put together. Adapters override it where requests are signed or counted."""
         try:
-            return await self._request(method, path, params, body, each)
+            return await self._send(request)
         except SourceError as error:
             # upstreams and proxies like to quote what they were sent
             error.args = (self.redacted(str(error)),)
@@ -157,14 +173,16 @@ class HttpClient:
             text = text.replace(secret, REDACTED)
         return text
 
-    async def _request(
-        self, method: str, path: str, params: Mapping[str, Any] | None, body: Any, each: Callable[[Any], Any] | None
-    ) -> Answer:
-        what = f"{method} {path}"
+    async def _send(self, request: Request) -> Answer:
+        what = str(request)
         self.requests += 1
         try:
             async with self._open().request(
-                method, self._base + path, params=params, json=body, allow_redirects=False
+                request.method,
+                self._base + request.path,
+                params=request.params,
+                json=request.body,
+                allow_redirects=False,
             ) as response:
                 raw = await _read(response, what)
                 status, headers = response.status, response.headers
@@ -177,7 +195,7 @@ class HttpClient:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise SourceUnreachable(f"{what}: {reason(error)}") from None
         try:
-            decoded = await decode(raw, each if 200 <= status < 300 else None)
+            decoded = await decode(raw, request.each if 200 <= status < 300 else None)
         except ValueError:
             if 200 <= status < 300:
                 kind = headers.get("Content-Type", "no content type")

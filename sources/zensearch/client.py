@@ -14,7 +14,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from connectory.http.client import Answer, HttpClient, segment
+from connectory.http.client import Answer, HttpClient, Request, segment
 from sources.base import SourceMismatch, SourceRateLimited
 from sources.zensearch.settings import ZenSearchSettings
 
@@ -125,24 +125,16 @@ class ZenSearchClient(HttpClient):
             raise self.refusal(answer, f"GET {path}")
         return unwrapped(answer.body)
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        body: Any = None,
-        each: Callable[[Any], Any] | None = None,
-    ) -> Answer:
+    async def send(self, request: Request) -> Answer:
         if wait := self.budget.wait:
             raise SourceRateLimited(
-                f"{method} {path}: not sent, no request is left for {wait:.0f} s", retry_after=wait, status=None
+                f"{request}: not sent, no request is left for {wait:.0f} s", retry_after=wait, status=None
             )
         if self._secret is not None:
-            sent = b"" if body is None else json.dumps(body).encode()
+            sent = b"" if request.body is None else json.dumps(request.body).encode()
             # aiohttp copies the session's headers before it first waits, so no other request's signature gets between
             self._open().headers.update(signature(self._secret, sent, time.time_ns() // 1_000_000))
-        answer = await super().request(method, path, params=params, body=body, each=each)
+        answer = await super().send(request)
         self.budget.note(answer.headers)
         return answer
 
