@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from sources.simulation import lives
+
 #: The states in which a crawl is at work.
 ACTIVE = frozenset({"STARTING", "RUNNING", "FINISHING", "STOPPING", "ABORTING"})
 #: Ended runs that are kept of a data source (lucidworks.md §8).
@@ -23,10 +25,9 @@ COUNTERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(lives.Profile):
     """How the crawls of a data source go: ``ends`` weighs their outcomes. Times are seconds."""
 
-    ends: Mapping[str, float]
     #: documents that one crawl looks at, least and most
     documents: tuple[int, int] = (120, 400)
     #: documents in one step, and the seconds that it takes

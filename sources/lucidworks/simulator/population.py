@@ -6,6 +6,7 @@ from typing import Any
 
 from sources.lucidworks.simulator.crawls import COUNTERS, PROFILES, Crawl, DataSource
 from sources.lucidworks.simulator.world import FAILURES, LucidworksWorld
+from sources.simulation import lives
 
 COLLECTIONS = ("collection1", "intranet", "LucidWorksLogs")
 #: What no answer of ours may ever show.
@@ -147,7 +148,7 @@ def _remember(world: LucidworksWorld, source: DataSource) -> None:
     for back in range(count, 0, -1):
         started = newest - timedelta(seconds=gap * back)
         crawl = world.next_crawl(started)
-        outcome = random.choices(list(profile.ends), weights=list(profile.ends.values()))[0]
+        outcome = profile.end(random)
         crawl.state = "ABORTED" if outcome == "stalled" else outcome
         documents = random.randint(*profile.documents)
         if outcome != "FINISHED":
@@ -184,8 +185,10 @@ def _advance(world: LucidworksWorld, source: DataSource) -> None:
 
 
 def _visit(world: LucidworksWorld) -> None:
-    source = settle(world, VISITOR)
-    source.created = world.now
-    world.after(4, lambda: world.begin(source))
-    world.after(world.random.uniform(180, 300), lambda: world.delete(source))
-    world.after(400, lambda: _visit(world))
+    def arrive() -> DataSource:
+        source = settle(world, VISITOR)
+        source.created = world.now
+        world.after(4, lambda: world.begin(source))
+        return source
+
+    lives.visits(world, arrive, world.delete, stay=(180, 300), every=400)

@@ -57,7 +57,7 @@ class LucidworksWorld(World):
         profile = source.profile
         crawl = self.next_crawl(started)
         crawl.left = self.random.randint(*profile.documents)
-        crawl.outcome = self.random.choices(list(profile.ends), weights=list(profile.ends.values()))[0]
+        crawl.outcome = profile.end(self.random)
         if crawl.outcome != "FINISHED":
             crawl.left = int(crawl.left * self.random.uniform(0.1, 0.7))
         source.crawl = crawl

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from sources.simulation import lives
+
 #: Failures, or validation errors, in a row that change what is said of the pair.
 IN_A_ROW = 5
 #: Attempts older than this are pruned beyond the newest ten of their pair (onyx.md §5).
@@ -15,10 +17,9 @@ REJECTED = "ConnectorValidationError:The source no longer accepts the stored cre
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(lives.Profile):
     """How the runs of a pair go: ``ends`` weighs their outcomes. Times are seconds."""
 
-    ends: Mapping[str, float]
     #: documents that a refresh touches, least and most; a first run reads ``first``
     documents: tuple[int, int] = (8, 120)
     first: int = 320

@@ -7,6 +7,7 @@ from typing import Any
 
 from sources.onyx.simulator.pairs import OPEN, PROFILES, REJECTED, SUCCESSFUL, Attempt, Federated, Pair, judge
 from sources.onyx.simulator.world import OnyxWorld
+from sources.simulation import lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def _past(world: OnyxWorld, pair: Pair, member: Member) -> Iterable[Past]:
     since = 1750 if member.profile == "stalling" else world.random.uniform(5, pair.refresh)
     ended = world.now - timedelta(seconds=since)
     for number in range(runs):
-        status = world.random.choices(list(pair.profile.ends), weights=list(pair.profile.ends.values()))[0]
+        status = pair.profile.end(world.random)
         first = number == runs - 1
         failing = member.profile == "failing" and not first
         if member.profile == "rejected" and member.status == "ACTIVE" and number < 3:
@@ -182,19 +183,22 @@ def _enliven(world: OnyxWorld, pair: Pair, member: Member) -> None:
 
 
 def _doze(world: OnyxWorld, pair: Pair) -> None:
-    """Paused and resumed by turns."""
-    if pair.status == "PAUSED":
-        world.resume(pair)
-    else:
-        world.pause(pair)
-    world.after(world.random.uniform(120, 300), lambda: _doze(world, pair))
+    lives.by_turns(
+        world,
+        (120, 300),
+        lambda: pair.status == "PAUSED",
+        pause=lambda: world.pause(pair),
+        resume=lambda: world.resume(pair),
+    )
 
 
 def _visit(world: OnyxWorld) -> None:
-    pair = _settle(world, VISITOR, 0)
-    pair.created = world.now
-    world.after(world.random.uniform(180, 300), lambda: world.delete(pair))
-    world.after(400, lambda: _visit(world))
+    def arrive() -> Pair:
+        pair = _settle(world, VISITOR, 0)
+        pair.created = world.now
+        return pair
+
+    lives.visits(world, arrive, world.delete, stay=(180, 300), every=400)
 
 
 def load(world: OnyxWorld, entries: Iterable[dict[str, Any]]) -> None:

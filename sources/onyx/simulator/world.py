@@ -151,7 +151,7 @@ class OnyxWorld(World):
             before.started if before and not attempt.from_beginning else datetime.fromtimestamp(0, self.now.tzinfo)
         )
         attempt.left = profile.first if attempt.from_beginning else self.random.randint(*profile.documents)
-        attempt.outcome = self.random.choices(list(profile.ends), weights=list(profile.ends.values()))[0]
+        attempt.outcome = profile.end(self.random)
         if attempt.outcome not in SUCCESSFUL:
             attempt.left = min(attempt.left, BATCH * self.random.randint(0, 6))
         self.step_later(pair, attempt)

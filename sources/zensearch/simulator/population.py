@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from sources.simulation import lives
 from sources.zensearch.simulator.world import FAILURES, PROFILES, Connector, Job, ZenSearchWorld
 
 
@@ -88,7 +89,7 @@ def _write(world: ZenSearchWorld, connector: Connector, requested: datetime, *, 
     """A sync that ended as its connector's profile has it; the first one succeeds."""
     profile = connector.profile
     documents = world.random.randint(*profile.documents)
-    outcome = world.random.choices(list(profile.ends), weights=list(profile.ends.values()))[0]
+    outcome = profile.end(world.random)
     fresh = documents if first else round(documents * profile.changed)
     job = Job(world.next_id("job"), connector.id, requested, "completed" if first else outcome)
     job.completed = requested + timedelta(seconds=world.random.uniform(5, 40))
@@ -101,18 +102,17 @@ def _write(world: ZenSearchWorld, connector: Connector, requested: datetime, *, 
 
 
 def _doze(world: ZenSearchWorld, connector: Connector) -> None:
-    """Paused and resumed by turns."""
-    if connector.status == "paused":
-        world.resume(connector)
-    else:
-        world.pause(connector)
-    world.after(world.random.uniform(30, 90), lambda: _doze(world, connector))
+    lives.by_turns(
+        world,
+        (30, 90),
+        lambda: connector.status == "paused",
+        pause=lambda: world.pause(connector),
+        resume=lambda: world.resume(connector),
+    )
 
 
 def _visit(world: ZenSearchWorld) -> None:
-    connector = _settle(world, VISITOR, world.now)
-    world.after(world.random.uniform(60, 120), lambda: world.delete(connector))
-    world.after(180, lambda: _visit(world))
+    lives.visits(world, lambda: _settle(world, VISITOR, world.now), world.delete, stay=(60, 120), every=180)
 
 
 def load(world: ZenSearchWorld, entries: Iterable[dict[str, Any]]) -> None:

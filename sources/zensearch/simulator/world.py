@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sources.simulation import World
+from sources.simulation import World, lives
 
 #: Documents that a step fetches, extracts or indexes.
 BATCH = 16
@@ -28,10 +28,9 @@ FAILURES: tuple[tuple[str, str], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(lives.Profile):
     """How the syncs of a connector go: ``ends`` weighs their outcomes. Times are seconds."""
 
-    ends: Mapping[str, float]
     #: documents in the source, least and most
     documents: tuple[int, int] = (40, 160)
     #: the share of them that changed; the rest is recognised at collection and never parsed (zensearch.md §5)
@@ -153,7 +152,7 @@ class ZenSearchWorld(World):
         job.documents = self.random.randint(*profile.documents) if files is None else files
         whole = mode == "full" or connector.last_sync is None or files is not None
         job.fresh = job.documents if whole else round(job.documents * profile.changed)
-        job.outcome = self.random.choices(list(profile.ends), weights=list(profile.ends.values()))[0]
+        job.outcome = profile.end(self.random)
         job.stop = self.random.randint(0, job.documents)
         connector.jobs = [*connector.jobs, job][-KEPT:]
         self.after(self.random.uniform(0.5, 3.0), lambda: self._begin(connector, job))
