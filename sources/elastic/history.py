@@ -11,7 +11,7 @@ from contextlib import aclosing
 from connectory.model import HistoryBatch, JobFact, Known
 from sources.elastic.client import RESULT_WINDOW, ElasticClient
 from sources.elastic.listing import PAGE, JobList
-from sources.elastic.mapping import Unreadable
+from sources.elastic.mapping import Unreadable, read_job
 from sources.paging import PastPage, past_of_each
 
 _BATCH = 1_000
@@ -25,7 +25,7 @@ async def read_history(
     """The past jobs of ``connectors``; where the global list tells them, also those of connectors that are gone."""
     if not connectors:
         return
-    total = (await client.jobs(0, 0)).count
+    total = (await client.jobs(0, 0, read_job)).count
     if total < RESULT_WINDOW and total <= len(connectors) * PAGE:
         async for page in jobs.pages():
             total = page.count
