@@ -65,7 +65,7 @@ class ElasticClient(HttpClient):
         return await self.page("/_connector/_sync_job", offset, size, read, **filters)
 
     async def job(self, identity: str) -> Any:
-        """One job as it was sent. Raises JobUnknown when Elasticsearch itself says that there is none (elastic.md §9)."""
+        """One job as it was sent. Raises JobUnknown when Elasticsearch itself says there is none (elastic.md §9)."""
         path = f"/_connector/_sync_job/{segment(identity)}"
         answer = await self.request("GET", path)
         if answer.status == 200:

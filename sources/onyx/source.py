@@ -15,7 +15,7 @@ from sources.gathering import Gathered
 from sources.onyx import findings, live, mapping
 from sources.onyx.client import OnyxClient, PairUnknown
 from sources.onyx.settings import OnyxSettings
-from sources.paging import PastPage, all_new_met, past_of_each
+from sources.paging import HistoryPage, all_new_met, history_of_each
 from sources.rounds import ask_each
 
 #: Attempts on one page of a poll, and of history; the server allows 1,000.
@@ -167,12 +167,12 @@ class OnyxSource(Source):
         pairs = sorted((pair for pair in connectors if pair.isdecimal()), key=int, reverse=True)
         if rest := connectors.difference(pairs):
             yield HistoryBatch(jobs=(), finished=rest)  # federated ones have no attempts
-        past = past_of_each(pairs, self._past, batch=HISTORY_PAGE, left_out=(SourceMismatch,))
+        past = history_of_each(pairs, self._past, batch=HISTORY_PAGE, left_out=(SourceMismatch,))
         async with aclosing(past) as batches:
             async for batch in batches:
                 yield batch
 
-    async def _past(self, pair: str) -> AsyncGenerator[PastPage, None]:
+    async def _past(self, pair: str) -> AsyncGenerator[HistoryPage, None]:
         """Pages up to the last one, or one that tells nothing new. A pair that is not there has none."""
         seen: set[str] = set()
         for page in count():
@@ -184,6 +184,6 @@ class OnyxSource(Source):
             fresh = [job for job in jobs if job.external_id not in seen]
             seen.update(job.external_id for job in fresh)
             is_last = len(items) < HISTORY_PAGE or not fresh
-            yield PastPage(fresh, is_last)
+            yield HistoryPage(fresh, is_last)
             if is_last:
                 return
