@@ -209,8 +209,8 @@ class HttpClient:
 
     def refusal(self, answer: Answer, what: str) -> Exception:
         """The error that an answer without success stands for. Adapters override it where bodies say more."""
-        said = self.said(answer.body)
-        message = f"{what}: {answer.status}" + (f": {said}" if said else "")
+        sentence = self.sentence(answer.body)
+        message = f"{what}: {answer.status}" + (f": {sentence}" if sentence else "")
         wait = retry_after(answer.headers)
         if answer.status in (401, 403):
             return SourceAuthFailed(message, status=answer.status)
@@ -222,7 +222,7 @@ class HttpClient:
             )
         return SourceMismatch(message, status=answer.status)
 
-    def said(self, body: Any) -> str:
+    def sentence(self, body: Any) -> str:
         """The sentence in an error body, at most 300 characters; "" when there is none."""
         return body[:300] if isinstance(body, str) else ""
 

@@ -71,10 +71,10 @@ class ElasticClient(HttpClient):
         if answer.status == 200:
             return answer.body
         if answer.status == 404 and error_type(answer.body) == "resource_not_found_exception":
-            raise JobUnknown(f"GET {path}: 404: {self.said(answer.body)}", status=404)
+            raise JobUnknown(f"GET {path}: 404: {self.sentence(answer.body)}", status=404)
         raise self.refusal(answer, f"GET {path}")
 
-    def said(self, body: Any) -> str:
+    def sentence(self, body: Any) -> str:
         """The sentence of an error body: its innermost reason, for an ``error`` that is an object or a string."""
         error = body.get("error", body.get("message")) if isinstance(body, Mapping) else body
         if isinstance(error, str):

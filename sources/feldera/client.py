@@ -75,9 +75,9 @@ class FelderaClient(HttpClient):
 
     def refusal(self, answer: Answer, what: str) -> Exception:
         code = answer.body.get("error_code") if isinstance(answer.body, Mapping) else None
-        said = self.said(answer.body)
-        message = f"{what}: {answer.status}" + (f": {said}" if said else "")
-        if answer.status == 401 and not said and (challenge := answer.headers.get("WWW-Authenticate")):
+        sentence = self.sentence(answer.body)
+        message = f"{what}: {answer.status}" + (f": {sentence}" if sentence else "")
+        if answer.status == 401 and not sentence and (challenge := answer.headers.get("WWW-Authenticate")):
             return SourceAuthFailed(f"{message}: {redacted(challenge[:200])}", status=401)
         if code == "UnknownPipelineName":
             return PipelineUnknown(message, status=answer.status)
@@ -91,9 +91,9 @@ class FelderaClient(HttpClient):
             return SourceUnreachable(message, code=SystemErrorCode.TIMEOUT, status=408)
         return super().refusal(answer, what)
 
-    def said(self, body: Any) -> str:
+    def sentence(self, body: Any) -> str:
         if not isinstance(body, Mapping):
-            return (redacted(super().said(body)) or "")[:300]
+            return (redacted(super().sentence(body)) or "")[:300]
         words = [body[key] for key in ("error_code", "message") if isinstance(body.get(key), str)]
         return (redacted(": ".join(words)) or "")[:300]
 

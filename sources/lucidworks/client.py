@@ -77,14 +77,14 @@ class LucidworksClient(HttpClient):
             )
         return error
 
-    def said(self, body: Any) -> str:
+    def sentence(self, body: Any) -> str:
         """Both forms of errors, the envelope and the bare array (§10), and Fusion's object with a message."""
         listed = body.get("errors") if isinstance(body, Mapping) else body
         if isinstance(listed, list):
             return "; ".join(filter(None, map(_sentence, listed)))[:300]
         if isinstance(body, Mapping):
             return _sentence(body)[:300]
-        return redacted(super().said(body)) or ""
+        return redacted(super().sentence(body)) or ""
 
 
 def _list(path: str, body: Any) -> list[Any]:

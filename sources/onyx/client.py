@@ -76,7 +76,7 @@ class OnyxClient(HttpClient):
             return None
         if answer.status == 404:
             # a server without the route does not speak of an attempt; one that has it no longer has this attempt
-            self._tells_stages = "attempt" in self.said(answer.body).lower()
+            self._tells_stages = "attempt" in self.sentence(answer.body).lower()
             return None
         stages = answer.body.get("stages") if isinstance(answer.body, Mapping) else None
         return stages if isinstance(stages, list) else None
@@ -90,22 +90,22 @@ class OnyxClient(HttpClient):
         return items, total
 
     def refusal(self, answer: Answer, what: str) -> Exception:
-        said = self.said(answer.body)
-        message = f"{what}: {answer.status}" + (f": {said}" if said else "")
-        about_a_pair = answer.status in (400, 403, 404) and "cc pair not found" in said.lower()
+        sentence = self.sentence(answer.body)
+        message = f"{what}: {answer.status}" + (f": {sentence}" if sentence else "")
+        about_a_pair = answer.status in (400, 403, 404) and "cc pair not found" in sentence.lower()
         # a 404 without Onyx's own body comes from a proxy, which knows nothing of pairs
         if about_a_pair or (answer.status == 404 and "/cc-pair/" in what and isinstance(answer.body, Mapping)):
             return PairUnknown(message, status=answer.status)
         if answer.status == 402:  # the tenant's plan lapsed: nothing that our configuration could mend
             wait = retry_after(answer.headers)
             return SourceUnreachable(message, code=SystemErrorCode.UPSTREAM_ERROR, status=402, retry_after=wait)
-        if answer.status == 401 and re.search(r"credential\b.*(exist|found|belong)", said, re.IGNORECASE):
+        if answer.status == 401 and re.search(r"credential\b.*(exist|found|belong)", sentence, re.IGNORECASE):
             return SourceMismatch(message, status=401)  # an Onyx credential, not ours (§7)
         return super().refusal(answer, what)
 
-    def said(self, body: Any) -> str:
+    def sentence(self, body: Any) -> str:
         if not isinstance(body, Mapping):
-            return super().said(body)
+            return super().sentence(body)
         detail = body.get("detail") if body.get("detail") is not None else body.get("message")
         if detail is not None and not isinstance(detail, str):
             detail = json.dumps(detail)

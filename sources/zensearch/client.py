@@ -120,7 +120,7 @@ class ZenSearchClient(HttpClient):
         path = f"{self._prefix}/connectors/{segment(connector)}/sync/{segment(job)}"
         answer = await self.request("GET", path)
         if answer.status == 404 and isinstance(answer.body, Mapping):
-            raise JobUnknown(f"GET {path}: 404: {self.said(answer.body)}", status=404)
+            raise JobUnknown(f"GET {path}: 404: {self.sentence(answer.body)}", status=404)
         if answer.status == 404:
             raise self.refusal(answer, f"GET {path}")
         return unwrapped(answer.body)
@@ -148,10 +148,10 @@ class ZenSearchClient(HttpClient):
             return SourceMismatch(f"{error}. Perhaps it speaks the dialect {others}", status=answer.status)
         return error
 
-    def said(self, body: Any) -> str:
+    def sentence(self, body: Any) -> str:
         """Code, message and request id of ``{error: {code, message}, meta: {requestId}}`` (zensearch.md §9)."""
         if not isinstance(body, Mapping):
-            return super().said(body)
+            return super().sentence(body)
         error, meta = body.get("error"), body.get("meta")
         fields = error if isinstance(error, Mapping) else {"message": error or body.get("message")}
         words = [word for key in ("code", "message") if isinstance(word := fields.get(key), str) and word]
