@@ -29,15 +29,15 @@ Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 USERS: Rule = (re.compile(r"(?<=://)[^/\s@]+@"), "")
 
 
-def _everywhere(said: str) -> str:
-    """``said``, fit for both stores (no NUL, no lone surrogate), without what is a secret in any text."""
-    if not said.isascii() or "\x00" in said:
-        said = said.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-    if "://" in said and "@" in said:
-        said = _SECRET_IN_URL.sub(REDACTED, said)
-    if "=" in said:
-        said = _SECRET_ASSIGNED.sub(rf"\1{REDACTED}", said)
-    return said
+def _everywhere(words: str) -> str:
+    """``words``, fit for both stores (no NUL, no lone surrogate), without what is a secret in any text."""
+    if not words.isascii() or "\x00" in words:
+        words = words.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    if "://" in words and "@" in words:
+        words = _SECRET_IN_URL.sub(REDACTED, words)
+    if "=" in words:
+        words = _SECRET_ASSIGNED.sub(rf"\1{REDACTED}", words)
+    return words
 
 
 #: Keys are few and come again and again.
@@ -76,11 +76,11 @@ class Redactor:
             raise SourceMismatch(f"expected text, got {type(value).__name__}: {str(value)[:80]!r}")
         return self._shown(value)
 
-    def _by_the_rules(self, said: str) -> str:
-        said = _everywhere(said)
+    def _by_the_rules(self, words: str) -> str:
+        words = _everywhere(words)
         for pattern, replacement in self._rules:
-            said = pattern.sub(replacement, said)
-        return said
+            words = pattern.sub(replacement, words)
+        return words
 
     def without_secrets(self, value: Any, key: str = "") -> Any:
         """A copy of a JSON value, which stands under ``key``: no secrets in texts, none under secret-looking keys."""

@@ -97,5 +97,5 @@ def _sentence(error: object) -> str:
     if not isinstance(error, Mapping):
         return ""
     message, key = error.get("message"), error.get("key")
-    said = (redacted(message) or "") if isinstance(message, str) else ""
-    return f"{key}: {said}" if key and isinstance(key, str) and said else said
+    sentence = (redacted(message) or "") if isinstance(message, str) else ""
+    return f"{key}: {sentence}" if key and isinstance(key, str) and sentence else sentence

@@ -20,7 +20,7 @@ _REDACTOR = Redactor(keys=_CREDENTIALS, rules=[USERS, (_ASSIGNED, rf"\1={REDACTE
 redacted = _REDACTOR.text
 
 
-def said(value: object) -> str | None:
+def plain_text(value: object) -> str | None:
     """Text without credentials; None when there is none or it is empty."""
     return redacted(value) or None
 

@@ -100,7 +100,7 @@ def history_of(sent: object, read: Reader) -> RunHistory:
         except SourceMismatch as error:
             complaints.append(f"entry {place} of the history: {error}")
             continue
-        complaints += [f"run of {run.started:%Y-%m-%dT%H:%M:%SZ}: {said}" for said in entry.complaints]
+        complaints += [f"run of {run.started:%Y-%m-%dT%H:%M:%SZ}: {complaint}" for complaint in entry.complaints]
         runs[job_id("", run.started)] = run
     return RunHistory(tuple(runs.values()), tuple(complaints))
 
