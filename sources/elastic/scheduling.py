@@ -1,7 +1,7 @@
 """How often a connector's own schedule starts a content sync (elastic.md §5): Quartz cron, seconds first, UTC.
 
-Only what is the same every day is read, from its fields. Libraries tell the next start: croniter would have to be walked
-from start to start, which is a hundred times the work, and cronsim does not know Quartz's "?".
+Only what is the same every day is read, from its fields. Libraries tell the next start: croniter would have to walk
+from start to start, a hundred times the work, and cronsim does not know Quartz's "?".
 """
 
 import re
