@@ -10,16 +10,16 @@ from sources.elastic.simulator.population import Part, enter
 from sources.elastic.simulator.worker import Worker
 from sources.elastic.simulator.world import ElasticWorld
 from sources.feldera.simulator.deployment import Pipeline
-from sources.feldera.simulator.endpoints import Endpoint, Temper
+from sources.feldera.simulator.endpoints import Endpoint, Profile
 from sources.feldera.simulator.world import FelderaWorld
-from sources.lucidworks.simulator.crawls import Temper as CrawlTemper
+from sources.lucidworks.simulator.crawls import Profile as CrawlTemper
 from sources.lucidworks.simulator.population import Member, settle
 from sources.lucidworks.simulator.world import LucidworksWorld
 from sources.onyx.simulator.pairs import Federated, Pair
-from sources.onyx.simulator.pairs import Temper as PairTemper
+from sources.onyx.simulator.pairs import Profile as PairTemper
 from sources.onyx.simulator.world import OnyxWorld
 from sources.zensearch.simulator.world import Connector, ZenSearchWorld
-from sources.zensearch.simulator.world import Temper as SyncTemper
+from sources.zensearch.simulator.world import Profile as SyncTemper
 
 
 class Cast:
@@ -39,20 +39,20 @@ class Cast:
         self._worker, self._number = Worker(elastic), 0
         lucidworks.collections.append("collection1")
 
-    def onyx_player(self, name: str, temper: PairTemper | None = None, refresh: int | None = None) -> OnyxPlayer:
+    def onyx_player(self, name: str, profile: PairTemper | None = None, refresh: int | None = None) -> OnyxPlayer:
         number = self.onyx.next_pair()
-        temper = temper or PairTemper({"success": 1}, documents=(560, 720), first=640, pace=(8.0, 16.0))
+        profile = profile or PairTemper({"success": 1}, documents=(560, 720), first=640, pace=(8.0, 16.0))
         pair = Pair(
             number, name, "confluence", "private", "ACTIVE", number + 20, number + 5, self.onyx.now,
-            temper=temper, refresh=refresh,
+            profile=profile, refresh=refresh,
         )  # fmt: skip
         return OnyxPlayer(self.onyx, self.onyx.add_pair(pair))
 
-    def lucidworks_player(self, name: str, temper: CrawlTemper | None = None) -> LucidworksPlayer:
+    def lucidworks_player(self, name: str, profile: CrawlTemper | None = None) -> LucidworksPlayer:
         source = settle(self.lucidworks, Member(name, "file", settings={"path": "/data"}))
-        source.scheduled = temper is not None
-        source.temper = temper or CrawlTemper({"FINISHED": 1}, documents=(560, 720), pace=(8.0, 16.0))
-        if temper is not None:
+        source.scheduled = profile is not None
+        source.profile = profile or CrawlTemper({"FINISHED": 1}, documents=(560, 720), pace=(8.0, 16.0))
+        if profile is not None:
             self.lucidworks.after(self.lucidworks.random.uniform(5, 900), lambda: self.lucidworks.begin(source))
         return LucidworksPlayer(self.lucidworks, source)
 
@@ -72,14 +72,14 @@ class Cast:
         """Everybody who is well, all day long: those that can have a hiccup, and pipelines."""
         self.onyx.federated.append(Federated(1))
         players: list[Player] = [
-            self.onyx_player(f"healthy {name}", temper, refresh) for name, temper, refresh in _PAIRS
+            self.onyx_player(f"healthy {name}", profile, refresh) for name, profile, refresh in _PAIRS
         ]
-        players += [self.lucidworks_player(f"healthy {name}", temper) for name, temper in _CRAWLS]
+        players += [self.lucidworks_player(f"healthy {name}", profile) for name, profile in _CRAWLS]
         players += [self.elastic_player(f"healthy {role.name}", role) for role in _PARTS]
-        for number, temper in enumerate(_SYNCS):
+        for number, profile in enumerate(_SYNCS):
             id = self.zensearch.next_id("conn")
             created = self.zensearch.now - timedelta(days=9)
-            self.zensearch.add_connector(Connector(id, f"healthy {number}", "s3", None, created, temper=temper))
+            self.zensearch.add_connector(Connector(id, f"healthy {number}", "s3", None, created, profile=profile))
         pipelines = [self.pipeline(name, *endpoints, bootstraps=name == "nightly") for name, endpoints in _flows()]
         _scar(pipelines)
         return players, pipelines
@@ -125,15 +125,15 @@ _SYNCS = (
 
 def _flows() -> list[tuple[str, list[Endpoint]]]:
     """Pipelines: in and out, idle and in bursts, ended, and with errors of long ago."""
-    sending = Temper((30, 80), record_bytes=82)
-    kafka = Endpoint("orders", "kafka", True, "kafka_input", temper=Temper((20, 60), frontier=True))
-    scarred = Endpoint("lines", "pulsar", True, "kafka_input", temper=Temper((5, 40)))
-    idle = Endpoint("alarms", "quiet", True, "nats_input", temper=Temper((0, 0)))
-    csv = Endpoint("items", "csv", True, "url_input", temper=Temper((60, 69), size=250_000))
-    nightly = Endpoint("products", "s3", True, "s3_input", temper=Temper((30, 60), size=40_000))
-    bursts = Endpoint("clicks", "nats", True, "nats_input", temper=Temper((0, 130)))
-    flows = [("orders", [kafka, scarred, idle, Endpoint("totals", "out", False, "kafka_output", temper=sending)])]
-    flows.append(("sales", [csv, Endpoint("sums", "out", False, "file_output", temper=sending)]))
+    sending = Profile((30, 80), record_bytes=82)
+    kafka = Endpoint("orders", "kafka", True, "kafka_input", profile=Profile((20, 60), frontier=True))
+    scarred = Endpoint("lines", "pulsar", True, "kafka_input", profile=Profile((5, 40)))
+    idle = Endpoint("alarms", "quiet", True, "nats_input", profile=Profile((0, 0)))
+    csv = Endpoint("items", "csv", True, "url_input", profile=Profile((60, 69), size=250_000))
+    nightly = Endpoint("products", "s3", True, "s3_input", profile=Profile((30, 60), size=40_000))
+    bursts = Endpoint("clicks", "nats", True, "nats_input", profile=Profile((0, 130)))
+    flows = [("orders", [kafka, scarred, idle, Endpoint("totals", "out", False, "kafka_output", profile=sending)])]
+    flows.append(("sales", [csv, Endpoint("sums", "out", False, "file_output", profile=sending)]))
     flows += [("nightly", [nightly]), ("clicks", [bursts])]
     return flows
 

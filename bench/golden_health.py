@@ -17,21 +17,21 @@ async def hiccups(stage: Stage, player: Player) -> Script:
     chance = stage.chance
     while True:
         yield chance.uniform(20 * MINUTE, 60 * MINUTE)
-        ailment = chance.choice(["stuck", "stuck", "busy", "away" if isinstance(player, ElasticPlayer) else "stuck"])
-        player.ail(ailment)
-        yield chance.uniform(60, 700) if ailment == "stuck" else chance.uniform(20, 55)
-        player.ail(None)
+        fault = chance.choice(["stuck", "stuck", "busy", "away" if isinstance(player, ElasticPlayer) else "stuck"])
+        player.set_fault(fault)
+        yield chance.uniform(60, 700) if fault == "stuck" else chance.uniform(20, 55)
+        player.set_fault(None)
 
 
 async def stumbles(stage: Stage, player: OnyxPlayer) -> Script:
     """A run fails now and then, never two in a row."""
-    healthy = player.pair.temper
+    healthy = player.pair.profile
     while True:
         yield stage.chance.uniform(2 * HOUR, 4 * HOUR)
-        player.pair.temper = replace(healthy, ends={"failed": 1})
+        player.pair.profile = replace(healthy, ends={"failed": 1})
         async for pause in until(lambda: (latest := player.pair.latest()) is not None and latest.outcome == "failed"):
             yield pause
-        player.pair.temper = healthy
+        player.pair.profile = healthy
         async for pause in until(lambda: player.succeeded):
             yield pause
 
@@ -58,10 +58,10 @@ async def flickers(stage: Stage, endpoint: Endpoint) -> Script:
     """It holds back a checkpoint, or takes nothing, for some minutes."""
     while True:
         yield stage.chance.uniform(5 * MINUTE, 40 * MINUTE)
-        ailment = stage.chance.choice(["barred", "stuck"])
-        endpoint.ailment = ailment
-        yield stage.chance.uniform(5, 420 if ailment == "barred" else 700)
-        endpoint.ailment = None
+        fault = stage.chance.choice(["barred", "stuck"])
+        endpoint.fault = fault
+        yield stage.chance.uniform(5, 420 if fault == "barred" else 700)
+        endpoint.fault = None
 
 
 async def restarts(stage: Stage) -> Script:

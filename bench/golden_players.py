@@ -27,7 +27,7 @@ class Player(ABC):
     def start(self) -> None: ...
 
     @abstractmethod
-    def ail(self, ailment: str | None) -> None:
+    def set_fault(self, fault: str | None) -> None:
         """What is wrong with its workers from now on, in the words of its world."""
 
     @abstractmethod
@@ -54,11 +54,11 @@ class OnyxPlayer(Player):
     def start(self) -> None:
         self.world.mark(self.pair, from_beginning=False)
 
-    def ail(self, ailment: str | None) -> None:
-        self.pair.ailment = ailment
+    def set_fault(self, fault: str | None) -> None:
+        self.pair.fault = fault
 
     def end_with(self, outcome: str) -> None:
-        self.pair.temper = replace(self.pair.temper, ends={_ENDS[outcome]: 1})
+        self.pair.profile = replace(self.pair.profile, ends={_ENDS[outcome]: 1})
 
     @property
     def state(self) -> str:
@@ -92,13 +92,13 @@ class LucidworksPlayer(Player):
     def start(self) -> None:
         self.world.start(self.source)
 
-    def ail(self, ailment: str | None) -> None:
-        self.source.ailment = ailment
+    def set_fault(self, fault: str | None) -> None:
+        self.source.fault = fault
 
     def end_with(self, outcome: str) -> None:
         ends = {"EXCEPTION" if outcome == BAD else "FINISHED": 1.0}
         losses = {"failed": 0.1} if outcome == FAULTY else {}
-        self.source.temper = replace(self.source.temper, ends=ends, losses=losses)
+        self.source.profile = replace(self.source.profile, ends=ends, losses=losses)
 
     @property
     def state(self) -> str:
@@ -121,10 +121,10 @@ class ElasticPlayer(Player):
     def start(self) -> None:
         self.world.create_job(self.connector, trigger="on_demand")
 
-    def ail(self, ailment: str | None) -> None:
-        self.world.ailments.pop(self.id, None)
-        if ailment is not None:
-            self.world.ailments[self.id] = ailment
+    def set_fault(self, fault: str | None) -> None:
+        self.world.worker_faults.pop(self.id, None)
+        if fault is not None:
+            self.world.worker_faults[self.id] = fault
 
     def end_with(self, outcome: str) -> None:
         ending = "error" if outcome == BAD else "completed"

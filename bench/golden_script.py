@@ -28,7 +28,7 @@ from golden_troubles import (
 
 from sources.elastic.simulator.population import Part as Scheduled
 from sources.feldera.simulator.deployment import Pipeline
-from sources.feldera.simulator.endpoints import Endpoint, Temper
+from sources.feldera.simulator.endpoints import Endpoint, Profile
 
 
 def direct(stage: Stage, *, hurry: bool = False) -> str:
@@ -105,6 +105,6 @@ def _latecomers(stage: Stage, cast: Cast, *, hurry: bool) -> Iterator[Script]:
 
 def _streams(stage: Stage, cast: Cast, hurry: bool) -> Iterator[Script]:
     for place, trouble in enumerate(STREAM_TROUBLES):
-        endpoint = Endpoint("rows", trouble, True, "kafka_input", temper=Temper((20, 60)))
+        endpoint = Endpoint("rows", trouble, True, "kafka_input", profile=Profile((20, 60)))
         pipeline = cast.pipeline(f"trouble-{trouble}", endpoint)
         yield stream(stage, pipeline, trouble, (place + (20 if hurry else 180)) * MINUTE)

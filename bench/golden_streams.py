@@ -25,7 +25,7 @@ STREAM_TROUBLES = {
 async def stream(stage: Stage, pipeline: Pipeline, trouble: str, rest: float) -> Script:
     """A trouble of twenty-five minutes, over and over."""
     (endpoint,) = pipeline.endpoints
-    healthy = endpoint.temper
+    healthy = endpoint.profile
     code, after, tail = STREAM_TROUBLES[trouble]
     yield rest / 2
     while True:
@@ -33,9 +33,9 @@ async def stream(stage: Stage, pipeline: Pipeline, trouble: str, rest: float) ->
         _spoil(endpoint, trouble)
         yield 5.0
         if trouble == "drained":
-            endpoint.temper = replace(healthy, rate=(0, 0))
+            endpoint.profile = replace(healthy, rate=(0, 0))
         yield 25 * MINUTE
-        endpoint.temper, endpoint.ailment = healthy, None
+        endpoint.profile, endpoint.fault = healthy, None
         moment.ends = stage.now + timedelta(seconds=tail)
         yield rest
 
@@ -43,11 +43,11 @@ async def stream(stage: Stage, pipeline: Pipeline, trouble: str, rest: float) ->
 def _spoil(endpoint: Endpoint, trouble: str) -> None:
     match trouble:
         case "parse":
-            endpoint.temper = replace(endpoint.temper, parse_errors=1.0)
+            endpoint.profile = replace(endpoint.profile, parse_errors=1.0)
         case "transport":
-            endpoint.temper = replace(endpoint.temper, transport_errors=1.0)
+            endpoint.profile = replace(endpoint.profile, transport_errors=1.0)
         case _:
-            endpoint.ailment = "barred" if trouble == "barred" else "stuck"
+            endpoint.fault = "barred" if trouble == "barred" else "stuck"
 
 
 async def outages(stage: Stage, kind: str, first: float, every: float) -> Script:

@@ -75,12 +75,12 @@ async def live(part: Part, troubles: Mapping[int, Trouble], every: float = EVERY
 
 async def queued(part: Part) -> Script:
     """Nobody picks it up for a quarter of an hour."""
-    part.player.ail("busy")
+    part.player.set_fault("busy")
     async for pause in begun(part):
         yield pause
     waits = part.holds("QUEUED", LIMITS.queued)
     yield 15 * MINUTE
-    part.player.ail(None)
+    part.player.set_fault(None)
     async for pause in until(lambda: part.player.state != "waiting"):
         yield pause
     part.stage.over(waits)
@@ -111,14 +111,14 @@ async def without_worker(part: Part) -> Script:
     """A job waits for a worker that has died."""
     player = part.player
     assert isinstance(player, ElasticPlayer)
-    player.ail("away")
+    player.set_fault("away")
     player.start()
     waits, seen = part.holds("QUEUED", LIMITS.queued), player.worker_seen_at
     due = max(seen + timedelta(seconds=LIMITS.no_worker), part.stage.now + timedelta(seconds=LIMITS.queued))
     nobody = part.holds("NO_WORKER", since=due)
     waits.ends = due  # the one says more than the other
     yield 25 * MINUTE
-    player.ail(None)
+    player.set_fault(None)
     async for pause in until(lambda: player.state != "waiting"):
         yield pause
     part.stage.over(nobody)
@@ -126,7 +126,7 @@ async def without_worker(part: Part) -> Script:
         yield pause
 
 
-def standing_still(ailment: str, condition: str, limit: float, lasts: float) -> Trouble:
+def standing_still(fault: str, condition: str, limit: float, lasts: float) -> Trouble:
     """A run stops for so long in its middle."""
 
     async def trouble(part: Part) -> Script:
@@ -135,7 +135,7 @@ def standing_still(ailment: str, condition: str, limit: float, lasts: float) -> 
         async for pause in in_state(part, "running"):
             yield pause
         yield 3 * MINUTE
-        part.player.ail(ailment)
+        part.player.set_fault(fault)
         moments = [part.holds(condition, limit)]
         if condition == "NO_PROGRESS" and lasts > limit * LIMITS.critical_factor:
             moments.append(part.holds(f"{condition} CRITICAL", limit * LIMITS.critical_factor))
@@ -143,7 +143,7 @@ def standing_still(ailment: str, condition: str, limit: float, lasts: float) -> 
             yield _LOOK
             if part.player.state == "resting":  # the system itself has given it up
                 break
-        part.player.ail(None)
+        part.player.set_fault(None)
         yield 10.0
         part.stage.over(*moments)
         async for pause in in_state(part, "resting"):
@@ -246,11 +246,11 @@ async def off_schedule(part: Part, first: float, then: float, schedule: float) -
             yield pause
         async for pause in in_state(part, "resting"):
             yield pause
-        player.ail("away")
+        player.set_fault("away")
         after = max(schedule * LIMITS.schedule_factor, schedule + LIMITS.overdue_least)
         overdue = part.holds("OVERDUE", after)
         yield after + 10 * MINUTE
-        player.ail(None)
+        player.set_fault(None)
         async for pause in until(lambda: player.state != "resting"):
             yield pause
         stage.over(overdue)

@@ -21,16 +21,16 @@ def all_new_met(new: int, came: int | None, *, ends_known: bool) -> bool:
     return came == new or (ends_known and (came is None or came < new))
 
 
-class PastPage(NamedTuple):
+class HistoryPage(NamedTuple):
     """Past jobs of one name. The last page need not say that it is: then the end of the pages does."""
 
     jobs: Sequence[JobFact]
     is_last: bool = False
 
 
-async def past_of_each(
+async def history_of_each(
     names: Iterable[str],
-    pages: Callable[[str], AsyncGenerator[PastPage, None]],
+    pages: Callable[[str], AsyncGenerator[HistoryPage, None]],
     *,
     batch: int,
     left_out: tuple[type[SourceError], ...] = (),
@@ -40,7 +40,7 @@ async def past_of_each(
     A name whose ``pages`` raise one of ``left_out`` is not finished. Any other error is raised after what was read
     until then, and nothing is asked after it.
     """
-    reading = _PastOfEach(iter(names), pages, left_out)
+    reading = _HistoryOfEach(iter(names), pages, left_out)
     workers = [asyncio.ensure_future(reading.work()) for _ in range(CONCURRENCY)]
     at_work = len(workers)
     gathered: list[JobFact] = []
@@ -66,13 +66,13 @@ async def past_of_each(
         await asyncio.gather(*workers, return_exceptions=True)
 
 
-class _PastOfEach:
-    """What the workers of one ``past_of_each`` share."""
+class _HistoryOfEach:
+    """What the workers of one ``history_of_each`` share."""
 
     def __init__(
         self,
         names: Iterator[str],
-        pages: Callable[[str], AsyncGenerator[PastPage, None]],
+        pages: Callable[[str], AsyncGenerator[HistoryPage, None]],
         left_out: tuple[type[SourceError], ...],
     ) -> None:
         self._names, self._pages, self._left_out = names, pages, left_out

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from connectory.model import Details, JsonObject, Problem
+from connectory.redaction import extra, text
 from sources.base import SourceMismatch
-from sources.discretion import extra, text
 
 __all__ = [
     "LenientReader",
@@ -26,6 +26,7 @@ __all__ = [
     "instant",
     "json_object",
     "mismatches",
+    "readable",
     "slug",
     "text",
 ]
@@ -161,12 +162,31 @@ _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_enco
 # ---- a list
 
 #: Entries of a list between two turns of the event loop: some milliseconds with mapping.
-_STRETCH = 50
+_ENTRIES_PER_TURN = 50
 
 
 async def by_turns(entries: Iterable[_T]) -> AsyncIterator[_T]:
     """``entries``, and now and then a turn for everybody else: nobody promises how long an upstream's list is."""
     for number, entry in enumerate(entries, 1):
         yield entry
-        if number % _STRETCH == 0:
+        if number % _ENTRIES_PER_TURN == 0:
             await asyncio.sleep(0)
+
+
+async def readable(
+    entries: Iterable[object],
+    read: Callable[[object], _T],
+    problems: list[Problem],
+    *,
+    named: Callable[[int, object], str],
+) -> AsyncIterator[_T]:
+    """What ``read`` makes of each entry, by turns.
+
+    One that it cannot read costs no other: it becomes one of ``problems``, under the name that ``named`` gives for its
+    place, from 1, and what was sent.
+    """
+    async for place, entry in by_turns(enumerate(entries, 1)):
+        try:
+            yield read(entry)
+        except SourceMismatch as error:
+            problems.append(error.problem(named(place, entry)))

@@ -16,7 +16,7 @@ _HEAVY = frozenset(
     {
         "aiohttp", "aiohttp.web", "alembic", "asyncpg", "pydantic", "prometheus_client", "sqlalchemy", "strawberry",
         "structlog", "connectory.engine", "connectory.live", "connectory.notices.notices", "connectory.store",
-        "resolvers", "schema", "sources.http", "sources.simulation",
+        "resolvers", "schema", "connectory.http.reasons", "sources.simulation",
     }
 )  # fmt: skip
 _CONFIGURED = frozenset({"pydantic", "sqlalchemy", "structlog"})
@@ -29,7 +29,7 @@ _MAY_IMPORT: dict[str, frozenset[str]] = {
     "export-schema": frozenset({"pydantic", "sqlalchemy", "strawberry", "connectory.store", "resolvers", "schema"}),
     "db upgrade": _CONFIGURED | {"alembic", "connectory.store"},
     # it tries the store, too
-    "check": _CONFIGURED | {"aiohttp", "sources.http", "alembic", "connectory.store"},
+    "check": _CONFIGURED | {"aiohttp", "connectory.http.reasons", "alembic", "connectory.store"},
     "simulate nothing": frozenset({"pydantic", "structlog", "aiohttp", "aiohttp.web", "sources.simulation"}),
     "serve --config nowhere.toml": _CONFIGURED,
     "check --config nowhere.toml": _CONFIGURED,

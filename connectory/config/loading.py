@@ -24,9 +24,9 @@ from connectory.config.settings import (
 )
 from connectory.errors import Mistake
 from connectory.notices.settings import ReceiverSettings
+from connectory.redaction import SECRET_KEY
 from sources import registry
 from sources.base import SourceKind, SystemSettings
-from sources.discretion import SECRET_KEY
 
 DEFAULT_FILE = Path("connectory.toml")
 #: Environment variables that stand in for a key of the file. pydantic-settings would merge them too; its errors do not

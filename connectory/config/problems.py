@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from connectory.config.interpolation import KeyPath, spell
-from sources.discretion import REDACTED
+from connectory.redaction import REDACTED
 
 Settings = TypeVar("Settings", bound=BaseModel)
 

@@ -10,11 +10,12 @@ from urllib.parse import unquote, unquote_plus
 
 import aiohttp
 
+from connectory.http.headers import retry_after
+from connectory.http.reasons import reason
 from connectory.notices.payload import signed, slack
 from connectory.notices.plan import Delivery
 from connectory.notices.settings import ReceiverSettings
 from connectory.observability.log import Redaction
-from sources.http import reason, retry_after
 
 #: Refusals that may get better without us: credentials and addresses are mended, conflicts and limits pass.
 _MAY_GET_BETTER = frozenset({401, 403, 404, 408, 409, 421, 423, 425, 429})

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from sources.discretion import REDACTED
+from connectory.redaction import REDACTED
 
 #: Loggers that would repeat what we log ourselves, or tell us of every request.
 _QUIET = {

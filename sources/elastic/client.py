@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from connectory.model import JobFact
+from connectory.http.client import Answer, HttpClient, segment
+from connectory.http.headers import basic, bearer
 from sources.base import SourceMismatch
-from sources.elastic.mapping import Unreadable, read_job
-from sources.http import Answer, HttpClient, basic, bearer, segment
+from sources.elastic.settings import ElasticSettings
 from sources.reading import text
-
-if TYPE_CHECKING:
-    from sources.elastic import ElasticSettings
 
 #: ``from`` + ``size`` may not exceed it, and ``count`` never tells more (elastic.md §3).
 RESULT_WINDOW = 10_000
@@ -22,9 +19,13 @@ _PRODUCT_HEADER = "X-Elastic-Product"
 _Entry = TypeVar("_Entry")
 
 
+class JobUnknown(SourceMismatch):
+    """There is no job of this id (any more)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[_Entry]):
-    """A stretch of a list; ``count`` is the number of all matches, 10,000 at most."""
+    """A part of a list; ``count`` is the number of all matches, 10,000 at most."""
 
     count: int
     results: list[_Entry]
@@ -33,7 +34,7 @@ class Page(Generic[_Entry]):
 class ElasticClient(HttpClient):
     """Requests to one Elasticsearch, in plain JSON. Raises what HttpClient raises."""
 
-    def __init__(self, settings: "ElasticSettings") -> None:
+    def __init__(self, settings: ElasticSettings) -> None:
         super().__init__(settings, headers={"Authorization": authorization(settings)})
 
     async def page(
@@ -56,23 +57,24 @@ class ElasticClient(HttpClient):
         raise SourceMismatch(message, status=answer.status)
 
     async def connectors(self, offset: int, size: int, take: Callable[[Any], None], **filters: str) -> Page[None]:
-        """A stretch of the list of connectors, whose entries go to ``take``."""
+        """A part of the list of connectors, whose entries go to ``take``."""
         return await self.page("/_connector", offset, size, take, **filters)
 
-    async def jobs(self, offset: int, size: int, **filters: str) -> Page[JobFact | Unreadable]:
-        return await self.page("/_connector/_sync_job", offset, size, read_job, **filters)
+    async def jobs(self, offset: int, size: int, read: Callable[[Any], _Entry], **filters: str) -> Page[_Entry]:
+        """A part of the list of jobs, each as ``read`` makes it."""
+        return await self.page("/_connector/_sync_job", offset, size, read, **filters)
 
-    async def job(self, identity: str) -> JobFact | Unreadable | None:
-        """One job; None when Elasticsearch itself says that there is none (elastic.md §9)."""
+    async def job(self, identity: str) -> Any:
+        """One job as it was sent. Raises JobUnknown when Elasticsearch itself says there is none (elastic.md §9)."""
         path = f"/_connector/_sync_job/{segment(identity)}"
         answer = await self.request("GET", path)
         if answer.status == 200:
-            return read_job(answer.body)
+            return answer.body
         if answer.status == 404 and error_type(answer.body) == "resource_not_found_exception":
-            return None
+            raise JobUnknown(f"GET {path}: 404: {self.sentence(answer.body)}", status=404)
         raise self.refusal(answer, f"GET {path}")
 
-    def said(self, body: Any) -> str:
+    def sentence(self, body: Any) -> str:
         """The sentence of an error body: its innermost reason, for an ``error`` that is an object or a string."""
         error = body.get("error", body.get("message")) if isinstance(body, Mapping) else body
         if isinstance(error, str):
@@ -92,7 +94,7 @@ class ElasticClient(HttpClient):
         return error
 
 
-def authorization(settings: "ElasticSettings") -> str:
+def authorization(settings: ElasticSettings) -> str:
     """The Authorization header's value; the word for an API key is ApiKey, not Bearer (elastic.md §1)."""
     if settings.api_key is not None:
         return f"ApiKey {settings.api_key.get_secret_value()}"

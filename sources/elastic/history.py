@@ -11,8 +11,8 @@ from contextlib import aclosing
 from connectory.model import HistoryBatch, JobFact, Known
 from sources.elastic.client import RESULT_WINDOW, ElasticClient
 from sources.elastic.listing import PAGE, JobList
-from sources.elastic.mapping import Unreadable
-from sources.paging import PastPage, past_of_each
+from sources.elastic.mapping import Unreadable, read_job
+from sources.paging import HistoryPage, history_of_each
 
 _BATCH = 1_000
 
@@ -25,7 +25,7 @@ async def read_history(
     """The past jobs of ``connectors``; where the global list tells them, also those of connectors that are gone."""
     if not connectors:
         return
-    total = (await client.jobs(0, 0)).count
+    total = (await client.jobs(0, 0, read_job)).count
     if total < RESULT_WINDOW and total <= len(connectors) * PAGE:
         async for page in jobs.pages():
             total = page.count
@@ -37,12 +37,12 @@ async def read_history(
             yield HistoryBatch(jobs=(), finished=connectors)
             return
 
-    async def pages(connector: str) -> AsyncGenerator[PastPage, None]:
+    async def pages(connector: str) -> AsyncGenerator[HistoryPage, None]:
         async with aclosing(jobs.pages(connector_id=connector)) as told:
             async for page in told:
-                yield PastPage(_readable(page.results))
+                yield HistoryPage(_readable(page.results))
 
-    async with aclosing(past_of_each(sorted(connectors), pages, batch=_BATCH)) as batches:
+    async with aclosing(history_of_each(sorted(connectors), pages, batch=_BATCH)) as batches:
         async for batch in batches:
             yield batch
 

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from connectory.model import JobFact, Known, Problem, SystemErrorCode
 from sources.base import SourceAuthFailed, SourceError
-from sources.elastic.client import RESULT_WINDOW, ElasticClient
+from sources.elastic.client import RESULT_WINDOW, ElasticClient, JobUnknown
 from sources.elastic.listing import PAGE, JobList, names
-from sources.elastic.mapping import OPEN_WORDS
+from sources.elastic.mapping import OPEN_WORDS, read_job
 from sources.elastic.places import Places
 from sources.elastic.reading import Reading
 from sources.rounds import ask_all, ask_each
@@ -163,11 +163,12 @@ class JobReader:
         await ask_all(reading.missing(known.open_jobs), lambda job: self._one(job, known, reading))
 
     async def _one(self, job: str, known: Known, reading: Reading) -> None:
-        sent = await self._client.job(job)
-        if sent is None:
+        try:
+            sent = await self._client.job(job)
+        except JobUnknown:
             reading.gone.add(job)
             return
-        if not reading.take([sent]):
+        if not reading.take([read_job(sent)]):
             reading.owed.update(filter(None, [known.open_jobs.get(job)]))
 
 

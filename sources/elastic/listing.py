@@ -6,7 +6,7 @@ from contextlib import aclosing
 from connectory.model import JobFact
 from sources.base import SourceMismatch
 from sources.elastic.client import RESULT_WINDOW, ElasticClient, Page
-from sources.elastic.mapping import Unreadable
+from sources.elastic.mapping import Unreadable, read_job
 
 #: Jobs in one answer, where all are wanted.
 PAGE = 1_000
@@ -42,7 +42,7 @@ class JobList:
     async def _turned(self, first: int, filters: Mapping[str, str]) -> AsyncGenerator[JobPage, None]:
         was_oldest_first = self.oldest_first
         if was_oldest_first:
-            head = await self._client.jobs(0, 0, **filters)
+            head = await self._client.jobs(0, 0, read_job, **filters)
             async for page in self._backwards(head.count, first, filters):
                 if _direction(page) < 0:
                     # the server was upgraded meanwhile
@@ -51,7 +51,7 @@ class JobList:
                 yield page
             else:
                 return
-        page = await self._client.jobs(0, first, **filters)
+        page = await self._client.jobs(0, first, read_job, **filters)
         # a list that has turned round once is not turned again: one without any order must come to an end, too
         if not was_oldest_first and page.count > len(page.results) and _direction(page) > 0:
             self.oldest_first = True
@@ -61,7 +61,7 @@ class JobList:
         yield page
         offset = len(page.results)
         while page.results and offset < min(page.count, RESULT_WINDOW):
-            page = await self._client.jobs(offset, PAGE, **filters)
+            page = await self._client.jobs(offset, PAGE, read_job, **filters)
             yield page
             offset += len(page.results)
 
@@ -69,7 +69,7 @@ class JobList:
         end, size = min(count, RESULT_WINDOW), max(first, 1)
         while end > 0:
             start = max(0, end - size)
-            yield await self._client.jobs(start, end - start, **filters)
+            yield await self._client.jobs(start, end - start, read_job, **filters)
             end, size = start, PAGE
 
     def misses_newest(self, count: int) -> bool:

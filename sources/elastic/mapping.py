@@ -19,8 +19,8 @@ from connectory.model import (
     JobTrigger,
     JobType,
 )
+from connectory.redaction import SECRET_KEY, without_secrets
 from sources.base import SourceMismatch
-from sources.discretion import SECRET_KEY, without_secrets
 from sources.elastic.scheduling import is_unscheduled, longest_distance
 from sources.reading import Reader, count, details, extra, flag, instant, slug, text
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from sources.elastic.client import RESULT_WINDOW, ElasticClient
 from sources.elastic.listing import names
+from sources.elastic.mapping import read_job
 from sources.paging import all_new_met
 
 #: Up to so many jobs may have been deleted until a place says nothing any more.
@@ -34,7 +35,7 @@ class Places:
         if not self._order or self._count < RESULT_WINDOW:
             return None
         place = len(self._order) - _margin(self._order)
-        there = names((await client.jobs(place, 1)).results)
+        there = names((await client.jobs(place, 1, read_job)).results)
         try:
             return place - self._order.index(there[0])
         except (IndexError, ValueError):

@@ -1,4 +1,8 @@
-"""How often a connector's own schedule starts a content sync (elastic.md §5): Quartz cron, seconds first, UTC."""
+"""How often a connector's own schedule starts a content sync (elastic.md §5): Quartz cron, seconds first, UTC.
+
+Only what is the same every day is read, from its fields. Libraries tell the next start: croniter would have to walk
+from start to start, a hundred times the work, and cronsim does not know Quartz's "?".
+"""
 
 import re
 from collections.abc import Mapping
@@ -14,18 +18,18 @@ _NUMBER, _STEPS, _RANGE = (
 
 def is_unscheduled(scheduling: object) -> bool:
     """Whether it says that no content sync starts by itself. False where it says nothing."""
-    told = _told(scheduling)
-    return bool(told) and all(entry.get("enabled") is False for entry in told)
+    entries = _entries(scheduling)
+    return bool(entries) and all(entry.get("enabled") is False for entry in entries)
 
 
 def longest_distance(scheduling: object) -> float | None:
     """Seconds between two starts, at most, of the enabled schedule that starts more often. None: none is enabled, or it
     does not go the same way every day."""
-    distances = [_distance(entry.get("interval")) for entry in _told(scheduling) if entry.get("enabled") is True]
+    distances = [_distance(entry.get("interval")) for entry in _entries(scheduling) if entry.get("enabled") is True]
     return min((each for each in distances if each is not None), default=None)
 
 
-def _told(scheduling: object) -> list[Mapping[str, Any]]:
+def _entries(scheduling: object) -> list[Mapping[str, Any]]:
     if not isinstance(scheduling, Mapping):
         return []
     return [entry for kind in _CONTENT if isinstance(entry := scheduling.get(kind), Mapping)]

@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from connectory.model import ConnectorFact, HistoryBatch, Known, Observation, Problem, SystemErrorCode
 from sources.base import Source, SourceMismatch
@@ -12,9 +11,7 @@ from sources.elastic.history import read_history
 from sources.elastic.jobs import JobReader
 from sources.elastic.listing import JobList
 from sources.elastic.mapping import connector_fact, named
-
-if TYPE_CHECKING:
-    from sources.elastic import ElasticSettings
+from sources.elastic.settings import ElasticSettings
 
 _PAGE = 2_000
 
@@ -22,7 +19,7 @@ _PAGE = 2_000
 class ElasticSource(Source):
     """One Elasticsearch, in the engine's words. Raises only SourceError."""
 
-    def __init__(self, settings: "ElasticSettings") -> None:
+    def __init__(self, settings: ElasticSettings) -> None:
         self.client = ElasticClient(settings)
         self._jobs = JobList(self.client)
         self._reader = JobReader(self.client, self._jobs)

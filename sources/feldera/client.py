@@ -1,15 +1,14 @@
 """What goes over the wire to a Feldera: paths, the bearer token, and error bodies, read by their ``error_code``."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from connectory.http.client import Answer, HttpClient, segment
+from connectory.http.headers import bearer
 from connectory.model import SystemErrorCode
 from sources.base import ActionNotSupported, SourceAuthFailed, SourceMismatch, SourceUnreachable
-from sources.feldera.discretion import discreet
-from sources.http import Answer, HttpClient, bearer, segment
-
-if TYPE_CHECKING:
-    from sources.feldera import FelderaSettings
+from sources.feldera.redaction import redacted
+from sources.feldera.settings import FelderaSettings
 
 #: error_code of an answer that the pipeline's state explains → that state; None where the answer names it itself
 NOT_SERVED: Mapping[str, str | None] = {
@@ -43,7 +42,7 @@ class NotServed(SourceUnreachable):
 class FelderaClient(HttpClient):
     """Requests below ``/v0``, with the token when there is one."""
 
-    def __init__(self, settings: "FelderaSettings") -> None:
+    def __init__(self, settings: FelderaSettings) -> None:
         super().__init__(settings, headers={"Authorization": bearer(settings.token)} if settings.token else None)
         self._base = f"{self._base.removesuffix('/v0')}/v0"
 
@@ -76,10 +75,10 @@ class FelderaClient(HttpClient):
 
     def refusal(self, answer: Answer, what: str) -> Exception:
         code = answer.body.get("error_code") if isinstance(answer.body, Mapping) else None
-        said = self.said(answer.body)
-        message = f"{what}: {answer.status}" + (f": {said}" if said else "")
-        if answer.status == 401 and not said and (challenge := answer.headers.get("WWW-Authenticate")):
-            return SourceAuthFailed(f"{message}: {discreet(challenge[:200])}", status=401)
+        sentence = self.sentence(answer.body)
+        message = f"{what}: {answer.status}" + (f": {sentence}" if sentence else "")
+        if answer.status == 401 and not sentence and (challenge := answer.headers.get("WWW-Authenticate")):
+            return SourceAuthFailed(f"{message}: {redacted(challenge[:200])}", status=401)
         if code == "UnknownPipelineName":
             return PipelineUnknown(message, status=answer.status)
         if code in ("UnknownInputEndpoint", "UnknownOutputEndpoint"):
@@ -92,11 +91,11 @@ class FelderaClient(HttpClient):
             return SourceUnreachable(message, code=SystemErrorCode.TIMEOUT, status=408)
         return super().refusal(answer, what)
 
-    def said(self, body: Any) -> str:
+    def sentence(self, body: Any) -> str:
         if not isinstance(body, Mapping):
-            return (discreet(super().said(body)) or "")[:300]
+            return (redacted(super().sentence(body)) or "")[:300]
         words = [body[key] for key in ("error_code", "message") if isinstance(body.get(key), str)]
-        return (discreet(": ".join(words)) or "")[:300]
+        return (redacted(": ".join(words)) or "")[:300]
 
 
 def _told_status(body: Mapping[str, Any]) -> str | None:

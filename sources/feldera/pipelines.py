@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from connectory.model import JsonObject, Problem
-from sources.feldera.discretion import extra, stripped, unknown
-from sources.feldera.reading import epoch_seconds
+from sources.feldera.redaction import extra, unknown, without_secrets
+from sources.feldera.values import epoch_seconds
 from sources.reading import LenientReader, flag, instant, json_object, mismatches, slug, text
 
 #: What only the selector ``all`` adds: the program and how it is run. Its text quotes connectors with their secrets.
@@ -46,7 +46,7 @@ def read_pipeline(entry: object, problems: list[Problem]) -> Pipeline:
     pipeline = Pipeline(
         name=read.demand("name", text),
         word=read("deployment_status", text),
-        error=stripped(read("deployment_error", json_object)),
+        error=without_secrets(read("deployment_error", json_object)),
         reason=read.inner("deployment_runtime_status_details")("reason", text),
         deployment=read("deployment_id", text),
         provisioned_at=read("deployment_resources_status_since", instant),
@@ -71,7 +71,7 @@ class Program:
 
 def read_program(entry: JsonObject, problems: list[Problem]) -> Program:
     """``program_info`` of a pipeline read with the selector ``all``: null until its SQL is compiled."""
-    settings = {key: stripped(entry[key], key) for key in _SETTINGS if key in entry}
+    settings = {key: without_secrets(entry[key], key) for key in _SETTINGS if key in entry}
     read = LenientReader(entry)
     info = read.inner("program_info")
     inputs, outputs = (_configured(info.inner(key)) for key in ("input_connectors", "output_connectors"))
@@ -83,7 +83,7 @@ def read_program(entry: JsonObject, problems: list[Problem]) -> Program:
 
 def _configured(read: LenientReader) -> dict[str, JsonObject]:
     found = {name: read(name, json_object) for name in read.sent}
-    return {text(name) or "": stripped(config) for name, config in found.items() if config is not None}
+    return {text(name) or "": without_secrets(config) for name, config in found.items() if config is not None}
 
 
 def _relations(schema: JsonObject) -> set[Any]:

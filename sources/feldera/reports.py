@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from connectory.model import JsonObject, Problem
-from sources.feldera.discretion import discreet, extra, stripped, unknown
 from sources.feldera.pipelines import Pipeline, Program, Run, source_of, split_name
-from sources.feldera.reading import error_texts
+from sources.feldera.redaction import extra, redacted, unknown, without_secrets
 from sources.feldera.statuses import Signs
+from sources.feldera.values import error_texts
 from sources.reading import LenientReader, count, flag, instant, json_object, mismatches, text
 
 #: Metrics that count (feldera.md §4, §5); what else is sent under ``metrics`` is kept as it is.
@@ -120,7 +120,7 @@ def read_endpoint(
     read = LenientReader(sent)
     name = read.demand("endpoint_name", text)
     # until 2025-12 the whole configuration came along
-    told = stripped(read("config", json_object)) or {}
+    told = without_secrets(read("config", json_object)) or {}
     configured = (program.inputs if is_input else program.outputs).get(name)
     endpoint = Endpoint(
         pipeline=pipeline,
@@ -132,14 +132,14 @@ def read_endpoint(
     )
     metrics = _metrics(read.inner("metrics"), COUNTERS[is_input])
     texts, counted = RECORD_ERRORS[is_input]
-    fatal, paused = read("fatal_error", discreet), read("paused", flag)
+    fatal, paused = read("fatal_error", redacted), read("paused", flag)
     live = Live(
         metrics=metrics,
         fatal_error=fatal,
         paused=paused,
         barrier=read("barrier", flag),
-        health=stripped(read("health", json_object)),
-        frontier=stripped(read("completed_frontier", json_object)),
+        health=without_secrets(read("health", json_object)),
+        frontier=without_secrets(read("completed_frontier", json_object)),
         completed_at=read.inner("completed_frontier")("completed_at", instant),
         record_errors=_texts(read, texts, metrics.get(counted)),
         transport_errors=_texts(read, "transport_errors", metrics.get("num_transport_errors")),

@@ -5,19 +5,16 @@ Whatever the pipeline's state explains is no error: a stopped one shows its conf
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from connectory.model import ConnectorFact, HistoryBatch, Known, Observation, Problem, SystemErrorCode
 from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited
 from sources.feldera.client import FelderaClient, PipelineUnknown
 from sources.feldera.memory import Memory
 from sources.feldera.pipelines import Pipeline, read_pipeline
+from sources.feldera.settings import FelderaSettings
 from sources.feldera.survey import Reading, survey
 from sources.reading import by_turns
 from sources.rounds import Round, ask_each
-
-if TYPE_CHECKING:
-    from sources.feldera import FelderaSettings
 
 #: After so many pipelines stayed silent, the rest of them wait for the next poll.
 PATIENCE = 8
@@ -26,7 +23,7 @@ PATIENCE = 8
 class FelderaSource(Source):
     """One Feldera. An endpoint is a connector; its run within one incarnation of its pipeline is a job."""
 
-    def __init__(self, settings: "FelderaSettings") -> None:
+    def __init__(self, settings: FelderaSettings) -> None:
         self.http = FelderaClient(settings)
         self._chosen = frozenset(settings.pipelines) if settings.pipelines is not None else None
         self._memory = Memory()

@@ -2,22 +2,21 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
+from connectory.http.client import Answer, HttpClient, NoBody
+from connectory.http.headers import basic
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch
-from sources.http import Answer, HttpClient, NoBody, basic
-from sources.lucidworks.reading import discreet
+from sources.lucidworks.redaction import redacted
+from sources.lucidworks.settings import LucidworksSettings
 from sources.rounds import CONCURRENCY
-
-if TYPE_CHECKING:
-    from sources.lucidworks import LucidworksSettings
 
 
 class LucidworksClient(HttpClient):
     """Requests below ``/api``, which is added where the configured URL lacks it (lucidworks.md §1)."""
 
-    def __init__(self, settings: "LucidworksSettings") -> None:
+    def __init__(self, settings: LucidworksSettings) -> None:
         headers = {}
         if settings.username is not None and settings.password is not None:
             headers["Authorization"] = basic(settings.username, settings.password)
@@ -78,14 +77,14 @@ class LucidworksClient(HttpClient):
             )
         return error
 
-    def said(self, body: Any) -> str:
+    def sentence(self, body: Any) -> str:
         """Both forms of errors, the envelope and the bare array (§10), and Fusion's object with a message."""
         listed = body.get("errors") if isinstance(body, Mapping) else body
         if isinstance(listed, list):
             return "; ".join(filter(None, map(_sentence, listed)))[:300]
         if isinstance(body, Mapping):
             return _sentence(body)[:300]
-        return discreet(super().said(body)) or ""
+        return redacted(super().sentence(body)) or ""
 
 
 def _list(path: str, body: Any) -> list[Any]:
@@ -98,5 +97,5 @@ def _sentence(error: object) -> str:
     if not isinstance(error, Mapping):
         return ""
     message, key = error.get("message"), error.get("key")
-    said = (discreet(message) or "") if isinstance(message, str) else ""
-    return f"{key}: {said}" if key and isinstance(key, str) and said else said
+    sentence = (redacted(message) or "") if isinstance(message, str) else ""
+    return f"{key}: {sentence}" if key and isinstance(key, str) and sentence else sentence

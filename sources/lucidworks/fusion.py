@@ -1,20 +1,18 @@
 """The dialect of Fusion: one list of all jobs, or one job for each data source where there is no such list (§11)."""
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from connectory.http.client import segment
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch
-from sources.http import segment
 from sources.lucidworks import fusion_mapping as mapping
 from sources.lucidworks.client import LucidworksClient
 from sources.lucidworks.mapping import unread
-from sources.lucidworks.runs import Past
-from sources.lucidworks.survey import Sighting, State, Survey, ask_for, past_of, state_of
+from sources.lucidworks.runs import RunHistory
+from sources.lucidworks.settings import LucidworksSettings
+from sources.lucidworks.survey import Sighting, State, Survey, ask_for, history_of, state_of
 from sources.reading import LenientReader, identifier
 from sources.rounds import failures_of, problems_of
-
-if TYPE_CHECKING:
-    from sources.lucidworks import LucidworksSettings
 
 #: Data sources whose history is read together.
 SLICE = 25
@@ -25,7 +23,7 @@ class FusionDialect:
 
     history_says_more = True
 
-    def __init__(self, http: LucidworksClient, settings: "LucidworksSettings") -> None:
+    def __init__(self, http: LucidworksClient, settings: LucidworksSettings) -> None:
         self._http = http
         self._wanted = settings.collections
         #: whether the server has the job API of Fusion 3.1 and later
@@ -161,14 +159,14 @@ class FusionDialect:
         members = sorted(sources)
         return [members[at : at + SLICE] for at in range(0, len(members), SLICE)]
 
-    async def pasts(self, sources: Collection[str]) -> dict[str, Past | SourceError]:
-        return await ask_for(sources, self._past)
+    async def histories(self, sources: Collection[str]) -> dict[str, RunHistory | SourceError]:
+        return await ask_for(sources, self._history)
 
-    async def _past(self, source: str) -> Past:
+    async def _history(self, source: str) -> RunHistory:
         path = (
             f"{_resource(source)}/history" if self._has_jobs is not False else f"/connectors/history/{segment(source)}"
         )
-        return past_of(await self._http.find_of(path), mapping.run)
+        return history_of(await self._http.find_of(path), mapping.run)
 
 
 def _resource(source: str) -> str:

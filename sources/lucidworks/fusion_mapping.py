@@ -10,7 +10,7 @@ from typing import Any
 from connectory.model import ConnectorFact, ConnectorStatus, CountsFact, JobStatus
 from sources.base import SourceMismatch
 from sources.lucidworks import mapping
-from sources.lucidworks.reading import discreet, rest, said
+from sources.lucidworks.redaction import plain_text, redacted, rest
 from sources.lucidworks.runs import Run
 from sources.reading import LenientReader, count, details, instant, slug
 
@@ -54,7 +54,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 
 def source_of(entry: LenientReader) -> str | None:
     """The data source that an entry of the job list is about; None for another kind of job."""
-    resource = entry("resource", said)
+    resource = entry("resource", plain_text)
     if resource is None:
         raise SourceMismatch("resource: missing or not readable")
     return resource.removeprefix(RESOURCE) if resource.startswith(RESOURCE) else None
@@ -64,12 +64,12 @@ def connector(number: str, entry: LenientReader | None, job: LenientReader | Non
     """The data source ``number`` with its job; either may be missing."""
     word = _word(job) if job else None
     status = CONNECTOR_STATUS.get(word and word.upper(), ConnectorStatus.UNKNOWN)
-    kind = entry("type", said) if entry else None
-    collection = entry.inner("properties")("collection", said) if entry else None
+    kind = entry("type", plain_text) if entry else None
+    collection = entry.inner("properties")("collection", plain_text) if entry else None
     standing = {key: job.sent[key] for key in sorted(_STANDING) if key in job.sent} if job else {}
     return ConnectorFact(
         external_id=number,
-        name=((entry("name", said) if entry else None) or number).strip() or number,
+        name=((entry("name", plain_text) if entry else None) or number).strip() or number,
         source=slug((kind or "").rpartition(".")[2]),
         status=status,
         upstream_status=word,
@@ -128,7 +128,7 @@ def run(entry: LenientReader) -> Run | None:
 
 
 def _word(entry: LenientReader) -> str | None:
-    return next((word for key in _WORDS if (word := entry(key, said))), None)
+    return next((word for key in _WORDS if (word := entry(key, plain_text))), None)
 
 
 def _first(entry: LenientReader, extra: LenientReader, keys: tuple[str, ...]) -> datetime | None:
@@ -139,10 +139,10 @@ def _reason(entry: LenientReader) -> str | None:
     """Why a run failed: text, or an object with a message."""
     for part in (entry, entry.inner("extra")):
         for key in _REASONS:
-            said = part.sent.get(key)
-            said = said.get("message") if isinstance(said, Mapping) else said
-            if isinstance(said, str) and said:
-                return discreet(said)
+            reason = part.sent.get(key)
+            reason = reason.get("message") if isinstance(reason, Mapping) else reason
+            if isinstance(reason, str) and reason:
+                return redacted(reason)
     return None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from connectory.model import ConnectorFact, ConnectorStatus, CountsFact, JobStatus, JsonObject
 from sources.base import SourceMismatch
-from sources.lucidworks.reading import rest, said
+from sources.lucidworks.redaction import plain_text, rest
 from sources.lucidworks.runs import Run
 from sources.reading import LenientReader, count, details, flag, identifier, instant, slug
 
@@ -80,15 +80,15 @@ def connector(
     number = entry("id", identifier)
     if number is None:
         raise SourceMismatch("id: missing or not readable")
-    kind = entry("type", said)
-    word = status("crawl_state", said) if status else None
+    kind = entry("type", plain_text)
+    word = status("crawl_state", plain_text) if status else None
     known = CONNECTOR_STATUS.get(word, ConnectorStatus.UNKNOWN)
     extra = rest(entry, _SOURCE_KEYS)
     if extra.get("collection") == collection:
         del extra["collection"]
     return ConnectorFact(
         external_id=source_id(collection, number),
-        name=(entry("name", said) or "").strip() or f"{kind or 'data source'} {number}",
+        name=(entry("name", plain_text) or "").strip() or f"{kind or 'data source'} {number}",
         source=slug(kind),
         status=known,
         upstream_status=word,
@@ -118,7 +118,7 @@ def run(entry: LenientReader) -> Run | None:
 
     Raises SourceMismatch when there was one and its state or its start cannot be read.
     """
-    word = entry("crawl_state", said)
+    word = entry("crawl_state", plain_text)
     started = entry("crawl_started", instant)
     if entry.complaints:
         raise SourceMismatch("; ".join(entry.complaints))
@@ -175,8 +175,8 @@ def _sum(entry: LenientReader, *numbers: int | None) -> int | None:
 
 def _failure(entry: LenientReader) -> str | None:
     """``message``, or the first one under ``exception``."""
-    if message := entry("message", said):
+    if message := entry("message", plain_text):
         return message
     listed = entry.sent.get("exception")
     first = listed[0] if isinstance(listed, list) and listed else None
-    return LenientReader(first)("message", said) if isinstance(first, Mapping) else None
+    return LenientReader(first)("message", plain_text) if isinstance(first, Mapping) else None

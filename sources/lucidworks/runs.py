@@ -49,7 +49,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Past:
+class RunHistory:
     """The ended runs of one data source that the upstream still serves, and what of them could not be read."""
 
     runs: tuple[Run, ...] = ()

@@ -5,22 +5,20 @@ so a server that does not is asked for each, and which it is is remembered by co
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from connectory.http.client import segment
 from connectory.model import JsonObject
 from sources.base import SourceError, SourceMismatch
-from sources.http import segment
 from sources.lucidworks import mapping
 from sources.lucidworks.client import LucidworksClient
 from sources.lucidworks.mapping import place_of, source_id
-from sources.lucidworks.reading import rest
-from sources.lucidworks.runs import Past
-from sources.lucidworks.survey import Sighting, State, Survey, ask_for, past_of, state_of
+from sources.lucidworks.redaction import rest
+from sources.lucidworks.runs import RunHistory
+from sources.lucidworks.settings import LucidworksSettings
+from sources.lucidworks.survey import Sighting, State, Survey, ask_for, history_of, state_of
 from sources.reading import LenientReader, identifier
 from sources.rounds import failures_of, gravest, problems_of
-
-if TYPE_CHECKING:
-    from sources.lucidworks import LucidworksSettings
 
 #: From so many data sources of a collection on, one answer for all of them is the cheaper one.
 ENOUGH = 4
@@ -35,7 +33,7 @@ class SearchDialect:
 
     history_says_more = False
 
-    def __init__(self, http: LucidworksClient, settings: "LucidworksSettings") -> None:
+    def __init__(self, http: LucidworksClient, settings: LucidworksSettings) -> None:
         self._http = http
         self._wanted = settings.collections
         #: (collection, "status" or "history") → whether ``all`` works there
@@ -187,21 +185,21 @@ class SearchDialect:
             groups += [members[at : at + size] for at in range(0, len(members), size)]
         return groups
 
-    async def pasts(self, sources: Collection[str]) -> dict[str, Past | SourceError]:
-        found: dict[str, Past | SourceError] = {}
+    async def histories(self, sources: Collection[str]) -> dict[str, RunHistory | SourceError]:
+        found: dict[str, RunHistory | SourceError] = {}
         by_collection: dict[str, list[str]] = {}
         for source in sources:
             by_collection.setdefault(place_of(source)[0], []).append(source)
         for name, members in by_collection.items():
             together = await self._all_histories(name, members) if len(members) >= ENOUGH else None
             if together is None:
-                together = await ask_for(members, self._past)
+                together = await ask_for(members, self._history)
                 if len(members) >= ENOUGH and len(failures_of(together)) < len(together):
                     self._all_works[name, "history"] = False
             found |= together
         return found
 
-    async def _all_histories(self, name: str, sources: Collection[str]) -> dict[str, Past | SourceError] | None:
+    async def _all_histories(self, name: str, sources: Collection[str]) -> dict[str, RunHistory | SourceError] | None:
         """None when the server does not have the route, or when its answer is not what it should be."""
         try:
             sent = await self._all(name, "history")
@@ -215,13 +213,13 @@ class SearchDialect:
             if number is not None:
                 histories.setdefault(number, entry.get("history"))
         try:
-            return {source: past_of(histories.get(place_of(source)[1]), mapping.run) for source in sources}
+            return {source: history_of(histories.get(place_of(source)[1]), mapping.run) for source in sources}
         except SourceMismatch:
             return None
 
-    async def _past(self, source: str) -> Past:
+    async def _history(self, source: str) -> RunHistory:
         name, number = place_of(source)
-        return past_of(await self._http.find_of(_path(name, number, "history")), mapping.run)
+        return history_of(await self._http.find_of(_path(name, number, "history")), mapping.run)
 
 
 def _path(collection: str, *rest: str) -> str:

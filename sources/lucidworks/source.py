@@ -4,21 +4,18 @@ import asyncio
 from collections.abc import AsyncGenerator, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from connectory.model import ConnectorFact, HistoryBatch, JobFact, Known, Observation
 from sources.base import Source, SourceError, SourceMismatch, by_connector
 from sources.gathering import Gathered
 from sources.lucidworks.client import LucidworksClient
 from sources.lucidworks.fusion import FusionDialect
-from sources.lucidworks.runs import Past, Run, merged, started_of
+from sources.lucidworks.runs import Run, RunHistory, merged, started_of
 from sources.lucidworks.search import SearchDialect
+from sources.lucidworks.settings import LucidworksSettings
 from sources.lucidworks.survey import Dialect, Sighting, State, Survey, ask_for
 from sources.reading import mismatches
 from sources.rounds import failures_of, gravest, problems_of
-
-if TYPE_CHECKING:
-    from sources.lucidworks import LucidworksSettings
 
 #: Data sources whose past makes one batch of history.
 BATCH = 20
@@ -27,7 +24,7 @@ BATCH = 20
 class LucidworksSource(Source):
     """One LucidWorks Search or Fusion, in the engine's words. Raises only SourceError."""
 
-    def __init__(self, settings: "LucidworksSettings") -> None:
+    def __init__(self, settings: LucidworksSettings) -> None:
         self.http = LucidworksClient(settings)
         self._dialect: Dialect = (
             FusionDialect(self.http, settings) if settings.dialect == "fusion" else SearchDialect(self.http, settings)
@@ -46,23 +43,23 @@ class LucidworksSource(Source):
         survey = await self._dialect.survey()
         poll = _Poll(known=known, survey=survey)
         self._since = {name: since for name, since in self._since.items() if not survey.lacks(name)}
-        wanted = {name: self._since_of(poll, name) for name in survey.sightings if self._needs_past(poll, name)}
-        pasts = await self._dialect.pasts(list(wanted))
+        wanted = {name: self._since_of(poll, name) for name in survey.sightings if self._needs_history(poll, name)}
+        histories = await self._dialect.histories(list(wanted))
         for name, sighting in survey.sightings.items():
             poll.connectors.append(sighting.connector)
             if name in wanted:
-                self._take_past(poll, name, pasts[name], wanted[name])
+                self._take_history(poll, name, histories[name], wanted[name])
             elif sighting.run is not None and poll.is_news(sighting):
                 poll.add([sighting.run.job(name)])
         # one whose state was never readable is shown without it; any other keeps what was known of it
         poll.connectors += [fact for name, fact in survey.unread.items() if name not in known.connectors]
-        survey.problems += problems_of(failures_of(pasts), "history of data source")
+        survey.problems += problems_of(failures_of(histories), "history of data source")
         await self._ask_for_the_vanished(poll)
-        poll.owed.update(failures_of(pasts))
+        poll.owed.update(failures_of(histories))
         poll.problems += survey.problems
         return poll.as_poll(poll.connectors, complete=survey.complete)
 
-    def _needs_past(self, poll: "_Poll", name: str) -> bool:
+    def _needs_history(self, poll: "_Poll", name: str) -> bool:
         """Whether something may have ended that the latest state does not tell. Of a new one ``history`` tells."""
         row, run = poll.known.connectors.get(name), poll.survey.sightings[name].run
         if row is None:
@@ -85,7 +82,7 @@ class LucidworksSource(Source):
         # with nothing read since the last failure of an earlier process, nobody knows where the gap begins
         return None if row.fingerprint is None else started_of(row.latest_job)
 
-    def _take_past(self, poll: "_Poll", name: str, past: Past | SourceError, since: datetime | None) -> None:
+    def _take_history(self, poll: "_Poll", name: str, past: RunHistory | SourceError, since: datetime | None) -> None:
         run = poll.survey.sightings[name].run
         if isinstance(past, SourceError):
             self._since.setdefault(name, since)
@@ -129,7 +126,7 @@ class LucidworksSource(Source):
                 seen = Gathered(problems=mismatches(f"data source {name}", state.complaints))
                 seen.add([job] if job else [])
                 return seen
-            past = (await self._dialect.pasts([name]))[name]
+            past = (await self._dialect.histories([name]))[name]
             if isinstance(past, SourceError):
                 raise past
             since = min(filter(None, map(started_of, open_jobs)), default=None)
@@ -147,12 +144,12 @@ class LucidworksSource(Source):
         """
         for group in self._dialect.groups(connectors):
             states = await self._dialect.states(group)
-            pasts = await self._dialect.pasts(group)
-            failures = {**failures_of(states), **failures_of(pasts)}
+            histories = await self._dialect.histories(group)
+            failures = {**failures_of(states), **failures_of(histories)}
             readable = [name for name in group if name not in failures]
             for at in range(0, len(readable), BATCH):
                 some = readable[at : at + BATCH]
-                jobs = [job for name in some for job in _story(name, states[name], pasts[name])]
+                jobs = [job for name in some for job in _story(name, states[name], histories[name])]
                 yield HistoryBatch(jobs=jobs, finished=frozenset(some))
                 await asyncio.sleep(0)
             grave = [error for error in failures.values() if not isinstance(error, SourceMismatch)]
@@ -183,7 +180,7 @@ class _Poll(Gathered):
         return not (settled and sighting.run.ended and self.known.unchanged(sighting.connector))
 
 
-def _told(name: str, run: Run | None, past: Past, open_jobs: Collection[str], since: datetime | None) -> Gathered:
+def _told(name: str, run: Run | None, past: RunHistory, open_jobs: Collection[str], since: datetime | None) -> Gathered:
     """What the latest state and the past of a data source tell of its crawls: those that began after ``since`` (None:
     all), the latest one, and those in ``open_jobs``, of which is gone what neither tells of."""
     facts = {job.external_id: job for job in _jobs(name, run, past)}
@@ -200,11 +197,11 @@ def _told(name: str, run: Run | None, past: Past, open_jobs: Collection[str], si
     return told
 
 
-def _jobs(name: str, run: Run | None, past: Past) -> Iterable[JobFact]:
+def _jobs(name: str, run: Run | None, past: RunHistory) -> Iterable[JobFact]:
     return (each.job(name) for each in merged(run, past.runs))
 
 
-def _story(name: str, state: State | SourceError, past: Past | SourceError) -> Iterable[JobFact]:
+def _story(name: str, state: State | SourceError, past: RunHistory | SourceError) -> Iterable[JobFact]:
     assert isinstance(state, State)
-    assert isinstance(past, Past)
+    assert isinstance(past, RunHistory)
     return _jobs(name, state.run, past)

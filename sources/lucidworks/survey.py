@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from connectory.model import ConnectorFact, Problem, SystemErrorCode
 from sources.base import SourceError, SourceMismatch, SourceRateLimited
-from sources.lucidworks.runs import Past, Run, job_id
+from sources.lucidworks.runs import Run, RunHistory, job_id
 from sources.reading import LenientReader, mismatches
 from sources.rounds import ask_each
 
@@ -80,13 +80,13 @@ def state_of(sent: object, read: Reader) -> State:
     return State(run, tuple(entry.complaints))
 
 
-def past_of(sent: object, read: Reader) -> Past:
+def history_of(sent: object, read: Reader) -> RunHistory:
     """Of a history as it was sent; of two entries of one run the later one counts.
 
     Entries that cannot be read become complaints. Raises SourceMismatch when it is no list.
     """
     if sent is None:
-        return Past()
+        return RunHistory()
     if not isinstance(sent, list):
         raise SourceMismatch(f"expected a history, got {type(sent).__name__}")
     runs: dict[str, Run] = {}
@@ -100,9 +100,9 @@ def past_of(sent: object, read: Reader) -> Past:
         except SourceMismatch as error:
             complaints.append(f"entry {place} of the history: {error}")
             continue
-        complaints += [f"run of {run.started:%Y-%m-%dT%H:%M:%SZ}: {said}" for said in entry.complaints]
+        complaints += [f"run of {run.started:%Y-%m-%dT%H:%M:%SZ}: {complaint}" for complaint in entry.complaints]
         runs[job_id("", run.started)] = run
-    return Past(tuple(runs.values()), tuple(complaints))
+    return RunHistory(tuple(runs.values()), tuple(complaints))
 
 
 async def ask_for(names: Iterable[str], ask: Callable[[str], Awaitable[_T]]) -> dict[str, _T | SourceError]:
@@ -126,7 +126,7 @@ class Dialect(Protocol):
     async def states(self, sources: Collection[str]) -> dict[str, State | SourceError]:
         """The latest runs of many that belong to one group."""
 
-    async def pasts(self, sources: Collection[str]) -> dict[str, Past | SourceError]:
+    async def histories(self, sources: Collection[str]) -> dict[str, RunHistory | SourceError]:
         """Their ended runs; none of those that are not there any more."""
 
     def groups(self, sources: Collection[str]) -> list[list[str]]:

@@ -1,17 +1,8 @@
 """Onyx: cc-pairs, federated connectors and index attempts (onyx.md)."""
 
-from pydantic import Field
-
 from connectory.model import Capability
-from sources.base import SourceKind, SystemSettings, Token, deferred
-
-
-class OnyxSettings(SystemSettings):
-    """``url`` ends in ``/api`` where the deployment has it (onyx.md §1)."""
-
-    token: Token = Field(description="API key or unrestricted personal access token")
-    secondary_index: bool = Field(False, description="look at the index that is being built")
-
+from sources.base import SourceKind, deferred
+from sources.onyx.settings import OnyxSettings
 
 SOURCE = SourceKind(
     "onyx",

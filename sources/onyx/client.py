@@ -1,19 +1,17 @@
-"""What goes over the wire to an Onyx deployment: paths, the bearer token, error bodies, and entries read one by one."""
+"""What goes over the wire to an Onyx deployment: paths, the bearer token, and error bodies."""
 
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-from connectory.model import ConnectorFact, JobFact, Problem, SystemErrorCode
+from connectory.http.client import Answer, HttpClient
+from connectory.http.headers import bearer, retry_after
+from connectory.model import SystemErrorCode
 from sources.base import SourceAuthFailed, SourceMismatch, SourceUnreachable
-from sources.http import Answer, HttpClient, bearer, retry_after
 from sources.onyx import mapping
-from sources.reading import by_turns
-
-if TYPE_CHECKING:
-    from sources.onyx import OnyxSettings
+from sources.onyx.settings import OnyxSettings
 
 LIST = "/manage/admin/connector/indexing-status"
 #: Errors on a page; the server allows no more.
@@ -29,7 +27,7 @@ class PairUnknown(SourceMismatch):
 class OnyxClient(HttpClient):
     """Requests with a bearer token; reads all four shapes of error bodies (onyx.md §7)."""
 
-    def __init__(self, settings: "OnyxSettings") -> None:
+    def __init__(self, settings: OnyxSettings) -> None:
         super().__init__(settings, headers={"Authorization": bearer(settings.token)})
         self._without_api = "/api" not in (urlsplit(settings.base_url).path or "")
         #: whether the server tells the stages of an attempt, as far as we know
@@ -78,7 +76,7 @@ class OnyxClient(HttpClient):
             return None
         if answer.status == 404:
             # a server without the route does not speak of an attempt; one that has it no longer has this attempt
-            self._tells_stages = "attempt" in self.said(answer.body).lower()
+            self._tells_stages = "attempt" in self.sentence(answer.body).lower()
             return None
         stages = answer.body.get("stages") if isinstance(answer.body, Mapping) else None
         return stages if isinstance(stages, list) else None
@@ -92,68 +90,25 @@ class OnyxClient(HttpClient):
         return items, total
 
     def refusal(self, answer: Answer, what: str) -> Exception:
-        said = self.said(answer.body)
-        message = f"{what}: {answer.status}" + (f": {said}" if said else "")
-        about_a_pair = answer.status in (400, 403, 404) and "cc pair not found" in said.lower()
+        sentence = self.sentence(answer.body)
+        message = f"{what}: {answer.status}" + (f": {sentence}" if sentence else "")
+        about_a_pair = answer.status in (400, 403, 404) and "cc pair not found" in sentence.lower()
         # a 404 without Onyx's own body comes from a proxy, which knows nothing of pairs
         if about_a_pair or (answer.status == 404 and "/cc-pair/" in what and isinstance(answer.body, Mapping)):
             return PairUnknown(message, status=answer.status)
         if answer.status == 402:  # the tenant's plan lapsed: nothing that our configuration could mend
             wait = retry_after(answer.headers)
             return SourceUnreachable(message, code=SystemErrorCode.UPSTREAM_ERROR, status=402, retry_after=wait)
-        if answer.status == 401 and re.search(r"credential\b.*(exist|found|belong)", said, re.IGNORECASE):
+        if answer.status == 401 and re.search(r"credential\b.*(exist|found|belong)", sentence, re.IGNORECASE):
             return SourceMismatch(message, status=401)  # an Onyx credential, not ours (§7)
         return super().refusal(answer, what)
 
-    def said(self, body: Any) -> str:
+    def sentence(self, body: Any) -> str:
         if not isinstance(body, Mapping):
-            return super().said(body)
+            return super().sentence(body)
         detail = body.get("detail") if body.get("detail") is not None else body.get("message")
         if detail is not None and not isinstance(detail, str):
             detail = json.dumps(detail)
         code = body.get("error_code")
         words = [word for word in (code, detail) if isinstance(word, str) and word]
-        return (mapping.discreet(": ".join(words)) or "")[:300]
-
-
-async def read_list(groups: list[Any]) -> tuple[dict[str, ConnectorFact], list[Problem]]:
-    """All readable entries by external id, and a problem for each unreadable one.
-
-    Up to v4.6 a curator sees a pair twice; the editable row is kept (onyx.md §8.8).
-    """
-    facts: dict[str, ConnectorFact] = {}
-    problems: list[Problem] = []
-    for group in groups:
-        entries = group.get("indexing_statuses") if isinstance(group, Mapping) else None
-        if not isinstance(entries, list):
-            problems.append(Problem(SystemErrorCode.MISMATCH, "a group of the list has no indexing_statuses"))
-            continue
-        source = group["source"] if isinstance(group.get("source"), str) else None
-        async for entry in by_turns(entries):
-            try:
-                fact = mapping.connector(entry, group_source=source)
-            except SourceMismatch as error:
-                problems.append(error.problem(f"{_name(entry)} in the list"))
-                continue
-            if fact.external_id not in facts or (fact.is_editable and not facts[fact.external_id].is_editable):
-                facts[fact.external_id] = fact
-    return facts, problems
-
-
-def _name(entry: Any) -> str:
-    if isinstance(entry, Mapping) and isinstance(entry.get("cc_pair_id"), int):
-        return f"cc-pair {entry['cc_pair_id']}"
-    return "an entry"
-
-
-def read_attempts(items: list[Any], pair: str) -> tuple[list[JobFact], list[Problem]]:
-    """The readable attempts of a page, newest first, and a problem for each unreadable one."""
-    jobs: list[JobFact] = []
-    problems: list[Problem] = []
-    for item in items:
-        try:
-            jobs.append(mapping.job(item, pair))
-        except SourceMismatch as error:
-            number = item.get("id") if isinstance(item, Mapping) else None
-            problems.append(error.problem(f"index attempt {number} of cc-pair {pair}"))
-    return sorted(jobs, key=lambda job: job.sequence or 0, reverse=True), problems
+        return (mapping.redacted(": ".join(words)) or "")[:300]

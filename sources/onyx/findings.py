@@ -6,10 +6,10 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from connectory.model import JobErrorFact, JobFindings
+from connectory.redaction import QUOTED, without_secrets
 from sources.base import SourceMismatch
-from sources.discretion import QUOTED, without_secrets
 from sources.onyx.client import ERRORS_PAGE, OnyxClient, PairUnknown
-from sources.onyx.mapping import discreet
+from sources.onyx.mapping import redacted
 from sources.reading import Reader, count, flag, instant
 from sources.rounds import ask_all
 
@@ -105,9 +105,9 @@ def document_error(item: _Item) -> JobErrorFact:
     """One IndexAttemptError (§5): of a document, or of an entity of the source. Raises SourceMismatch."""
     read = Reader(item)
     return JobErrorFact(
-        message=read.demand("failure_message", discreet),
-        document_id=read("document_id", discreet) or read("entity_id", discreet),
-        url=read("document_link", discreet),
+        message=read.demand("failure_message", redacted),
+        document_id=read("document_id", redacted) or read("entity_id", redacted),
+        url=read("document_link", redacted),
         at=read("time_created", instant),
         is_resolved=read("is_resolved", flag),
     )

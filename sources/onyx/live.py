@@ -5,7 +5,8 @@ from collections.abc import Set as AbstractSet
 from connectory.model import Known, Observation
 from sources.base import SourceError, by_connector
 from sources.gathering import Gathered
-from sources.onyx.client import OnyxClient, PairUnknown, read_attempts
+from sources.onyx import mapping
+from sources.onyx.client import OnyxClient, PairUnknown
 from sources.rounds import ask_each
 
 #: Attempts asked for beyond those that are wanted, and on the page that is asked for when one was not among them.
@@ -32,9 +33,9 @@ async def _read_pair(http: OnyxClient, seen: Gathered, pair: str, wanted: set[st
     oldest = min(map(int, wanted))
     for size in (len(wanted) + MARGIN, LARGE_PAGE):
         items, _ = await http.attempts(pair, 0, size)
-        jobs, problems = read_attempts(items, pair)
-        told = {job.external_id: job for job in jobs}
-        missing = wanted - told.keys()
+        jobs, problems = await mapping.jobs(items, pair)
+        page = {job.external_id: job for job in jobs}
+        missing = wanted - page.keys()
         if not missing or len(items) < size:
             break
     seen.problems += problems
@@ -43,4 +44,4 @@ async def _read_pair(http: OnyxClient, seen: Gathered, pair: str, wanted: set[st
     if reached and not problems:
         seen.gone |= missing
     # newer attempts are told when none between them and the wanted ones is left out: a poll reads no further than these
-    seen.add(told.values() if reached else [told[job] for job in wanted & told.keys()])
+    seen.add(page.values() if reached else [page[job] for job in wanted & page.keys()])

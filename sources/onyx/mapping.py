@@ -4,7 +4,8 @@ Every function raises SourceMismatch, naming the field, for a value of the wrong
 maps to UNKNOWN and stays readable as ``upstream_status``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 from connectory.model import (
     AccessType,
@@ -15,10 +16,12 @@ from connectory.model import (
     JobFact,
     JobStatus,
     JobType,
+    Problem,
+    SystemErrorCode,
 )
+from connectory.redaction import QUOTED
 from sources.base import SourceMismatch
-from sources.discretion import QUOTED
-from sources.reading import Reader, count, details, extra, flag, instant, json_object, slug, text
+from sources.reading import Reader, count, details, extra, flag, instant, json_object, readable, slug, text
 
 FEDERATED = "federated:"
 
@@ -89,7 +92,31 @@ _ATTEMPT_KEYS = frozenset(
 )
 
 #: Onyx stores what a connector's exception said.
-discreet = QUOTED.text
+redacted = QUOTED.text
+
+
+async def connectors(groups: Iterable[object]) -> tuple[dict[str, ConnectorFact], list[Problem]]:
+    """All readable entries of the list's groups by external id, and a problem for each unreadable one.
+
+    Up to v4.6 a curator sees a pair twice; the editable row is kept (onyx.md §8.8).
+    """
+    facts: dict[str, ConnectorFact] = {}
+    problems: list[Problem] = []
+    for group in groups:
+        entries = group.get("indexing_statuses") if isinstance(group, Mapping) else None
+        if not isinstance(group, Mapping) or not isinstance(entries, list):
+            problems.append(Problem(SystemErrorCode.MISMATCH, "a group of the list has no indexing_statuses"))
+            continue
+        source = group["source"] if isinstance(group.get("source"), str) else None
+        async for fact in readable(entries, partial(connector, group_source=source), problems, named=_entry_name):
+            if fact.external_id not in facts or (fact.is_editable and not facts[fact.external_id].is_editable):
+                facts[fact.external_id] = fact
+    return facts, problems
+
+
+def _entry_name(_: int, entry: object) -> str:
+    number = entry.get("cc_pair_id") if isinstance(entry, Mapping) else None
+    return f"{f'cc-pair {number}' if isinstance(number, int) else 'an entry'} in the list"
 
 
 def connector(entry: object, *, group_source: str | None = None) -> ConnectorFact:
@@ -168,6 +195,17 @@ def job_status(word: str | None) -> JobStatus | None:
     return None if word is None else JOB_STATUS.get(word, JobStatus.UNKNOWN)
 
 
+async def jobs(items: Sequence[object], pair: str) -> tuple[list[JobFact], list[Problem]]:
+    """The readable attempts of a page, newest first, and a problem for each unreadable one."""
+
+    def name(_: int, item: object) -> str:
+        return f"index attempt {item.get('id') if isinstance(item, Mapping) else None} of cc-pair {pair}"
+
+    problems: list[Problem] = []
+    facts = [fact async for fact in readable(items, partial(job, pair=pair), problems, named=name)]
+    return sorted(facts, key=lambda fact: fact.sequence or 0, reverse=True), problems
+
+
 def job(item: object, pair: str) -> JobFact:
     """One IndexAttemptSnapshot (§5) of the cc-pair whose external id is ``pair``."""
     read = Reader(item)
@@ -192,7 +230,7 @@ def job(item: object, pair: str) -> JobFact:
         processed=total,
         started_at=started,
         completed_at=updated if status.ended else None,
-        error_message=read("error_msg", discreet),
+        error_message=read("error_msg", redacted),
         order_at=order_at,
         sequence=number,
         details=details(
@@ -203,7 +241,7 @@ def job(item: object, pair: str) -> JobFact:
                 "total_docs_indexed": total,
                 "docs_removed_from_index": removed,
                 "error_count": failed,
-                "full_exception_trace": read("full_exception_trace", discreet),
+                "full_exception_trace": read("full_exception_trace", redacted),
                 "poll_range_start": read("poll_range_start", instant),
                 "poll_range_end": read("poll_range_end", instant),
                 "time_updated": updated,

@@ -8,18 +8,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
 
 from connectory.model import ConnectorFact, HistoryBatch, JobFact, JobFindings, Known, Observation, Problem
 from sources.base import Source, SourceAuthFailed, SourceMismatch, by_connector
 from sources.gathering import Gathered
-from sources.onyx import findings, live
-from sources.onyx.client import OnyxClient, PairUnknown, read_attempts, read_list
-from sources.paging import PastPage, all_new_met, past_of_each
+from sources.onyx import findings, live, mapping
+from sources.onyx.client import OnyxClient, PairUnknown
+from sources.onyx.settings import OnyxSettings
+from sources.paging import HistoryPage, all_new_met, history_of_each
 from sources.rounds import ask_each
-
-if TYPE_CHECKING:
-    from sources.onyx import OnyxSettings
 
 #: Attempts on one page of a poll, and of history; the server allows 1,000.
 POLL_PAGE, HISTORY_PAGE = 20, 100
@@ -62,7 +59,7 @@ class OnyxSource(Source):
     """One Onyx deployment. With ``secondary_index`` the list tells of the index being built, while attempts are still
     those of the present one: the upstream serves no others (onyx.md §5)."""
 
-    def __init__(self, settings: "OnyxSettings") -> None:
+    def __init__(self, settings: OnyxSettings) -> None:
         self.http = OnyxClient(settings)
         self._secondary = settings.secondary_index
         #: of each pair the newest attempt met, and how many there were then
@@ -75,9 +72,8 @@ class OnyxSource(Source):
         """Raises when the list itself cannot be read or the credentials are refused; trouble with single entries and
         with the attempts of single pairs is reported in ``problems``."""
         groups = await self.http.connectors(secondary_index=self._secondary)
-        connectors, problems = await read_list(groups)
-        complete = not problems
-        poll = _Poll(known=known, connectors=connectors, problems=problems)
+        connectors, problems = await mapping.connectors(groups)
+        complete, poll = not problems, _Poll(known=known, connectors=connectors, problems=problems)
         round_ = await ask_each(self._to_read(poll), lambda pair: self._read_pair(poll, pair))
         for pair in round_.take_out(PairUnknown) - connectors.keys():
             poll.gone |= poll.open_jobs.get(pair, set())
@@ -130,7 +126,7 @@ class OnyxSource(Source):
         read, totals, page, reached = _Attempts(), set[int | None](), 0, False
         while True:
             items, total = await self.http.attempts(pair, page, POLL_PAGE)
-            jobs, problems = read_attempts(items, pair)
+            jobs, problems = await mapping.jobs(items, pair)
             fresh = [job for job in jobs if job.external_id not in read.jobs]
             read.jobs |= {job.external_id: job for job in jobs}
             read.problems += problems
@@ -155,7 +151,7 @@ class OnyxSource(Source):
     async def _look_further(self, pair: str, read: _Attempts) -> None:
         """An open attempt is not where its number would have it: it is gone, or its start was told by a wrong clock."""
         items, _ = await self.http.attempts(pair, 0, _LARGEST_PAGE)
-        jobs, problems = read_attempts(items, pair)
+        jobs, problems = await mapping.jobs(items, pair)
         read.jobs |= {job.external_id: job for job in jobs}
         read.problems += problems
 
@@ -171,12 +167,12 @@ class OnyxSource(Source):
         pairs = sorted((pair for pair in connectors if pair.isdecimal()), key=int, reverse=True)
         if rest := connectors.difference(pairs):
             yield HistoryBatch(jobs=(), finished=rest)  # federated ones have no attempts
-        past = past_of_each(pairs, self._past, batch=HISTORY_PAGE, left_out=(SourceMismatch,))
+        past = history_of_each(pairs, self._past, batch=HISTORY_PAGE, left_out=(SourceMismatch,))
         async with aclosing(past) as batches:
             async for batch in batches:
                 yield batch
 
-    async def _past(self, pair: str) -> AsyncGenerator[PastPage, None]:
+    async def _past(self, pair: str) -> AsyncGenerator[HistoryPage, None]:
         """Pages up to the last one, or one that tells nothing new. A pair that is not there has none."""
         seen: set[str] = set()
         for page in count():
@@ -184,10 +180,10 @@ class OnyxSource(Source):
                 items, _ = await self.http.attempts(pair, page, HISTORY_PAGE)
             except PairUnknown:
                 return
-            jobs, _ = read_attempts(items, pair)
+            jobs, _ = await mapping.jobs(items, pair)
             fresh = [job for job in jobs if job.external_id not in seen]
             seen.update(job.external_id for job in fresh)
             is_last = len(items) < HISTORY_PAGE or not fresh
-            yield PastPage(fresh, is_last)
+            yield HistoryPage(fresh, is_last)
             if is_last:
                 return

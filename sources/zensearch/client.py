@@ -12,13 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from connectory.http.client import Answer, HttpClient, Request, segment
 from sources.base import SourceMismatch, SourceRateLimited
-from sources.http import Answer, HttpClient, segment
-
-if TYPE_CHECKING:
-    from sources.zensearch import ZenSearchSettings
+from sources.zensearch.settings import ZenSearchSettings
 
 #: A reset further away than this many seconds is no reset (zensearch.md §9 knows limits per minute and per day).
 LONGEST_WAIT = 86_400.0
@@ -101,7 +99,7 @@ class ZenSearchClient(HttpClient):
     Once an answer said that no request is left, none is sent before the reset: SourceRateLimited, at no cost.
     """
 
-    def __init__(self, settings: "ZenSearchSettings", *, budget: Budget | None = None) -> None:
+    def __init__(self, settings: ZenSearchSettings, *, budget: Budget | None = None) -> None:
         dialect = DIALECTS[settings.dialect]
         token = settings.token.get_secret_value()
         super().__init__(settings, headers={dialect.header: dialect.scheme + token})
@@ -122,29 +120,21 @@ class ZenSearchClient(HttpClient):
         path = f"{self._prefix}/connectors/{segment(connector)}/sync/{segment(job)}"
         answer = await self.request("GET", path)
         if answer.status == 404 and isinstance(answer.body, Mapping):
-            raise JobUnknown(f"GET {path}: 404: {self.said(answer.body)}", status=404)
+            raise JobUnknown(f"GET {path}: 404: {self.sentence(answer.body)}", status=404)
         if answer.status == 404:
             raise self.refusal(answer, f"GET {path}")
         return unwrapped(answer.body)
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        body: Any = None,
-        each: Callable[[Any], Any] | None = None,
-    ) -> Answer:
+    async def send(self, request: Request) -> Answer:
         if wait := self.budget.wait:
             raise SourceRateLimited(
-                f"{method} {path}: not sent, no request is left for {wait:.0f} s", retry_after=wait, status=None
+                f"{request}: not sent, no request is left for {wait:.0f} s", retry_after=wait, status=None
             )
         if self._secret is not None:
-            sent = b"" if body is None else json.dumps(body).encode()
+            sent = b"" if request.body is None else json.dumps(request.body).encode()
             # aiohttp copies the session's headers before it first waits, so no other request's signature gets between
             self._open().headers.update(signature(self._secret, sent, time.time_ns() // 1_000_000))
-        answer = await super().request(method, path, params=params, body=body, each=each)
+        answer = await super().send(request)
         self.budget.note(answer.headers)
         return answer
 
@@ -158,10 +148,10 @@ class ZenSearchClient(HttpClient):
             return SourceMismatch(f"{error}. Perhaps it speaks the dialect {others}", status=answer.status)
         return error
 
-    def said(self, body: Any) -> str:
+    def sentence(self, body: Any) -> str:
         """Code, message and request id of ``{error: {code, message}, meta: {requestId}}`` (zensearch.md §9)."""
         if not isinstance(body, Mapping):
-            return super().said(body)
+            return super().sentence(body)
         error, meta = body.get("error"), body.get("meta")
         fields = error if isinstance(error, Mapping) else {"message": error or body.get("message")}
         words = [word for key in ("code", "message") if isinstance(word := fields.get(key), str) and word]

@@ -18,8 +18,8 @@ from connectory.model import (
     JsonObject,
     StageFact,
 )
+from connectory.redaction import QUOTED, without_secrets
 from sources.base import SourceMismatch
-from sources.discretion import QUOTED, without_secrets
 from sources.reading import LenientReader, count, details, extra, identifier, instant, json_object, slug, text
 
 #: The four badges of the product's pages; ``active`` is the only one that an API page shows (zensearch.md §5).
@@ -47,7 +47,7 @@ _CONNECTOR_KEYS = frozenset({"id", "name", "type", "status", "collection", "last
 _JOB_KEYS = frozenset({"jobId", "status", "progress", "startedAt", "completedAt", "error"})
 
 #: Errors quote what a connector was configured with.
-discreet = QUOTED.text
+redacted = QUOTED.text
 
 
 def _expect(read: LenientReader, key: str) -> str | None:
@@ -132,9 +132,9 @@ def job(entry: object, external_id: str, connector: str, *, seen_at: datetime) -
 def _error(read: LenientReader) -> tuple[str | None, str | None, JsonObject | None]:
     """Code, message, and what else stands in ``error``: an object or a sentence, neither documented."""
     if isinstance(read.sent.get("error"), str):
-        return None, read("error", discreet), None
+        return None, read("error", redacted), None
     error = read.inner("error")
-    return error("code", text), error("message", discreet), extra(error.sent, frozenset({"code", "message"}))
+    return error("code", text), error("message", redacted), extra(error.sent, frozenset({"code", "message"}))
 
 
 def inferred(connector: str, last_sync: datetime) -> JobFact:

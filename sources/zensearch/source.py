@@ -8,20 +8,17 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from connectory.model import ConnectorFact, HistoryBatch, JobFact, JobStatus, Known, Observation, Problem
 from connectory.model import SystemErrorCode as Code
-from sources.base import Source, SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited
+from sources.base import Source, SourceAuthFailed, SourceError, SourceRateLimited
 from sources.gathering import Gathered
-from sources.reading import by_turns, mismatches
+from sources.reading import mismatches, readable
 from sources.rounds import ask_each
 from sources.zensearch import mapping
 from sources.zensearch.client import JobUnknown, ZenSearchClient
 from sources.zensearch.inference import Inference
-
-if TYPE_CHECKING:
-    from sources.zensearch import ZenSearchSettings
+from sources.zensearch.settings import ZenSearchSettings
 
 #: A job with a word that nobody knows is read until so many answers in a row were the same.
 UNDECIDED = 20
@@ -52,7 +49,7 @@ class ZenSearchSource(Source):
 
     def __init__(
         self,
-        settings: "ZenSearchSettings",
+        settings: ZenSearchSettings,
         *,
         http: ZenSearchClient | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -206,15 +203,14 @@ async def _read_list(entries: list[object]) -> tuple[dict[str, ConnectorFact], l
     counts."""
     facts: dict[str, ConnectorFact] = {}
     problems: list[Problem] = []
-    complete = True
-    async for place, entry in by_turns(enumerate(entries, 1)):
-        try:
-            fact, complaints = mapping.connector(entry)
-        except SourceMismatch as error:
-            complete = False
-            problems.append(error.problem(f"connector {place} of the list"))
-            continue
+    read = 0
+    async for fact, complaints in readable(entries, mapping.connector, problems, named=_place_in_list):
+        read += 1
         if fact.external_id not in facts:
             facts[fact.external_id] = fact
             problems += mismatches(f"connector {fact.external_id}", complaints)
-    return facts, problems, complete
+    return facts, problems, read == len(entries)
+
+
+def _place_in_list(place: int, _: object) -> str:
+    return f"connector {place} of the list"

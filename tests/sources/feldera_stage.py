@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 from connectory.model import ConnectorFact, JobFact, Known, Observation
-from sources.feldera import FelderaSettings
+from sources.feldera.settings import FelderaSettings
 from sources.feldera.simulator.app import simulator
 from sources.feldera.simulator.checks import TOKEN
 from sources.feldera.simulator.world import FelderaWorld

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from connectory.model import Details, Known, KnownConnector
-from sources.lucidworks import LucidworksSettings
+from sources.lucidworks.settings import LucidworksSettings
 from sources.lucidworks.simulator.app import simulator
 from sources.lucidworks.simulator.checks import PASSWORD, USERNAME
 from sources.lucidworks.simulator.population import populate

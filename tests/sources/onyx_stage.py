@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from sources.onyx import OnyxSettings
+from sources.onyx.settings import OnyxSettings
 from sources.onyx.simulator.app import simulator
 from sources.onyx.simulator.checks import TOKEN
 from sources.onyx.simulator.population import load

@@ -23,6 +23,7 @@ from openapi_schema_validator import OAS30Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT4
 
+from connectory.http.client import HttpClient
 from connectory.model import ConnectorFact, ConnectorStatus, JobFact, JobStatus, Known, SystemErrorCode
 from sources.base import (
     ActionNotSupported,
@@ -33,7 +34,6 @@ from sources.base import (
     SourceRateLimited,
     SourceUnreachable,
 )
-from sources.http import HttpClient
 from tests.paths import EXAMPLES
 from tests.sources.canned import Reply, canned
 from tests.sources.cases import every_case

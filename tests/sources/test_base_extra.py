@@ -5,7 +5,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from sources.discretion import LARGEST_UNKNOWN, REDACTED, bounded, extra, without_secrets
+from connectory.redaction import LARGEST_UNKNOWN, REDACTED, bounded, extra, without_secrets
 from tests.sources.cases import cases
 
 _NOTHING_KNOWN = frozenset[str]()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from connectory.http.decoding import decode
 from connectory.model import Known
 from sources.base import SourceMismatch
 from sources.elastic import SOURCE
@@ -17,7 +18,6 @@ from sources.elastic.simulator.checks import API_KEY
 from sources.elastic.simulator.documents import default_filtering, new_connector
 from sources.elastic.simulator.world import ElasticWorld
 from sources.elastic.source import ElasticSource
-from sources.http import decode
 from sources.simulation import FAULTS, WORLD, Clock, serve
 from tests.sources.cases import cases
 from tests.sources.contract import START, Hand

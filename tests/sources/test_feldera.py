@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from connectory.model import ConnectorStatus, JobFact, Known, SystemErrorCode
 from sources.base import Source, SourceAuthFailed, SourceMismatch, SourceUnreachable
-from sources.feldera import SOURCE, FelderaSettings
+from sources.feldera import SOURCE
+from sources.feldera.settings import FelderaSettings
 from sources.feldera.simulator.checks import TOKEN
 from sources.feldera.simulator.world import FelderaWorld
 from sources.feldera.source import PATIENCE, FelderaSource

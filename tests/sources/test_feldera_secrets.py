@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from connectory.model import Known
-from sources.feldera.discretion import discreet
+from sources.feldera.redaction import redacted
 from tests.sources.cases import cases
 from tests.sources.feldera_stage import WITH_PROGRAM, counters, feldera, pipeline, polled_endpoint, program, read, shown
 
@@ -92,7 +92,7 @@ async def test_error_texts_quote_no_secret(where: str) -> None:
 def test_long_texts_are_searched_quickly(text: str) -> None:
     began = time.perf_counter()
     for _ in range(20):
-        assert discreet(text)
+        assert redacted(text)
     assert time.perf_counter() - began < 2
 
 
@@ -109,4 +109,4 @@ def test_long_texts_are_searched_quickly(text: str) -> None:
     ],
 )
 def test_harmless_texts_stay_whole(text: str) -> None:
-    assert discreet(text) == text
+    assert redacted(text) == text

@@ -17,7 +17,7 @@ from connectory.model import ConnectorStatus, Known
 from sources.feldera.simulator.checks import READER_TOKEN, TOKEN
 from sources.feldera.simulator.counters import input_status, stats
 from sources.feldera.simulator.deployment import Pipeline
-from sources.feldera.simulator.endpoints import KEPT_ERRORS, Endpoint, Temper
+from sources.feldera.simulator.endpoints import KEPT_ERRORS, Endpoint, Profile
 from sources.feldera.simulator.population import populate
 from sources.feldera.simulator.views import pipeline
 from sources.feldera.simulator.world import FelderaWorld
@@ -44,7 +44,7 @@ def lone(*endpoints: Endpoint, **values: Any) -> tuple[FelderaWorld, Pipeline]:
 
 def bounded() -> Endpoint:
     """Its source gives more in a second than the circuit takes."""
-    return Endpoint("customers", "unnamed-0", True, "url_input", temper=Temper((90, 140), size=600))
+    return Endpoint("customers", "unnamed-0", True, "url_input", profile=Profile((90, 140), size=600))
 
 
 def run(world: FelderaWorld, seconds: float) -> None:
@@ -298,7 +298,7 @@ def test_counters_never_fall_within_an_incarnation() -> None:
 
 
 def test_only_so_many_error_texts_are_kept() -> None:
-    world, one = lone(Endpoint("t", "c", True, "file_input", temper=Temper(parse_errors=1.0)))
+    world, one = lone(Endpoint("t", "c", True, "file_input", profile=Profile(parse_errors=1.0)))
     world.run_since(one, 250)
     (endpoint,) = one.endpoints
     assert endpoint.record_errors == 250

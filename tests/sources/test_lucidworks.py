@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from connectory.model import ConnectorStatus, HistoryBatch, Known, SystemErrorCode
 from sources.base import SourceAuthFailed, SourceError, SourceMismatch, SourceRateLimited, SourceUnreachable
 from sources.lucidworks import SOURCE
-from sources.lucidworks.reading import discreet
+from sources.lucidworks.redaction import redacted
 from sources.lucidworks.runs import job_id
 from sources.lucidworks.simulator.app import simulator
 from sources.lucidworks.simulator.population import SECRETS
@@ -740,13 +740,13 @@ async def test_an_unknown_value_that_is_too_large_leaves_a_note(large: object) -
     ],
 )
 def test_texts_are_shown_without_the_credentials_in_them(said: str, shown: str | None) -> None:
-    assert discreet(said) == (shown or said)
+    assert redacted(said) == (shown or said)
 
 
 @cases("piece", ["a-", "x", "password", "://", "=", "token ", "http://a:b:", "://@", "pwd= "])
 def test_long_texts_are_searched_in_passing(piece: str) -> None:
     began = perf_counter()
-    discreet(piece * (200_000 // len(piece)) + " password=hush ://")
+    redacted(piece * (200_000 // len(piece)) + " password=hush ://")
     assert perf_counter() - began < 1.0
 
 

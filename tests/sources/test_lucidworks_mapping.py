@@ -8,7 +8,7 @@ from typing import Any
 from connectory.model import ConnectorFact, ConnectorStatus, CountsFact, JobFact, JobStatus, Known
 from sources.lucidworks import fusion_mapping, mapping
 from sources.lucidworks.runs import Run
-from sources.lucidworks.survey import past_of
+from sources.lucidworks.survey import history_of
 from sources.reading import LenientReader
 from tests.sources.canned import Asked, Reply
 from tests.sources.cases import cases
@@ -149,7 +149,7 @@ def test_every_status_has_its_expected_state() -> None:
 
 
 def test_a_counter_that_is_not_sent_is_null() -> None:
-    (run,) = past_of(read("search_2x/documented/history.old_entry_fewer_counters.response.json"), mapping.run).runs
+    (run,) = history_of(read("search_2x/documented/history.old_entry_fewer_counters.response.json"), mapping.run).runs
     assert run.counts == CountsFact(
         indexed=3, added=3, updated=0, deleted=0, unchanged=0, failed=0, not_found=0, total=3
     )

@@ -10,7 +10,7 @@ import aiohttp
 
 from sources.lucidworks.mapping import CONNECTOR_STATUS, JOB_STATUS
 from sources.lucidworks.simulator.checks import PASSWORD, USERNAME
-from sources.lucidworks.simulator.crawls import KEPT, TEMPERS, Crawl, DataSource, Temper
+from sources.lucidworks.simulator.crawls import KEPT, PROFILES, Crawl, DataSource, Profile
 from sources.lucidworks.simulator.fusion_views import job
 from sources.lucidworks.simulator.population import CAST, COLLECTIONS, SECRETS
 from sources.lucidworks.simulator.views import Build, status
@@ -22,12 +22,12 @@ from tests.sources.lucidworks_stage import a_world, simulated
 ONE = "/collections/collection1/datasources/6"
 
 
-def lone_source(temper: Temper | str = "steady", *, scheduled: bool = True) -> tuple[LucidworksWorld, DataSource]:
+def lone_source(profile: Profile | str = "steady", *, scheduled: bool = True) -> tuple[LucidworksWorld, DataSource]:
     """A world with one data source that has not run yet."""
     world = LucidworksWorld(seed=1, start=START)
     world.collections.append("c")
-    kind = TEMPERS[temper] if isinstance(temper, str) else temper
-    source = DataSource(6, "one", "c", "One", "web", "lucid.aperture", "Web", START, temper=kind, scheduled=scheduled)
+    kind = PROFILES[profile] if isinstance(profile, str) else profile
+    source = DataSource(6, "one", "c", "One", "web", "lucid.aperture", "Web", START, profile=kind, scheduled=scheduled)
     return world, world.add(source)
 
 
@@ -217,7 +217,7 @@ def test_a_crawl_goes_as_crawls_go() -> None:
 
 
 def test_a_fatal_error_is_told_with_its_causes() -> None:
-    world, source = lone_source(Temper({"EXCEPTION": 1}))
+    world, source = lone_source(Profile({"EXCEPTION": 1}))
     world.start(source)
     run_until(world, lambda: source.history)
     seen = status(source, source.crawl, Build())
@@ -227,7 +227,7 @@ def test_a_fatal_error_is_told_with_its_causes() -> None:
 
 
 def test_a_stalled_crawl_stands_still_until_it_is_aborted() -> None:
-    world, source = lone_source(Temper({"stalled": 1}, documents=(40, 60)))
+    world, source = lone_source(Profile({"stalled": 1}, documents=(40, 60)))
     crawl = crawling(world, source)
     run_until(world, lambda: crawl.left == 0)
     counted = crawl.total
@@ -247,7 +247,7 @@ def test_a_stateless_crawler_counts_everything_as_new() -> None:
 
 
 def test_only_so_many_runs_are_kept() -> None:
-    world, source = lone_source(Temper({"FINISHED": 1}, documents=(1, 1), rest=(1, 2)))
+    world, source = lone_source(Profile({"FINISHED": 1}, documents=(1, 1), rest=(1, 2)))
     world.start(source)
     run(world, 3000)
     assert len(source.history) == KEPT

@@ -6,7 +6,8 @@ from pydantic import ValidationError
 
 from connectory.model import HistoryBatch, Known, KnownConnector, SystemErrorCode
 from sources.base import SourceAuthFailed, SourceMismatch, SourceRateLimited, SourceUnreachable
-from sources.onyx import SOURCE, OnyxSettings
+from sources.onyx import SOURCE
+from sources.onyx.settings import OnyxSettings
 from sources.onyx.simulator.world import OnyxWorld
 from sources.onyx.source import HISTORY_PAGE, POLL_PAGE, OnyxSource
 from tests.sources.canned import Asked, Reply, canned

@@ -9,7 +9,7 @@ from typing import Any
 from sources.onyx.mapping import CONNECTOR_STATUS
 from sources.onyx.simulator.checks import TOKEN
 from sources.onyx.simulator.listing import DOCUMENT_SOURCES, entry
-from sources.onyx.simulator.pairs import TEMPERS, Attempt, Pair, Temper
+from sources.onyx.simulator.pairs import PROFILES, Attempt, Pair, Profile
 from sources.onyx.simulator.population import populate
 from sources.onyx.simulator.views import attempts
 from sources.onyx.simulator.world import HEARTBEAT, PASS, OnyxWorld
@@ -27,10 +27,10 @@ def a_world(size: int = 24, seed: int = 3) -> OnyxWorld:
     return world
 
 
-def lone_pair(temper: Temper | str = "steady", **values: Any) -> tuple[OnyxWorld, Pair]:
+def lone_pair(profile: Profile | str = "steady", **values: Any) -> tuple[OnyxWorld, Pair]:
     """A world with one pair that has not run yet, made just now."""
     world = OnyxWorld(seed=1, start=START)
-    kind = TEMPERS[temper] if isinstance(temper, str) else temper
+    kind = PROFILES[profile] if isinstance(profile, str) else profile
     pair = Pair(2, "pair", "web", "public", "SCHEDULED", 22, 7, START, kind, **values)
     return world, world.add_pair(pair)
 
@@ -271,7 +271,7 @@ def test_old_attempts_are_pruned_beyond_the_newest_ten() -> None:
 
 async def test_error_rows_are_those_that_are_counted() -> None:
     async with simulated() as api:
-        careless = next(pair for pair in api.world.visible if pair.temper is TEMPERS["careless"])
+        careless = next(pair for pair in api.world.visible if pair.profile is PROFILES["careless"])
         _, rows = await api.ask("GET", f"/manage/admin/cc-pair/{careless.id}/errors?page_size=100")
         _, runs = await api.ask("GET", f"/manage/admin/cc-pair/{careless.id}/index-attempts?page_size=1000")
     counted = {run["id"]: run["error_count"] for run in runs["items"] if run["error_count"]}
@@ -356,7 +356,7 @@ def test_the_past_begins_before_the_present() -> None:
 
 
 def test_a_run_goes_as_runs_go() -> None:
-    world, pair = lone_pair(Temper({"completed_with_errors": 1}, first=200), refresh=60)
+    world, pair = lone_pair(Profile({"completed_with_errors": 1}, first=200), refresh=60)
     story: list[tuple[Any, ...]] = []
     rows: list[dict[str, Any]] = []
 
@@ -417,7 +417,7 @@ def test_a_finished_run_waits_for_the_monitor() -> None:
 
 
 def test_a_stalled_run_is_failed_by_the_monitor() -> None:
-    world, pair = lone_pair(Temper({"stalled": 1}), refresh=100_000)
+    world, pair = lone_pair(Profile({"stalled": 1}), refresh=100_000)
     run_until(world, lambda: pair.open_attempt and pair.open_attempt.started)
     attempt = pair.attempts[0]
     run(world, 600)
@@ -430,11 +430,11 @@ def test_a_stalled_run_is_failed_by_the_monitor() -> None:
 
 @cases(("refresh", "runs"), [(60, 5), (None, 1)])
 def test_failures_in_a_row_are_remembered_until_a_success(refresh: int | None, runs: int) -> None:
-    world, pair = lone_pair(Temper({"failed": 1}), refresh=refresh)
+    world, pair = lone_pair(Profile({"failed": 1}), refresh=refresh)
     run_until(world, lambda: pair.repeated_error)
     assert [attempt.status for attempt in pair.attempts] == ["failed"] * runs
     assert all(attempt.error_msg and attempt.trace for attempt in pair.attempts)
-    pair.temper = TEMPERS["steady"]
+    pair.profile = PROFILES["steady"]
     world.mark(pair, from_beginning=False)
     run_until(world, lambda: pair.success)
     assert not pair.repeated_error
@@ -450,7 +450,7 @@ def test_validation_errors_in_a_row_make_a_pair_invalid() -> None:
 
 
 def test_an_interrupted_run_is_taken_up_again_at_once() -> None:
-    world, pair = lone_pair(Temper({"interrupted": 1}), refresh=100_000)
+    world, pair = lone_pair(Profile({"interrupted": 1}), refresh=100_000)
     run_until(world, lambda: len(pair.attempts) == 2)
     assert pair.attempts[0].status == "interrupted"
     assert (world.now - pair.attempts[0].updated).total_seconds() <= PASS + 1

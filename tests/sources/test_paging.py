@@ -7,7 +7,7 @@ import pytest
 
 from connectory.model import HistoryBatch
 from sources.base import SourceError, SourceMismatch, SourceUnreachable
-from sources.paging import PastPage, all_new_met, past_of_each
+from sources.paging import HistoryPage, all_new_met, history_of_each
 from sources.rounds import CONCURRENCY
 from tests.facts import job
 from tests.sources.cases import cases
@@ -36,12 +36,12 @@ def test_how_far_a_list_has_to_be_read(new: int, came: int | None, ends_known: b
 class Lists:
     """Pages of jobs by name; an error stands for a page that cannot be read."""
 
-    def __init__(self, pages: Mapping[str, Sequence[PastPage | SourceError]]) -> None:
+    def __init__(self, pages: Mapping[str, Sequence[HistoryPage | SourceError]]) -> None:
         self._pages = pages
         self.asked: list[str] = []
         self.at_work = self.most = 0
 
-    async def pages(self, name: str) -> AsyncGenerator[PastPage, None]:
+    async def pages(self, name: str) -> AsyncGenerator[HistoryPage, None]:
         self.at_work += 1
         self.most = max(self.most, self.at_work)
         try:
@@ -55,8 +55,8 @@ class Lists:
             self.at_work -= 1
 
 
-def page(*names: str, is_last: bool = False) -> PastPage:
-    return PastPage([job(name) for name in names], is_last)
+def page(*names: str, is_last: bool = False) -> HistoryPage:
+    return HistoryPage([job(name) for name in names], is_last)
 
 
 def jobs_of(batches: Sequence[HistoryBatch]) -> list[str]:
@@ -70,7 +70,7 @@ def finished_by(batches: Sequence[HistoryBatch]) -> set[str]:
 async def test_the_past_of_many_is_read_a_few_at_a_time_and_gathered() -> None:
     lists = Lists({f"c{number:02}": [page(f"{number}a"), page(f"{number}b")] for number in range(20)})
     names = [f"c{number:02}" for number in range(20)]
-    batches = [batch async for batch in past_of_each(names, lists.pages, batch=8)]
+    batches = [batch async for batch in history_of_each(names, lists.pages, batch=8)]
     assert jobs_of(batches) == sorted(f"{number}{letter}" for number in range(20) for letter in "ab")
     assert [len(batch.jobs) for batch in batches[:-1]] == [8] * (len(batches) - 1)
     assert (finished_by(batches), lists.most, lists.at_work) == ({*names}, CONCURRENCY, 0)
@@ -78,17 +78,17 @@ async def test_the_past_of_many_is_read_a_few_at_a_time_and_gathered() -> None:
 
 async def test_a_last_page_that_says_so_is_the_end() -> None:
     lists = Lists({"c": [page("a"), page("b", is_last=True), page("never")]})
-    batches = [batch async for batch in past_of_each(["c"], lists.pages, batch=100)]
+    batches = [batch async for batch in history_of_each(["c"], lists.pages, batch=100)]
     assert (jobs_of(batches), finished_by(batches), lists.asked) == (["a", "b"], {"c"}, ["c", "c"])
 
 
 async def test_nobody_has_no_past() -> None:
-    assert [batch async for batch in past_of_each([], Lists({}).pages, batch=1)] == []
+    assert [batch async for batch in history_of_each([], Lists({}).pages, batch=1)] == []
 
 
 async def test_a_name_that_is_left_out_is_not_finished_and_costs_no_other() -> None:
     lists = Lists({"odd": [page("a"), SourceMismatch("odd")], "c": [page("b")]})
-    past = past_of_each(["odd", "c"], lists.pages, batch=100, left_out=(SourceMismatch,))
+    past = history_of_each(["odd", "c"], lists.pages, batch=100, left_out=(SourceMismatch,))
     batches = [batch async for batch in past]
     assert (jobs_of(batches), finished_by(batches)) == (["a", "b"], {"c"})
 
@@ -99,7 +99,7 @@ async def test_any_other_error_comes_after_what_was_read_until_then() -> None:
     batches: list[HistoryBatch] = []
 
     async def read() -> None:
-        async for batch in past_of_each(["c0", *others], lists.pages, batch=100):
+        async for batch in history_of_each(["c0", *others], lists.pages, batch=100):
             batches.append(batch)
 
     with pytest.raises(SourceUnreachable, match="down"):
@@ -112,7 +112,7 @@ async def test_any_other_error_comes_after_what_was_read_until_then() -> None:
 
 async def test_a_past_that_is_left_leaves_nothing_running() -> None:
     lists = Lists({f"c{number}": [page(f"{number}")] * 20 for number in range(20)})
-    past = past_of_each([f"c{number}" for number in range(20)], lists.pages, batch=1)
+    past = history_of_each([f"c{number}" for number in range(20)], lists.pages, batch=1)
     assert (await anext(past)).jobs
     await past.aclose()
     assert lists.at_work == 0

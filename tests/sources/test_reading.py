@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from connectory.model import SystemErrorCode
+from connectory.redaction import REDACTED, USERS, Redactor
 from sources.base import SourceMismatch, SystemSettings, Token
-from sources.discretion import REDACTED, USERS, Discretion
 from sources.reading import LenientReader, Reader, count, identifier, mismatches, text
 from tests.sources.cases import cases
 
@@ -61,15 +61,15 @@ SETTING = {"name": "jaas", "value": "PW"}
 
 
 @cases(
-    ("discretion", "shown"),
+    ("redactor", "shown"),
     [
-        (Discretion(), {"jaas": "PW", "of": [SETTING], "pair": ["jaas", "PW"], "url": "http://bob@h"}),
+        (Redactor(), {"jaas": "PW", "of": [SETTING], "pair": ["jaas", "PW"], "url": "http://bob@h"}),
         (
-            Discretion(keys=re.compile("jaas"), rules=[USERS]),
+            Redactor(keys=re.compile("jaas"), rules=[USERS]),
             {"jaas": REDACTED, "of": [SETTING], "pair": ["jaas", "PW"], "url": "http://h"},
         ),
         (
-            Discretion(keys=re.compile("jaas"), pairs=[dict]),
+            Redactor(keys=re.compile("jaas"), pairs=[dict]),
             {
                 "jaas": REDACTED,
                 "of": [{"name": "jaas", "value": REDACTED}],
@@ -78,24 +78,24 @@ SETTING = {"name": "jaas", "value": "PW"}
             },
         ),
         (
-            Discretion(keys=re.compile("jaas"), pairs=[list]),
+            Redactor(keys=re.compile("jaas"), pairs=[list]),
             {"jaas": REDACTED, "of": [SETTING], "pair": ["jaas", REDACTED], "url": "http://bob@h"},
         ),
     ],
 )
-def test_a_kind_says_what_else_is_secret(discretion: Discretion, shown: dict[str, Any]) -> None:
+def test_a_kind_says_what_else_is_secret(redactor: Redactor, shown: dict[str, Any]) -> None:
     sent = {"jaas": "PW", "of": [SETTING], "pair": ["jaas", "PW"], "url": "http://bob@h"}
-    assert discretion.without_secrets(sent) == shown
-    assert discretion.extra({**sent, "id": 1}, {"id"}) == shown
+    assert redactor.without_secrets(sent) == shown
+    assert redactor.extra({**sent, "id": 1}, {"id"}) == shown
 
 
 def test_a_pair_is_secret_by_either_name() -> None:
     pair = {"key": "x-trace", "name": "password", "value": "PW"}
-    assert Discretion(pairs=[dict]).without_secrets(pair) == {**pair, "value": REDACTED}
+    assert Redactor(pairs=[dict]).without_secrets(pair) == {**pair, "value": REDACTED}
 
 
 def test_values_are_fit_for_both_stores() -> None:
-    assert Discretion().without_secrets({"a\x00": ["\x00", "\ud800", "ü"]}) == {"a\ufffd": ["\ufffd", "?", "ü"]}
+    assert Redactor().without_secrets({"a\x00": ["\x00", "\ud800", "ü"]}) == {"a\ufffd": ["\ufffd", "?", "ü"]}
 
 
 class _Settings(SystemSettings):

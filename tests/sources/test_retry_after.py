@@ -2,7 +2,7 @@
 
 import pytest
 
-from sources.http import LONGEST_RETRY_AFTER, retry_after
+from connectory.http.headers import LONGEST_RETRY_AFTER, retry_after
 from tests.facts import T0
 
 SENT = "Thu, 20 Aug 2026 10:00:00 GMT"

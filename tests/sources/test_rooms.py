@@ -11,10 +11,12 @@ from tests.paths import ROOT
 _SOURCES = ROOT / "sources"
 #: Folders of built-in kinds.
 _KINDS = ("elastic", "feldera", "lucidworks", "onyx", "zensearch")
-_ADAPTER = frozenset({"__init__", "source", "client", "mapping"})
+_ADAPTER = frozenset({"__init__", "settings", "source", "client", "mapping"})
 _SIMULATOR = frozenset({"__init__", "app", "routes", "checks", "views", "world", "population"})
 #: Who knows simulators though it is none: the port names the type, for a type checker's eyes only.
 _KNOWS_SIMULATORS = _SOURCES / "base.py"
+#: What of Connectory sources may know, and what each of these may know of the others.
+_GROUND = ("connectory.model", "connectory.http", "connectory.redaction")
 
 
 def imported(text: str) -> Iterator[str]:
@@ -55,6 +57,15 @@ def modules(folder: Path) -> list[Path]:
 
 def names(folder: Path) -> set[str]:
     return {path.stem for path in folder.glob("*.py")}
+
+
+def test_of_connectory_only_the_ground_is_known() -> None:
+    """The contracts of import-linter name the rooms that are forbidden; this holds for those of tomorrow, too."""
+    ground = [*modules(ROOT / "connectory" / "http"), ROOT / "connectory" / "redaction.py"]
+    for path in (*modules(_SOURCES), *ground):
+        for module in imported(path.read_text(encoding="utf-8")):
+            room = ".".join(module.split(".")[:2])
+            assert not module.startswith("connectory") or room in _GROUND, f"{path} imports {module}"
 
 
 def test_every_folder_is_a_kind_or_what_simulators_share() -> None:

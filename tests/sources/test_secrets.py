@@ -7,12 +7,12 @@ from urllib.parse import quote
 import pytest
 from aiohttp import web
 
-import sources.http
+import connectory.http.client
+from connectory.http.client import HttpClient
 from connectory.model import Known
+from connectory.redaction import REDACTED, text, without_secrets
 from sources.base import SourceError, SourceMismatch
-from sources.discretion import REDACTED, text, without_secrets
 from sources.elastic import SOURCE as ELASTIC
-from sources.http import HttpClient
 from sources.simulation import serve
 from tests.sources.cases import cases
 
@@ -43,7 +43,7 @@ async def test_an_error_that_quotes_our_credentials_is_redacted(status: int) -> 
 
 
 async def test_an_answer_may_not_unpack_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources.http, "_LARGEST", 1 << 20)
+    monkeypatch.setattr(connectory.http.client, "_LARGEST", 1 << 20)
 
     async def bomb(_: web.Request) -> web.Response:
         packed = gzip.compress(b" " * (4 << 20))

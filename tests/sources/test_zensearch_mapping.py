@@ -16,8 +16,8 @@ from connectory.model import (
     StageFact,
     SystemErrorCode,
 )
+from connectory.redaction import REDACTED
 from sources.base import SourceMismatch
-from sources.discretion import REDACTED
 from sources.zensearch import mapping
 from sources.zensearch.source import ZenSearchSource
 from tests.sources.canned import Reply, canned

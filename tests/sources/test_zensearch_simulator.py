@@ -13,7 +13,7 @@ from sources.zensearch.simulator.checks import POWERLESS, PUBLISHABLE_KEY, SECRE
 from sources.zensearch.simulator.population import CAST, populate
 from sources.zensearch.simulator.routes import DATABASES, TYPES
 from sources.zensearch.simulator.views import connector as shown
-from sources.zensearch.simulator.world import IN_A_ROW, KEPT, Connector, Job, Temper, ZenSearchWorld
+from sources.zensearch.simulator.world import IN_A_ROW, KEPT, Connector, Job, Profile, ZenSearchWorld
 from tests.sources.cases import cases
 from tests.sources.contract import START
 from tests.sources.zensearch_stage import Api, connector, simulated
@@ -27,11 +27,11 @@ def a_world(size: int = len(CAST), seed: int = 3) -> ZenSearchWorld:
     return world
 
 
-def lone(ends: dict[str, float] | None = None, **temper: Any) -> tuple[ZenSearchWorld, Connector]:
+def lone(ends: dict[str, float] | None = None, **profile: Any) -> tuple[ZenSearchWorld, Connector]:
     """A world with one connector that was never synced."""
     world = ZenSearchWorld(seed=1, start=START)
-    kind = Temper(ends or {"completed": 1}, **temper)
-    return world, world.add_connector(Connector("conn_1", "one", "s3", "col", START, temper=kind))
+    kind = Profile(ends or {"completed": 1}, **profile)
+    return world, world.add_connector(Connector("conn_1", "one", "s3", "col", START, profile=kind))
 
 
 def run(world: ZenSearchWorld, seconds: float) -> None:
@@ -359,7 +359,7 @@ def test_failures_in_a_row_put_a_connector_in_error_until_a_success() -> None:
         story(world, world.start(c))
         assert c.failures == number
     assert c.status == "error"
-    c.temper = Temper({"completed": 1})
+    c.profile = Profile({"completed": 1})
     run_until(world, lambda: c.last_sync)
     assert (c.status, c.failures) == ("active", 0)
 

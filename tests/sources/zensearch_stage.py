@@ -9,7 +9,8 @@ import aiohttp
 
 from connectory.model import ConnectorFact, JobFact, Known, KnownConnector
 from sources.simulation import WORLD, Clock, serve
-from sources.zensearch import ZenSearchSettings, mapping
+from sources.zensearch import mapping
+from sources.zensearch.settings import ZenSearchSettings
 from sources.zensearch.simulator.app import simulator
 from sources.zensearch.simulator.checks import TOKEN
 from sources.zensearch.simulator.population import load

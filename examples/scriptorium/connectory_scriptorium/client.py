@@ -6,10 +6,11 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
+from connectory.http.client import HttpClient
+from connectory.http.headers import bearer
 from connectory.model import HistoryBatch, JobFact, Known, Observation, Problem
 from connectory_scriptorium import mapping
 from sources.base import Source, SourceMismatch, SystemSettings, Token
-from sources.http import HttpClient, bearer
 from sources.reading import text
 from sources.rounds import ask_all
 

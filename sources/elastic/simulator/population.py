@@ -1,4 +1,4 @@
-"""Who is in the simulated world: connectors with a temper each, and the past that they bring along."""
+"""Who is in the simulated world: connectors with a profile each, and the past that they bring along."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

@@ -98,7 +98,7 @@ class Worker:
         def fire() -> None:
             if not self._present(connector):
                 return
-            if self.world.ailments.get(connector["id"]) == "away":
+            if self.world.worker_faults.get(connector["id"]) == "away":
                 self.world.after(30, fire)
                 return
             queued = [job for job in self.world.open_jobs(connector["id"]) if job["job_type"] == kind]
@@ -121,7 +121,7 @@ class Worker:
             return
         if job["id"] not in self.world.jobs or job["status"] not in ("pending", "suspended"):
             return
-        if self.world.ailments.get(identity) in ("away", "busy"):
+        if self.world.worker_faults.get(identity) in ("away", "busy"):
             self.world.after(30, lambda: self._claim(job))
             return
         if self._occupied(job, connector):
@@ -162,8 +162,8 @@ class Worker:
         """One burst; the worker notices here that it was asked to stop."""
         if job["id"] not in self.world.jobs or job["id"] not in self._plans:
             return
-        ailment = self.world.ailments.get(connector["id"])
-        if ailment == "away":
+        fault = self.world.worker_faults.get(connector["id"])
+        if fault == "away":
             self.world.after(15, lambda: self._work(job, connector, role))
             return
         if job["status"] == "canceling":
@@ -171,7 +171,7 @@ class Worker:
             return
         if job["status"] != "in_progress":
             return
-        if ailment == "stuck":
+        if fault == "stuck":
             job["last_seen"] = worker_time(self.world.now)
             self.world.after(15, lambda: self._work(job, connector, role))
             return
@@ -231,7 +231,7 @@ class Worker:
 
     def _beat(self, connector: Document) -> None:
         if self._present(connector):
-            if self.world.ailments.get(connector["id"]) != "away":
+            if self.world.worker_faults.get(connector["id"]) != "away":
                 connector["last_seen"] = worker_time(self.world.now)
             self.world.after(_HEARTBEAT, lambda: self._beat(connector))
 

@@ -53,7 +53,7 @@ class ElasticWorld(World):
         self.on_job: Callable[[Document], None] = lambda job: None
         #: what is wrong with the workers of connectors, by id: ``away``, so that they give no sign of life and do
         #: nothing; ``busy``, so that they take no job; ``stuck``, so that their jobs live and do not go on
-        self.ailments: dict[str, str] = {}
+        self.worker_faults: dict[str, str] = {}
         self._filtering = default_filtering(api_time(start))
         self._sorted: list[Document] | None = None
         self._visible: list[Document] | None = None

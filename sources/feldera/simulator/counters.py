@@ -119,7 +119,7 @@ def input_status(endpoint: Endpoint, *, texts: bool = True) -> dict[str, Any]:
             "total_bytes": endpoint.size_in_bytes,
             "total_records": endpoint.records,
             "buffered_records": endpoint.buffered,
-            "buffered_bytes": endpoint.buffered * endpoint.temper.record_bytes,
+            "buffered_bytes": endpoint.buffered * endpoint.profile.record_bytes,
             "num_transport_errors": endpoint.transport_errors,
             "num_parse_errors": endpoint.record_errors,
             "end_of_input": endpoint.ended,
@@ -169,7 +169,7 @@ def _errors(texts: Sequence[ErrorText]) -> list[dict[str, Any]]:
 
 
 def _health(endpoint: Endpoint) -> dict[str, str | None] | None:
-    if not endpoint.temper.moody:
+    if not endpoint.profile.moody:
         return None
     if endpoint.healthy:
         return {"status": "Healthy", "description": None}

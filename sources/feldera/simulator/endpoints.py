@@ -1,4 +1,4 @@
-"""What moves in the simulated Feldera: endpoints, their counters, and the temper that decides how they go."""
+"""What moves in the simulated Feldera: endpoints, their counters, and the profile that decides how they go."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ KEPT_ERRORS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Temper:
+class Profile:
     """How an endpoint goes. Chances are per second."""
 
     #: records that an input receives in a second, least and most
@@ -50,7 +50,7 @@ class Endpoint:
     is_input: bool
     transport: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    temper: Temper = field(default_factory=Temper)
+    profile: Profile = field(default_factory=Profile)
     #: paused by its configuration
     starts_paused: bool = False
     #: not configured: it came by HTTP, or tells the time
@@ -78,7 +78,7 @@ class Endpoint:
     age: int = 0
     #: what is wrong with it: ``stuck``, so that the circuit takes nothing of it; ``barred``, so that it lets no
     #: checkpoint pass
-    ailment: str | None = None
+    fault: str | None = None
 
     @property
     def name(self) -> str:
@@ -100,42 +100,42 @@ class Endpoint:
     def step(self, now: datetime, chance: Random) -> None:
         """A second in a running pipeline, apart from records."""
         self.age += 1
-        temper = self.temper
+        profile = self.profile
         if self.fatal or self.ended or self.paused:
             return
-        if temper.moody:
+        if profile.moody:
             self.healthy = self.age % 150 < 110
-        self.barrier = self.ailment == "barred" or (temper.barrier and self.age % 20 < 3)
-        if temper.fatal and self.age >= temper.fatal[0]:
-            self.fatal = temper.fatal[1]
+        self.barrier = self.fault == "barred" or (profile.barrier and self.age % 20 < 3)
+        if profile.fatal and self.age >= profile.fatal[0]:
+            self.fatal = profile.fatal[1]
             self.complain_of_transport(now, self.fatal)
-        if chance.random() < temper.parse_errors:
+        if chance.random() < profile.parse_errors:
             self.record_errors += 1
-            _note(self.record_texts, now, self.record_errors, temper.tag, temper.complaint)
-        if chance.random() < temper.transport_errors or (temper.moody and not self.healthy and self.age % 10 == 0):
+            _note(self.record_texts, now, self.record_errors, profile.tag, profile.complaint)
+        if chance.random() < profile.transport_errors or (profile.moody and not self.healthy and self.age % 10 == 0):
             self.complain_of_transport(now, "error reading from the source, retrying")
 
     def complain_of_transport(self, now: datetime, message: str) -> None:
         self.transport_errors += 1
-        _note(self.transport_texts, now, self.transport_errors, self.temper.tag, message)
+        _note(self.transport_texts, now, self.transport_errors, self.profile.tag, message)
 
     def receive(self, chance: Random) -> None:
         """What an input gets from its source in a second."""
         if self.fatal or self.ended or self.paused:
             return
-        fresh = chance.randint(*self.temper.rate)
-        if self.temper.size is not None:
-            fresh = min(fresh, self.temper.size - self.records)
-            self.ended = self.records + fresh >= self.temper.size
+        fresh = chance.randint(*self.profile.rate)
+        if self.profile.size is not None:
+            fresh = min(fresh, self.profile.size - self.records)
+            self.ended = self.records + fresh >= self.profile.size
         self.records += fresh
         self.buffered += fresh
-        self.size_in_bytes += fresh * self.temper.record_bytes
+        self.size_in_bytes += fresh * self.profile.record_bytes
 
     def be_taken(self, most: int, now: datetime, latency: int) -> int:
         """The circuit takes at most so many of its buffered records; returns how many."""
-        taken = 0 if self.ailment == "stuck" else min(self.buffered, most)
+        taken = 0 if self.fault == "stuck" else min(self.buffered, most)
         self.buffered -= taken
-        if taken and self.temper.frontier:
+        if taken and self.profile.frontier:
             self.latency = latency
             moment = now.isoformat(timespec="microseconds").replace("+00:00", "Z")
             done = self.records - self.buffered
@@ -150,10 +150,10 @@ class Endpoint:
         self.queued += processed // 3 + (1 if processed else 0)
         if self.fatal or self.paused:
             return
-        sent = min(self.queued, chance.randint(*self.temper.rate))
+        sent = min(self.queued, chance.randint(*self.profile.rate))
         self.queued -= sent
         self.records += sent
-        self.size_in_bytes += sent * self.temper.record_bytes
+        self.size_in_bytes += sent * self.profile.record_bytes
 
 
 def _note(texts: list[ErrorText], now: datetime, number: int, tag: str | None, message: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from sources.feldera.simulator.deployment import Pipeline, panic
-from sources.feldera.simulator.endpoints import Endpoint, Temper
+from sources.feldera.simulator.endpoints import Endpoint, Profile
 from sources.feldera.simulator.world import FelderaWorld
 
 PANIC = "The pipeline panicked: worker 3 ran out of memory"
@@ -16,34 +16,34 @@ _LAKE = "https://lake.example.com"
 
 
 def _orders() -> Iterable[Endpoint]:
-    careless = Temper(parse_errors=0.05, frontier=True, tag="json", complaint="error parsing field 'amount'")
+    careless = Profile(parse_errors=0.05, frontier=True, tag="json", complaint="error parsing field 'amount'")
     kafka = {"topic": "orders", "start_from": "earliest", "resume_earliest_if_data_expires": False, **_BROKER}
-    csv = Temper((60, 95), size=25_000)
+    csv = Profile((60, 95), size=25_000)
     yield Endpoint("orders", "kafka_orders", True, "kafka_input", kafka, careless)
     yield Endpoint(
         "customers", "unnamed-0", True, "url_input", {"path": "https://files.example.com/customers.csv"}, csv
     )
-    yield Endpoint(None, "now", True, "clock_input", temper=Temper((1, 1), record_bytes=8), ad_hoc=True)
+    yield Endpoint(None, "now", True, "clock_input", profile=Profile((1, 1), record_bytes=8), ad_hoc=True)
     yield Endpoint("order_totals", "kafka_out", False, "kafka_output", {"topic": "totals", **_BROKER}, _SENDING)
 
 
 def _ledger() -> Iterable[Endpoint]:
-    moody = Temper(moody=True, barrier=True, tag="delta_read")
-    slow = Temper((1, 25), parse_errors=0.01, transport_errors=0.02, tag="delta_commit")
+    moody = Profile(moody=True, barrier=True, tag="delta_read")
+    slow = Profile((1, 25), parse_errors=0.01, transport_errors=0.02, tag="delta_commit")
     table = {"uri": f"{_LAKE}/ledger", "mode": "follow"}
     yield Endpoint("ledger", "delta_ledger", True, "delta_table_input", table, moody)
     yield Endpoint("balances", "delta_out", False, "delta_table_output", {"uri": f"{_LAKE}/balances"}, slow)
 
 
 def _nightly() -> Iterable[Endpoint]:
-    dirty = Temper((80, 140), size=4200, parse_errors=0.3, tag="csv", complaint="missing field 'sku'", frontier=True)
+    dirty = Profile((80, 140), size=4200, parse_errors=0.3, tag="csv", complaint="missing field 'sku'", frontier=True)
     yield Endpoint("products", "s3_products", True, "s3_input", {**_S3, "prefix": "products/"}, dirty)
-    yield Endpoint("regions", "unnamed-0", True, "datagen", {}, Temper((40, 60), size=900, frontier=True))
+    yield Endpoint("regions", "unnamed-0", True, "datagen", {}, Profile((40, 60), size=900, frontier=True))
     yield Endpoint("product_count", "unnamed-0", False, "file_output", {"path": "/var/tmp/products.json"}, _SENDING)
 
 
 def _prices() -> Iterable[Endpoint]:
-    refused = Temper(fatal=(2, "unable to list objects: AccessDenied"), rate=(0, 0), tag="s3_list")
+    refused = Profile(fatal=(2, "unable to list objects: AccessDenied"), rate=(0, 0), tag="s3_list")
     yield Endpoint("prices", "s3_prices", True, "s3_input", {**_S3, "key": "prices.csv"}, refused)
     yield Endpoint("quotes", "pubsub_quotes", True, "pub_sub_input", {"subscription": "quotes"}, starts_paused=True)
 
@@ -54,13 +54,13 @@ def _clicks() -> Iterable[Endpoint]:
         "stream_name": "clicks",
         "consumer_config": {"deliver_policy": "All"},
     }
-    reconnecting = Temper((10, 60), record_bytes=82, moody=True)
-    yield Endpoint("clicks", "nats_clicks", True, "nats_input", nats, Temper((35, 95)))
+    reconnecting = Profile((10, 60), record_bytes=82, moody=True)
+    yield Endpoint("clicks", "nats_clicks", True, "nats_input", nats, Profile((35, 95)))
     yield Endpoint("alerts", "pg_out", False, "postgres_output", {"uri": _DB, "table": "alerts"}, reconnecting)
 
 
 def _sales() -> Iterable[Endpoint]:
-    slow = Temper((5, 9), size=100_000, tag="csv")
+    slow = Profile((5, 9), size=100_000, tag="csv")
     yield Endpoint("Sales.Items", "csv_2024", True, "file_input", {"path": "/data/items.csv", "follow": False}, slow)
 
 
@@ -79,7 +79,7 @@ def _migration() -> Iterable[Endpoint]:
     yield Endpoint("bids", "nexmark_bids", True, "nexmark", {"table": "bid"})
 
 
-_SENDING = Temper((30, 80), record_bytes=82)
+_SENDING = Profile((30, 80), record_bytes=82)
 
 
 def populate(world: FelderaWorld) -> None:

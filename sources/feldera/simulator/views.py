@@ -111,7 +111,7 @@ def _configured(endpoint: Endpoint) -> dict[str, Any]:
     return {
         "stream": endpoint.relation,
         "transport": {"name": endpoint.transport, "config": dict(endpoint.options)},
-        "format": {"name": endpoint.temper.tag if endpoint.temper.tag == "csv" else "json", "config": {}},
+        "format": {"name": endpoint.profile.tag if endpoint.profile.tag == "csv" else "json", "config": {}},
         "paused": endpoint.starts_paused,
         "labels": [],
         "start_after": None,

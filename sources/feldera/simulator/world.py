@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from sources.feldera.simulator.deployment import Pipeline, panic
-from sources.feldera.simulator.endpoints import Endpoint, Temper
+from sources.feldera.simulator.endpoints import Endpoint, Profile
 from sources.simulation import World
 
 VERSION = "0.337.0"
@@ -195,7 +195,7 @@ class FelderaWorld(World):
         if not pipeline.is_serving:
             return
         name = f"api-ingress-{self.random.getrandbits(64):016x}"
-        guest = Endpoint(relation, name, True, "http_input", temper=Temper((1, 3), size=40), ad_hoc=True)
+        guest = Endpoint(relation, name, True, "http_input", profile=Profile((1, 3), size=40), ad_hoc=True)
         pipeline.endpoints.append(guest)
         self.after(self.random.uniform(25, 40), lambda: self._part(pipeline, guest))
 

@@ -4,6 +4,7 @@ The REST API itself asks for nobody's name. The simulated one stands behind a pr
 """
 
 import base64
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -88,6 +89,18 @@ def refusal(build: Build, status: int, *errors: tuple[str, str], code: str | Non
     else:
         listed = [{"key": key, "code": code or _CODES[status], "message": message} for key, message in errors]
     return web.json_response(listed, status=status)
+
+
+async def body_of(request: web.Request, refused: Callable[[str], web.Response]) -> dict[str, Any]:
+    """The JSON object sent, an empty one when nothing was. ``refused`` makes the answer to anything else."""
+    text = await request.text()
+    try:
+        body = json.loads(text) if text else {}
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise Refused(refused("the body is no JSON object"))
+    return body
 
 
 def collection_of(request: web.Request) -> str:

@@ -1,9 +1,11 @@
-"""What lives in the simulated Lucidworks: data sources, their crawls, and the temper that crawls have."""
+"""What lives in the simulated Lucidworks: data sources, their crawls, and the profile that crawls have."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+
+from sources.simulation import lives
 
 #: The states in which a crawl is at work.
 ACTIVE = frozenset({"STARTING", "RUNNING", "FINISHING", "STOPPING", "ABORTING"})
@@ -23,10 +25,9 @@ COUNTERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Temper:
+class Profile(lives.Profile):
     """How the crawls of a data source go: ``ends`` weighs their outcomes. Times are seconds."""
 
-    ends: Mapping[str, float]
     #: documents that one crawl looks at, least and most
     documents: tuple[int, int] = (120, 400)
     #: documents in one step, and the seconds that it takes
@@ -41,16 +42,16 @@ class Temper:
 
 
 _DENIED = {"filter_denied": 0.04, "robots_denied": 0.02, "not_found": 0.01}
-TEMPERS: Mapping[str, Temper] = {
-    "steady": Temper({"FINISHED": 1}),
-    "large": Temper({"FINISHED": 1}, documents=(2000, 5000), losses=_DENIED, rest=(20.0, 60.0)),
-    "careless": Temper({"FINISHED": 1}, losses={"failed": 0.03, **_DENIED}, rest=(20.0, 90.0)),
-    "failing": Temper({"EXCEPTION": 12, "FINISHED": 1}, documents=(20, 90), rest=(40.0, 120.0)),
-    "moody": Temper({"FINISHED": 4, "STOPPED": 2, "EXCEPTION": 1, "ABORTED": 1}, losses={"access_denied": 0.02}),
-    "hurried": Temper({"FINISHED": 1}, documents=(5, 30), rest=(8.0, 30.0)),
-    "stalling": Temper({"stalled": 1, "FINISHED": 2}, documents=(60, 200)),
-    "stateless": Temper({"FINISHED": 5, "STOPPED": 1}, losses={"access_denied": 0.01}, stateless=True),
-    "empty": Temper({"FINISHED": 1}, documents=(1, 1), step=(1, 1), losses={"access_denied": 1.0}),
+PROFILES: Mapping[str, Profile] = {
+    "steady": Profile({"FINISHED": 1}),
+    "large": Profile({"FINISHED": 1}, documents=(2000, 5000), losses=_DENIED, rest=(20.0, 60.0)),
+    "careless": Profile({"FINISHED": 1}, losses={"failed": 0.03, **_DENIED}, rest=(20.0, 90.0)),
+    "failing": Profile({"EXCEPTION": 12, "FINISHED": 1}, documents=(20, 90), rest=(40.0, 120.0)),
+    "moody": Profile({"FINISHED": 4, "STOPPED": 2, "EXCEPTION": 1, "ABORTED": 1}, losses={"access_denied": 0.02}),
+    "hurried": Profile({"FINISHED": 1}, documents=(5, 30), rest=(8.0, 30.0)),
+    "stalling": Profile({"stalled": 1, "FINISHED": 2}, documents=(60, 200)),
+    "stateless": Profile({"FINISHED": 5, "STOPPED": 1}, losses={"access_denied": 0.01}, stateless=True),
+    "empty": Profile({"FINISHED": 1}, documents=(1, 1), step=(1, 1), losses={"access_denied": 1.0}),
 }
 
 
@@ -92,12 +93,12 @@ class DataSource:
     category: str
     created: datetime
     settings: dict[str, Any] = field(default_factory=dict)
-    temper: Temper = TEMPERS["steady"]
+    profile: Profile = PROFILES["steady"]
     #: crawls start by themselves
     scheduled: bool = True
     schedule: dict[str, Any] | None = None
     #: what is wrong with its crawler: ``busy``, so that no crawl gets beyond its start; ``stuck``, so that none goes on
-    ailment: str | None = None
+    fault: str | None = None
     crawl: Crawl | None = None
     #: ended runs, oldest first
     history: list[Crawl] = field(default_factory=list)

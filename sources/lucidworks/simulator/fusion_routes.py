@@ -1,12 +1,11 @@
 """The paths of the simulated Fusion (lucidworks.md §11). The answers to actions are assumed: no page tells them."""
 
-import json
 from typing import Any
 
 from aiohttp import web
 
 from sources.lucidworks.simulator import fusion_views
-from sources.lucidworks.simulator.checks import Refused, world_of
+from sources.lucidworks.simulator.checks import Refused, body_of, world_of
 from sources.lucidworks.simulator.crawls import DataSource
 from sources.lucidworks.simulator.views import Build
 
@@ -80,14 +79,7 @@ def _do(request: web.Request, action: object) -> web.Response:
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
-    text = await request.text()
-    try:
-        body = json.loads(text) if text else {}
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise Refused(refusal(400, "the body is no JSON object"))
-    return body
+    return await body_of(request, lambda complaint: refusal(400, complaint))
 
 
 async def _connector_job_1(request: web.Request) -> web.Response:

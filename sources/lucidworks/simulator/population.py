@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sources.lucidworks.simulator.crawls import COUNTERS, TEMPERS, Crawl, DataSource
+from sources.lucidworks.simulator.crawls import COUNTERS, PROFILES, Crawl, DataSource
 from sources.lucidworks.simulator.world import FAILURES, LucidworksWorld
+from sources.simulation import lives
 
 COLLECTIONS = ("collection1", "intranet", "LucidWorksLogs")
 #: What no answer of ours may ever show.
@@ -18,7 +19,7 @@ class Member:
 
     name: str
     type: str
-    temper: str = "steady"
+    profile: str = "steady"
     collection: str = "collection1"
     life: str = "rests"
     settings: dict[str, Any] = field(default_factory=dict)
@@ -128,7 +129,7 @@ def settle(world: LucidworksWorld, member: Member) -> DataSource:
             category=category,
             created=world.now - timedelta(days=40 - number),
             settings=dict(member.settings),
-            temper=TEMPERS[member.temper],
+            profile=PROFILES[member.profile],
             scheduled=member.life != "never runs",
         )
     )
@@ -140,16 +141,16 @@ def _key(member: Member) -> str:
 
 def _remember(world: LucidworksWorld, source: DataSource) -> None:
     """Past crawls, the latest a little before now."""
-    temper, random = source.temper, world.random
+    profile, random = source.profile, world.random
     count = random.randint(6, 50)
-    gap = (sum(temper.rest) + 120) / 2 + 60
+    gap = (sum(profile.rest) + 120) / 2 + 60
     newest = world.now - timedelta(seconds=random.uniform(50, 70))
     for back in range(count, 0, -1):
         started = newest - timedelta(seconds=gap * back)
         crawl = world.next_crawl(started)
-        outcome = random.choices(list(temper.ends), weights=list(temper.ends.values()))[0]
+        outcome = profile.end(random)
         crawl.state = "ABORTED" if outcome == "stalled" else outcome
-        documents = random.randint(*temper.documents)
+        documents = random.randint(*profile.documents)
         if outcome != "FINISHED":
             documents = int(documents * random.uniform(0.1, 0.7))
         world.have_looked_at(source, crawl, documents)
@@ -184,8 +185,10 @@ def _advance(world: LucidworksWorld, source: DataSource) -> None:
 
 
 def _visit(world: LucidworksWorld) -> None:
-    source = settle(world, VISITOR)
-    source.created = world.now
-    world.after(4, lambda: world.begin(source))
-    world.after(world.random.uniform(180, 300), lambda: world.delete(source))
-    world.after(400, lambda: _visit(world))
+    def arrive() -> DataSource:
+        source = settle(world, VISITOR)
+        source.created = world.now
+        world.after(4, lambda: world.begin(source))
+        return source
+
+    lives.visits(world, arrive, world.delete, stay=(180, 300), every=400)

@@ -1,26 +1,18 @@
 """The paths of the simulated LucidWorks Search, and what answers them (lucidworks.md §2)."""
 
-import json
 from typing import Any
 
 from aiohttp import web
 
 from sources.lucidworks.simulator import views
-from sources.lucidworks.simulator.checks import Refused, build_of, collection_of, refusal, source_of, world_of
+from sources.lucidworks.simulator.checks import Refused, body_of, build_of, collection_of, refusal, source_of, world_of
 from sources.lucidworks.simulator.crawls import DataSource
 from sources.lucidworks.simulator.population import KINDS
 from sources.lucidworks.simulator.views import Build
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
-    text = await request.text()
-    try:
-        body = json.loads(text) if text else {}
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise Refused(refusal(build_of(request), 422, ("", "the body is no JSON object")))
-    return body
+    return await body_of(request, lambda complaint: refusal(build_of(request), 422, ("", complaint)))
 
 
 # ---- collections and data sources

@@ -54,10 +54,10 @@ class LucidworksWorld(World):
         started = self.now
         if source.crawl is not None:  # two crawls never begin in one second
             started = max(started, whole_seconds(source.crawl.started) + timedelta(seconds=1))
-        temper = source.temper
+        profile = source.profile
         crawl = self.next_crawl(started)
-        crawl.left = self.random.randint(*temper.documents)
-        crawl.outcome = self.random.choices(list(temper.ends), weights=list(temper.ends.values()))[0]
+        crawl.left = self.random.randint(*profile.documents)
+        crawl.outcome = profile.end(self.random)
         if crawl.outcome != "FINISHED":
             crawl.left = int(crawl.left * self.random.uniform(0.1, 0.7))
         source.crawl = crawl
@@ -83,23 +83,23 @@ class LucidworksWorld(World):
     # ---- what the crawlers do
 
     def _run(self, source: DataSource, crawl: Crawl) -> None:
-        if crawl.state == "STARTING" and source.ailment == "busy":
+        if crawl.state == "STARTING" and source.fault == "busy":
             self.after(5.0, lambda: self._run(source, crawl))
         elif crawl.state == "STARTING":
             crawl.state = "RUNNING"
             self.step_later(source, crawl)
 
     def step_later(self, source: DataSource, crawl: Crawl) -> None:
-        self.after(self.random.uniform(*source.temper.pace), lambda: self._step(source, crawl))
+        self.after(self.random.uniform(*source.profile.pace), lambda: self._step(source, crawl))
 
     def _step(self, source: DataSource, crawl: Crawl) -> None:
         """Some documents; or, when none is left, what the crawl comes to."""
         if crawl.state != "RUNNING":
             return
-        if source.ailment == "stuck":
+        if source.fault == "stuck":
             self.step_later(source, crawl)
         elif crawl.left > 0:
-            self.look_at(source, crawl, min(crawl.left, self.random.randint(*source.temper.step)))
+            self.look_at(source, crawl, min(crawl.left, self.random.randint(*source.profile.step)))
             self.step_later(source, crawl)
         elif crawl.outcome == "FINISHED":
             crawl.state = "FINISHING"
@@ -114,7 +114,7 @@ class LucidworksWorld(World):
     def look_at(self, source: DataSource, crawl: Crawl, documents: int) -> None:
         """Count so many more documents. The first crawl finds everything new, later ones find most of it unchanged."""
         crawl.left -= documents
-        first = not source.history or source.temper.stateless
+        first = not source.history or source.profile.stateless
         for _ in range(documents):
             crawl.counts[self._fate(source, first)] += 1
 
@@ -126,7 +126,7 @@ class LucidworksWorld(World):
 
     def _fate(self, source: DataSource, first: bool) -> str:
         chance = self.random.random()
-        for counter, share in source.temper.losses.items():
+        for counter, share in source.profile.losses.items():
             chance -= share
             if chance < 0:
                 return counter
@@ -152,4 +152,4 @@ class LucidworksWorld(World):
         crawl.state, crawl.stopped = state, max(self.now, crawl.started)
         source.keep(crawl)
         if source.scheduled:
-            self.after(self.random.uniform(*source.temper.rest), lambda: self.begin(source))
+            self.after(self.random.uniform(*source.profile.rest), lambda: self.begin(source))

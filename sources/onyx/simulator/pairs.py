@@ -1,8 +1,10 @@
-"""What lives in the simulated Onyx: pairs, their attempts, and the temper that their runs have."""
+"""What lives in the simulated Onyx: pairs, their attempts, and the profile that their runs have."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from sources.simulation import lives
 
 #: Failures, or validation errors, in a row that change what is said of the pair.
 IN_A_ROW = 5
@@ -15,10 +17,9 @@ REJECTED = "ConnectorValidationError:The source no longer accepts the stored cre
 
 
 @dataclass(frozen=True, slots=True)
-class Temper:
+class Profile(lives.Profile):
     """How the runs of a pair go: ``ends`` weighs their outcomes. Times are seconds."""
 
-    ends: Mapping[str, float]
     #: documents that a refresh touches, least and most; a first run reads ``first``
     documents: tuple[int, int] = (8, 120)
     first: int = 320
@@ -26,16 +27,16 @@ class Temper:
     queue: tuple[float, float] = (1.0, 9.0)
 
 
-TEMPERS: Mapping[str, Temper] = {
-    "steady": Temper({"success": 1}),
-    "large": Temper({"success": 1}, documents=(400, 900), first=6400, pace=(3.0, 8.0)),
-    "careless": Temper({"completed_with_errors": 3, "success": 1}),
-    "failing": Temper({"failed": 12, "success": 1}),
-    "moody": Temper({"success": 5, "failed": 2, "completed_with_errors": 1, "interrupted": 1}),
-    "restless": Temper({"interrupted": 1, "success": 1}, documents=(60, 300)),
-    "stalling": Temper({"stalled": 1, "success": 2}, documents=(60, 200)),
-    "rejected": Temper({"rejected": 1}),
-    "waiting": Temper({"success": 1}, queue=(3000.0, 5000.0)),
+PROFILES: Mapping[str, Profile] = {
+    "steady": Profile({"success": 1}),
+    "large": Profile({"success": 1}, documents=(400, 900), first=6400, pace=(3.0, 8.0)),
+    "careless": Profile({"completed_with_errors": 3, "success": 1}),
+    "failing": Profile({"failed": 12, "success": 1}),
+    "moody": Profile({"success": 5, "failed": 2, "completed_with_errors": 1, "interrupted": 1}),
+    "restless": Profile({"interrupted": 1, "success": 1}, documents=(60, 300)),
+    "stalling": Profile({"stalled": 1, "success": 2}, documents=(60, 200)),
+    "rejected": Profile({"rejected": 1}),
+    "waiting": Profile({"success": 1}, queue=(3000.0, 5000.0)),
 }
 
 
@@ -89,7 +90,7 @@ class Pair:
     connector_id: int
     credential_id: int
     created: datetime
-    temper: Temper = TEMPERS["steady"]
+    profile: Profile = PROFILES["steady"]
     refresh: int | None = 300
     prune: int = 2592000
     docs: int = 0
@@ -105,7 +106,7 @@ class Pair:
     marked: bool | None = None
     #: what is wrong with its workers: ``busy``, so that nothing queued is picked up; ``stuck``, so that they live and
     #: no document passes; ``gone``, so that the monitor fails the run in the end
-    ailment: str | None = None
+    fault: str | None = None
     #: oldest first
     attempts: list[Attempt] = field(default_factory=list)
 

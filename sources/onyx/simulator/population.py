@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sources.onyx.simulator.pairs import OPEN, REJECTED, SUCCESSFUL, TEMPERS, Attempt, Federated, Pair, judge
+from sources.onyx.simulator.pairs import OPEN, PROFILES, REJECTED, SUCCESSFUL, Attempt, Federated, Pair, judge
 from sources.onyx.simulator.world import OnyxWorld
+from sources.simulation import lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class Member:
     source: str
     name: str
     access_type: str = "private"
-    temper: str = "steady"
+    profile: str = "steady"
     status: str = "ACTIVE"
     life: str = ""
 
@@ -60,7 +61,7 @@ CROWD_SOURCES = (
     "zendesk",
     "s3",
 )
-CROWD_TEMPERS = ("steady", "steady", "steady", "moody", "careless", "large", "restless")
+CROWD_PROFILES = ("steady", "steady", "steady", "moody", "careless", "large", "restless")
 ACCESS_TYPES = ("public", "private", "sync")
 #: A pair that comes, runs and is deleted again, over and over.
 VISITOR = Member("linear", "Trial workspace", "private", "steady", "SCHEDULED")
@@ -87,8 +88,8 @@ def populate(world: OnyxWorld, size: int) -> None:
 
 def crowd(world: OnyxWorld, number: int) -> Member:
     source = CROWD_SOURCES[number % len(CROWD_SOURCES)]
-    temper, access = world.random.choice(CROWD_TEMPERS), world.random.choice(ACCESS_TYPES)
-    return Member(source, f"{source.replace('_', ' ').capitalize()} space {number}", access, temper)
+    profile, access = world.random.choice(CROWD_PROFILES), world.random.choice(ACCESS_TYPES)
+    return Member(source, f"{source.replace('_', ' ').capitalize()} space {number}", access, profile)
 
 
 def _settle(world: OnyxWorld, member: Member, size: int) -> Pair:
@@ -105,7 +106,7 @@ def _settle(world: OnyxWorld, member: Member, size: int) -> Pair:
             connector_id=number + 20,
             credential_id=number + 5,
             created=world.now - timedelta(days=30),
-            temper=TEMPERS[member.temper],
+            profile=PROFILES[member.profile],
             refresh=None if member.life == "runs once" else refresh,
         )
     )
@@ -120,15 +121,15 @@ def _past(world: OnyxWorld, pair: Pair, member: Member) -> Iterable[Past]:
         return
     if member.status == "INITIAL_INDEXING":
         return
-    runs = 6 if member.temper == "failing" else world.random.randint(8, 26)
+    runs = 6 if member.profile == "failing" else world.random.randint(8, 26)
     # the stalled run, which began half an hour ago, comes after all of these
-    since = 1750 if member.temper == "stalling" else world.random.uniform(5, pair.refresh)
+    since = 1750 if member.profile == "stalling" else world.random.uniform(5, pair.refresh)
     ended = world.now - timedelta(seconds=since)
     for number in range(runs):
-        status = world.random.choices(list(pair.temper.ends), weights=list(pair.temper.ends.values()))[0]
+        status = pair.profile.end(world.random)
         first = number == runs - 1
-        failing = member.temper == "failing" and not first
-        if member.temper == "rejected" and member.status == "ACTIVE" and number < 3:
+        failing = member.profile == "failing" and not first
+        if member.profile == "rejected" and member.status == "ACTIVE" and number < 3:
             status = "success"
         yield ended - timedelta(seconds=(pair.refresh + 45) * number + 40), pair, "failed" if failing else status
 
@@ -136,7 +137,7 @@ def _past(world: OnyxWorld, pair: Pair, member: Member) -> Iterable[Past]:
 def _write(world: OnyxWorld, pair: Pair, started: datetime, status: str) -> Attempt:
     """A finished attempt as it would have been left behind."""
     first = not pair.attempts
-    documents = pair.temper.first if first else world.random.randint(*pair.temper.documents)
+    documents = pair.profile.first if first else world.random.randint(*pair.profile.documents)
     attempt = world.add_attempt(
         pair,
         status={"stalled": "failed", "rejected": "canceled"}.get(status, status),
@@ -169,7 +170,7 @@ def _enliven(world: OnyxWorld, pair: Pair, member: Member) -> None:
         world.begin(pair, attempt)
         attempt.total_docs = attempt.new_docs = pair.docs = 640
         attempt.left -= 640
-    elif member.temper == "stalling":
+    elif member.profile == "stalling":
         attempt = world.add_attempt(pair)
         world.begin(pair, attempt)
         attempt.started = world.now - timedelta(seconds=1700)
@@ -182,19 +183,22 @@ def _enliven(world: OnyxWorld, pair: Pair, member: Member) -> None:
 
 
 def _doze(world: OnyxWorld, pair: Pair) -> None:
-    """Paused and resumed by turns."""
-    if pair.status == "PAUSED":
-        world.resume(pair)
-    else:
-        world.pause(pair)
-    world.after(world.random.uniform(120, 300), lambda: _doze(world, pair))
+    lives.by_turns(
+        world,
+        (120, 300),
+        lambda: pair.status == "PAUSED",
+        pause=lambda: world.pause(pair),
+        resume=lambda: world.resume(pair),
+    )
 
 
 def _visit(world: OnyxWorld) -> None:
-    pair = _settle(world, VISITOR, 0)
-    pair.created = world.now
-    world.after(world.random.uniform(180, 300), lambda: world.delete(pair))
-    world.after(400, lambda: _visit(world))
+    def arrive() -> Pair:
+        pair = _settle(world, VISITOR, 0)
+        pair.created = world.now
+        return pair
+
+    lives.visits(world, arrive, world.delete, stay=(180, 300), every=400)
 
 
 def load(world: OnyxWorld, entries: Iterable[dict[str, Any]]) -> None:

@@ -15,7 +15,7 @@ PASS = 15.0
 BATCH = 16
 #: Seconds without a heartbeat after which the monitor fails a run (onyx.md §4).
 HEARTBEAT = 1800
-#: Ailments of a pair's workers with which no run goes on.
+#: Faults of a pair's workers with which no run goes on.
 _STANDING = frozenset({"stuck", "gone"})
 RUNNABLE = frozenset({"SCHEDULED", "INITIAL_INDEXING", "ACTIVE"})
 
@@ -132,39 +132,39 @@ class OnyxWorld(World):
         attempt = self.add_attempt(pair, from_beginning=pair.success is None or bool(pair.marked))
         pair.marked = None
         pair.attempts = kept(pair.attempts, self.now)
-        self.after(self.random.uniform(*pair.temper.queue), lambda: self._pick_up(pair, attempt))
+        self.after(self.random.uniform(*pair.profile.queue), lambda: self._pick_up(pair, attempt))
 
     # ---- what the workers do
 
     def _pick_up(self, pair: Pair, attempt: Attempt) -> None:
-        if attempt.status == "not_started" and pair.ailment in ("busy", "gone"):
+        if attempt.status == "not_started" and pair.fault in ("busy", "gone"):
             self.after(PASS, lambda: self._pick_up(pair, attempt))
         elif attempt.status == "not_started":
             self.begin(pair, attempt)
 
     def begin(self, pair: Pair, attempt: Attempt) -> None:
-        temper = pair.temper
+        profile = pair.profile
         attempt.status, attempt.started, attempt.updated = "in_progress", self.now, self.now
         before = pair.success
         attempt.poll_end = self.now
         attempt.poll_start = (
             before.started if before and not attempt.from_beginning else datetime.fromtimestamp(0, self.now.tzinfo)
         )
-        attempt.left = temper.first if attempt.from_beginning else self.random.randint(*temper.documents)
-        attempt.outcome = self.random.choices(list(temper.ends), weights=list(temper.ends.values()))[0]
+        attempt.left = profile.first if attempt.from_beginning else self.random.randint(*profile.documents)
+        attempt.outcome = profile.end(self.random)
         if attempt.outcome not in SUCCESSFUL:
             attempt.left = min(attempt.left, BATCH * self.random.randint(0, 6))
         self.step_later(pair, attempt)
 
     def step_later(self, pair: Pair, attempt: Attempt) -> None:
-        self.after(self.random.uniform(*pair.temper.pace), lambda: self._step(pair, attempt))
+        self.after(self.random.uniform(*pair.profile.pace), lambda: self._step(pair, attempt))
 
     def _step(self, pair: Pair, attempt: Attempt) -> None:
         """One batch; or, when none is left, what the run comes to. Success waits for the monitor."""
         if attempt.status != "in_progress":
             return
-        if pair.ailment in _STANDING:
-            attempt.updated = self.now if pair.ailment == "stuck" else attempt.updated
+        if pair.fault in _STANDING:
+            attempt.updated = self.now if pair.fault == "stuck" else attempt.updated
             self.step_later(pair, attempt)
         elif attempt.left > 0:
             self._batch(pair, attempt)
@@ -200,7 +200,7 @@ class OnyxWorld(World):
                 continue
             if pair.status == "SCHEDULED":
                 pair.status = "INITIAL_INDEXING"
-            if attempt.left == 0 and attempt.outcome in SUCCESSFUL and pair.ailment not in _STANDING:
+            if attempt.left == 0 and attempt.outcome in SUCCESSFUL and pair.fault not in _STANDING:
                 self._end(pair, attempt, "completed_with_errors" if attempt.failures else "success")
             elif (self.now - attempt.updated).total_seconds() > HEARTBEAT:
                 self._end(pair, attempt, "failed", f"No heartbeat received for {HEARTBEAT} seconds")

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sources.zensearch.simulator.world import FAILURES, TEMPERS, Connector, Job, ZenSearchWorld
+from sources.simulation import lives
+from sources.zensearch.simulator.world import FAILURES, PROFILES, Connector, Job, ZenSearchWorld
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class Member:
     type: str
     name: str
     collection: str | None = "col_shared"
-    temper: str = "steady"
+    profile: str = "steady"
     status: str = "active"
     life: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -61,14 +62,14 @@ def _settle(world: ZenSearchWorld, member: Member, created: datetime, suffix: st
         created=created,
         status=member.status,
         config=dict(member.config),
-        temper=TEMPERS[member.temper],
+        profile=PROFILES[member.profile],
     )
     return world.add_connector(connector)
 
 
 def _live_through(world: ZenSearchWorld, connector: Connector, member: Member) -> None:
     """A past, what is under way at the world's start, and what will happen by itself."""
-    if member.temper == "database":
+    if member.profile == "database":
         return
     idle = member.status in ("paused", "inactive")
     last = world.now - (timedelta(days=9) if idle else timedelta(seconds=world.random.uniform(20, 60)))
@@ -85,11 +86,11 @@ def _live_through(world: ZenSearchWorld, connector: Connector, member: Member) -
 
 
 def _write(world: ZenSearchWorld, connector: Connector, requested: datetime, *, first: bool) -> None:
-    """A sync that ended as its connector's temper has it; the first one succeeds."""
-    temper = connector.temper
-    documents = world.random.randint(*temper.documents)
-    outcome = world.random.choices(list(temper.ends), weights=list(temper.ends.values()))[0]
-    fresh = documents if first else round(documents * temper.changed)
+    """A sync that ended as its connector's profile has it; the first one succeeds."""
+    profile = connector.profile
+    documents = world.random.randint(*profile.documents)
+    outcome = profile.end(world.random)
+    fresh = documents if first else round(documents * profile.changed)
     job = Job(world.next_id("job"), connector.id, requested, "completed" if first else outcome)
     job.completed = requested + timedelta(seconds=world.random.uniform(5, 40))
     job.collected, job.parsed, job.indexed = documents, fresh, fresh
@@ -101,18 +102,17 @@ def _write(world: ZenSearchWorld, connector: Connector, requested: datetime, *, 
 
 
 def _doze(world: ZenSearchWorld, connector: Connector) -> None:
-    """Paused and resumed by turns."""
-    if connector.status == "paused":
-        world.resume(connector)
-    else:
-        world.pause(connector)
-    world.after(world.random.uniform(30, 90), lambda: _doze(world, connector))
+    lives.by_turns(
+        world,
+        (30, 90),
+        lambda: connector.status == "paused",
+        pause=lambda: world.pause(connector),
+        resume=lambda: world.resume(connector),
+    )
 
 
 def _visit(world: ZenSearchWorld) -> None:
-    connector = _settle(world, VISITOR, world.now)
-    world.after(world.random.uniform(60, 120), lambda: world.delete(connector))
-    world.after(180, lambda: _visit(world))
+    lives.visits(world, lambda: _settle(world, VISITOR, world.now), world.delete, stay=(60, 120), every=180)
 
 
 def load(world: ZenSearchWorld, entries: Iterable[dict[str, Any]]) -> None:
@@ -129,6 +129,6 @@ def load(world: ZenSearchWorld, entries: Iterable[dict[str, Any]]) -> None:
                 created=datetime.fromisoformat(entry["createdAt"]),
                 config=dict(entry.get("config", {})),
                 last_sync=datetime.fromisoformat(last) if last else None,
-                temper=TEMPERS["database"],
+                profile=PROFILES["database"],
             )
         )

@@ -9,7 +9,7 @@ from aiohttp import web
 from sources.zensearch.simulator import views
 from sources.zensearch.simulator.checks import Refused, answer, body_of, world_of
 from sources.zensearch.simulator.views import MANNERS
-from sources.zensearch.simulator.world import TEMPERS, Connector
+from sources.zensearch.simulator.world import PROFILES, Connector
 
 #: The documented strings, and our guesses at the other nine (zensearch.md §3.1).
 # fmt: off
@@ -50,7 +50,7 @@ async def _create(request: web.Request) -> web.Response:
         world.next_id("conn"), form["name"], form["type"], form["collection"], world.now, config=dict(form["config"])
     )
     if made.type in DATABASES:
-        made.temper = TEMPERS["database"]
+        made.profile = PROFILES["database"]
     return answer(request, views.connector(world.add_connector(made)), 201)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sources.simulation import World
+from sources.simulation import World, lives
 
 #: Documents that a step fetches, extracts or indexes.
 BATCH = 16
@@ -28,10 +28,9 @@ FAILURES: tuple[tuple[str, str], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Temper:
+class Profile(lives.Profile):
     """How the syncs of a connector go: ``ends`` weighs their outcomes. Times are seconds."""
 
-    ends: Mapping[str, float]
     #: documents in the source, least and most
     documents: tuple[int, int] = (40, 160)
     #: the share of them that changed; the rest is recognised at collection and never parsed (zensearch.md §5)
@@ -41,13 +40,13 @@ class Temper:
     pace: tuple[float, float] = (0.4, 1.1)
 
 
-TEMPERS: Mapping[str, Temper] = {
-    "steady": Temper({"completed": 1}),
-    "large": Temper({"completed": 1}, documents=(400, 800), changed=0.6),
-    "moody": Temper({"completed": 3, "failed": 1, "cancelled": 1}),
-    "failing": Temper({"failed": 8, "completed": 1}),
+PROFILES: Mapping[str, Profile] = {
+    "steady": Profile({"completed": 1}),
+    "large": Profile({"completed": 1}, documents=(400, 800), changed=0.6),
+    "moody": Profile({"completed": 3, "failed": 1, "cancelled": 1}),
+    "failing": Profile({"failed": 8, "completed": 1}),
     # agents query a database live, it is never ingested (zensearch.md §3.1)
-    "database": Temper({"completed": 1}, documents=(0, 0), rest=(0.0, 0.0)),
+    "database": Profile({"completed": 1}, documents=(0, 0), rest=(0.0, 0.0)),
 }
 
 
@@ -87,7 +86,7 @@ class Connector:
     created: datetime
     status: str = "active"
     config: dict[str, Any] = field(default_factory=dict)
-    temper: Temper = TEMPERS["steady"]
+    profile: Profile = PROFILES["steady"]
     last_sync: datetime | None = None
     failures: int = 0
     #: when the schedule starts the next sync
@@ -148,12 +147,12 @@ class ZenSearchWorld(World):
 
     def start(self, connector: Connector, mode: str | None = None, files: int | None = None) -> Job:
         """Queue a sync. ``mode`` full reprocesses every document; ``files`` is how many an incremental one names."""
-        temper = connector.temper
+        profile = connector.profile
         job = Job(self.next_id("job"), connector.id, self.now, mode=mode)
-        job.documents = self.random.randint(*temper.documents) if files is None else files
+        job.documents = self.random.randint(*profile.documents) if files is None else files
         whole = mode == "full" or connector.last_sync is None or files is not None
-        job.fresh = job.documents if whole else round(job.documents * temper.changed)
-        job.outcome = self.random.choices(list(temper.ends), weights=list(temper.ends.values()))[0]
+        job.fresh = job.documents if whole else round(job.documents * profile.changed)
+        job.outcome = profile.end(self.random)
         job.stop = self.random.randint(0, job.documents)
         connector.jobs = [*connector.jobs, job][-KEPT:]
         self.after(self.random.uniform(0.5, 3.0), lambda: self._begin(connector, job))
@@ -163,8 +162,8 @@ class ZenSearchWorld(World):
 
     def rest(self, connector: Connector) -> None:
         """Let the schedule start a sync in a while, and no sooner; a database has no schedule."""
-        if connector.temper.rest[1]:
-            seconds = self.random.uniform(*connector.temper.rest)
+        if connector.profile.rest[1]:
+            seconds = self.random.uniform(*connector.profile.rest)
             connector.due = due = self.now + timedelta(seconds=seconds)
             self.after(seconds, lambda: self._start_due(connector, due))
 
@@ -179,7 +178,7 @@ class ZenSearchWorld(World):
             self.step_later(connector, job)
 
     def step_later(self, connector: Connector, job: Job) -> None:
-        self.after(self.random.uniform(*connector.temper.pace), lambda: self._step(connector, job))
+        self.after(self.random.uniform(*connector.profile.pace), lambda: self._step(connector, job))
 
     def _step(self, connector: Connector, job: Job) -> None:
         """Each stage takes a batch of what the one before had passed when the step began."""

@@ -2,7 +2,7 @@
 
 import re
 
-from sources.discretion import REDACTED, USERS, Discretion
+from connectory.redaction import REDACTED, USERS, Redactor
 
 #: Keys of transports that hold secrets and do not look like it everywhere: PEM texts, JAAS lines, keys of accounts and
 #: certificates. Keys of tables and partitions are none.
@@ -20,15 +20,15 @@ _ASSIGNED = re.compile(
 
 
 def _mask_assigned(found: re.Match[str]) -> str:
-    secret = _DISCRETION.names_a_secret(found["key"]) or found["key"].lower() == "sig"
+    secret = _REDACTOR.names_a_secret(found["key"]) or found["key"].lower() == "sig"
     return f"{found['key']}{found['sign']}{REDACTED}" if secret else found[0]
 
 
 #: Headers stand as ``{"key": "Authorization", "value": …}`` and as ``["Authorization", …]``.
-_DISCRETION = Discretion(
+_REDACTOR = Redactor(
     keys=_SECRET_OF_A_TRANSPORT,
     rules=[USERS, (_HEADER, rf"\g<scheme> {REDACTED}"), (_ASSIGNED, _mask_assigned)],
     pairs=[dict, list],
 )
-discreet, stripped = _DISCRETION.text, _DISCRETION.without_secrets
-unknown, extra = _DISCRETION.unknown, _DISCRETION.extra
+redacted, without_secrets = _REDACTOR.text, _REDACTOR.without_secrets
+unknown, extra = _REDACTOR.unknown, _REDACTOR.extra

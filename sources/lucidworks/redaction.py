@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from sources.discretion import REDACTED, USERS, Discretion
+from connectory.redaction import REDACTED, USERS, Redactor
 from sources.reading import Reader
 
 #: Names of settings that hold credentials beside those that look secret everywhere (lucidworks.md §3).
@@ -16,15 +16,15 @@ _CREDENTIALS = re.compile(
 _ASSIGNED = re.compile(r"(?i)(password|passwd|pwd|secret|token|account_?key|access_?key|signature)\s*=\s*[^&;,\s]+")
 
 #: Settings of some crawlers come as pairs of a name and a value.
-_DISCRETION = Discretion(keys=_CREDENTIALS, rules=[USERS, (_ASSIGNED, rf"\1={REDACTED}")], pairs=[dict])
-discreet = _DISCRETION.text
+_REDACTOR = Redactor(keys=_CREDENTIALS, rules=[USERS, (_ASSIGNED, rf"\1={REDACTED}")], pairs=[dict])
+redacted = _REDACTOR.text
 
 
-def said(value: object) -> str | None:
+def plain_text(value: object) -> str | None:
     """Text without credentials; None when there is none or it is empty."""
-    return discreet(value) or None
+    return redacted(value) or None
 
 
 def rest(entry: Reader, known: Iterable[str]) -> dict[str, Any]:
     """Everything under other keys, without secrets; a note in the place of what is too large."""
-    return _DISCRETION.extra(entry.sent, known) or {}
+    return _REDACTOR.extra(entry.sent, known) or {}

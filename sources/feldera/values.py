@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sources.base import SourceMismatch
-from sources.feldera.discretion import discreet
+from sources.feldera.redaction import redacted
 from sources.reading import LenientReader, count, instant
 
 
@@ -33,11 +33,11 @@ def error_texts(value: object, complaints: list[str], within: str) -> list[dict[
     for sent in value:
         try:
             read = LenientReader(sent, complaints, within)
-            message = read.demand("message", discreet)
+            message = read.demand("message", redacted)
         except SourceMismatch as error:
             complaints.append(f"{within}{error}")
             continue
         at = read("timestamp", instant)
-        index, tag = read("index", count), read("tag", discreet)
+        index, tag = read("index", count), read("tag", redacted)
         texts.append({"index": index, "tag": tag, "message": message, "at": at.isoformat() if at else None})
     return texts

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from sources.base import SourceMismatch
+from connectory.http.errors import SourceMismatch
 
 REDACTED = "[redacted]"
 #: Names of keys whose values are secrets wherever they stand.
@@ -29,22 +29,22 @@ Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 USERS: Rule = (re.compile(r"(?<=://)[^/\s@]+@"), "")
 
 
-def _everywhere(said: str) -> str:
-    """``said``, fit for both stores (no NUL, no lone surrogate), without what is a secret in any text."""
-    if not said.isascii() or "\x00" in said:
-        said = said.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-    if "://" in said and "@" in said:
-        said = _SECRET_IN_URL.sub(REDACTED, said)
-    if "=" in said:
-        said = _SECRET_ASSIGNED.sub(rf"\1{REDACTED}", said)
-    return said
+def _everywhere(words: str) -> str:
+    """``words``, fit for both stores (no NUL, no lone surrogate), without what is a secret in any text."""
+    if not words.isascii() or "\x00" in words:
+        words = words.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    if "://" in words and "@" in words:
+        words = _SECRET_IN_URL.sub(REDACTED, words)
+    if "=" in words:
+        words = _SECRET_ASSIGNED.sub(rf"\1{REDACTED}", words)
+    return words
 
 
 #: Keys are few and come again and again.
 _key = lru_cache(maxsize=4096)(_everywhere)
 
 
-class Discretion:
+class Redactor:
     """Takes out secrets. What is one everywhere is known here; a kind of system says what else is one there.
 
     ``keys`` finds the names of keys whose values are secrets, beside those that SECRET_KEY finds. ``rules`` are for
@@ -76,11 +76,11 @@ class Discretion:
             raise SourceMismatch(f"expected text, got {type(value).__name__}: {str(value)[:80]!r}")
         return self._shown(value)
 
-    def _by_the_rules(self, said: str) -> str:
-        said = _everywhere(said)
+    def _by_the_rules(self, words: str) -> str:
+        words = _everywhere(words)
         for pattern, replacement in self._rules:
-            said = pattern.sub(replacement, said)
-        return said
+            words = pattern.sub(replacement, words)
+        return words
 
     def without_secrets(self, value: Any, key: str = "") -> Any:
         """A copy of a JSON value, which stands under ``key``: no secrets in texts, none under secret-looking keys."""
@@ -112,13 +112,13 @@ class Discretion:
         return {key: self.unknown(value, key) for key, value in sent.items() if key not in left_out} or None
 
 
-_DISCRETION = Discretion()
-without_secrets = _DISCRETION.without_secrets
-extra = _DISCRETION.extra
-text = _DISCRETION.text
+_REDACTOR = Redactor()
+without_secrets = _REDACTOR.without_secrets
+extra = _REDACTOR.extra
+text = _REDACTOR.text
 
 #: For texts that quote what a connector was configured with.
-QUOTED = Discretion(rules=[USERS])
+QUOTED = Redactor(rules=[USERS])
 
 #: Characters of the JSON text of an unknown value, at most.
 LARGEST_UNKNOWN = 1 << 16

@@ -1,0 +1,1 @@
+"""Requests to other systems, as adapters and notices make them: ground that knows nobody but the shared vocabulary."""
