@@ -141,7 +141,7 @@ from dataclasses import replace
 from pathlib import Path
 import connectory
 from connectory.engine.recording.events import JOB_CHANGES
-from connectory.engine.memory.progress_tracking import PROGRESS_COLUMNS
+from connectory.engine.recording.progress_tracking import PROGRESS_COLUMNS
 from connectory.model import CountsFact, JobStatus
 from connectory.store import Store
 from connectory.store.tables import JOBS

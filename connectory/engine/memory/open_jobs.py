@@ -6,11 +6,13 @@ from typing import Any
 
 from connectory.engine.judging.views import Finding, JobView
 from connectory.engine.memory.connectors import Counter
-from connectory.engine.memory.progress_tracking import PROGRESS_COLUMNS, backlog
-from connectory.model import ConditionCode, JobStatus
+from connectory.model import ConditionCode, JobStatus, JobType
+from connectory.model.fields import COUNTER_COLUMNS
 from connectory.store.reads.recall import Trace
 from connectory.store.rows import Row
 
+#: What counts a job's progress; its stages count as one.
+PROGRESS_COLUMNS = ("processed", *COUNTER_COLUMNS.values(), "stages")
 #: Columns that the engine works out of what it remembers.
 ESTIMATES = ("rate_per_second", "counted_at", "expected_seconds", "expected_processed", "expected_runs")
 #: Columns that are remembered.
@@ -20,6 +22,15 @@ COLUMNS = (
 )  # fmt: skip
 #: Evidence that says when we saw the job, or something of it: it is at least as old.
 _SEEN = ("firstSeenAt", "lastMovedAt", "lastSignAt")
+
+
+def backlog(row: Mapping[str, Any]) -> int | None:
+    """Records that wait in the stream of this row; None where it is no stream, or does not say."""
+    received: int | None = row["counted_total"]
+    processed: int | None = row["processed"]
+    if row["type"] is not JobType.STREAM or received is None or processed is None:
+        return None
+    return max(0, received - processed)
 
 
 class OpenJob:

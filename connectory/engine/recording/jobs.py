@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from connectory.engine.judging.views import Gap
-from connectory.engine.memory.progress_tracking import begun, followed
 from connectory.engine.memory.system_memory import SystemMemory
 from connectory.engine.recording.facts import JobRows
 from connectory.engine.recording.order import Sequenced, microseconds
+from connectory.engine.recording.progress_tracking import begun, followed
 from connectory.engine.recording.segments import Change, was_resumed
 from connectory.model import JobErrorFact, JobFact, JobStatus, Known
 from connectory.slices import slices

@@ -55,5 +55,5 @@ def job_row(system_id: str, system: str, fact: JobFact) -> Row:
 
 
 def with_details(text: str | None, found: Mapping[str, Any]) -> str:
-    """Details with these fields set; the text is as ``sources.base.details`` writes it."""
+    """Details with these fields set; the text is as ``sources.reading.details`` writes it."""
     return details("", {**json.loads(text or "{}"), **found}).json

@@ -7,11 +7,8 @@ from typing import Any
 
 from connectory.engine.judging.movement import watched
 from connectory.engine.judging.views import Gap
-from connectory.model import RUNNING, JobType
-from connectory.model.fields import COUNTER_COLUMNS
-
-#: What counts a job's progress; its stages count as one.
-PROGRESS_COLUMNS = ("processed", *COUNTER_COLUMNS.values(), "stages")
+from connectory.engine.memory.open_jobs import PROGRESS_COLUMNS, backlog
+from connectory.model import RUNNING
 
 Columns = dict[str, Any]
 
@@ -34,15 +31,6 @@ def followed(before: Mapping[str, Any], after: Mapping[str, Any], now: datetime,
         "longest_quiet": _longest_stall(before, after, now, gaps, moved=moved),
         "waiting_since": _waiting_since(before, after, now),
     }
-
-
-def backlog(row: Mapping[str, Any]) -> int | None:
-    """Records that wait in the stream of this row; None where it is no stream, or does not say."""
-    received: int | None = row["counted_total"]
-    processed: int | None = row["processed"]
-    if row["type"] is not JobType.STREAM or received is None or processed is None:
-        return None
-    return max(0, received - processed)
 
 
 def _waiting_since(before: Mapping[str, Any], after: Mapping[str, Any], now: datetime) -> datetime | None:
