@@ -46,15 +46,16 @@ async def measure(sockets: int, behind: Sequence[int], loop: str, store: str | N
         for most in behind:
             after = [cursors[-2 - number % most] for number in range(sockets)]
             before = await server.do("weigh")
-            said = await crowd.do("come_back", port=begun["port"], query=QUERY, after=after, cursors=cursors)
+            report = await crowd.do("come_back", port=begun["port"], query=QUERY, after=after, cursors=cursors)
             spent = (await server.do("weigh"))["seconds"] - before["seconds"]
             await crowd.do("close")
             await asyncio.sleep(1)
-            found += said["faults"]
+            found += report["faults"]
             each = spent * 1000 / sockets
             say(
-                f"{sockets} subscribers, up to {most} events behind: all had everything after {said['seconds']:.2f} s "
-                f"(goal: {_GOAL:g} s), {said['received']} results; {each:.2f} ms of processor time for each subscriber"
+                f"{sockets} subscribers, up to {most} events behind: all had everything after "
+                f"{report['seconds']:.2f} s (goal: {_GOAL:g} s), {report['received']} results; "
+                f"{each:.2f} ms of processor time for each subscriber"
             )
     return found
 

@@ -52,14 +52,16 @@ async def differences(soaked: Store, fresh: Store) -> tuple[list[str], Counter[s
     more: Counter[str] = Counter()
     here, there = await rows(soaked, CONNECTORS), await rows(fresh, CONNECTORS)
     richer = await _knowing_more_jobs(soaked, fresh)
-    for id, told in there.items():
+    for id, connector in there.items():
         row = here.get(id)
         if row is None:
-            found.append(f"connector {_named(told)} is lacking")
-        elif bool(row["removed_at"]) != bool(told["removed_at"]):
-            found.append(f"connector {_named(told)} removed: {bool(row['removed_at'])}, not {bool(told['removed_at'])}")
+            found.append(f"connector {_named(connector)} is lacking")
+        elif bool(row["removed_at"]) != bool(connector["removed_at"]):
+            found.append(
+                f"connector {_named(connector)} removed: {bool(row['removed_at'])}, not {bool(connector['removed_at'])}"
+            )
         else:
-            theirs = told if id not in richer else {**told, **{name: row[name] for name in _FROM_JOBS}}
+            theirs = connector if id not in richer else {**connector, **{name: row[name] for name in _FROM_JOBS}}
             found += _unlike("connector", row, theirs, Counter())
     found += await _rolled_up_wrongly(soaked, list(here.values()))
     found += [
@@ -68,9 +70,9 @@ async def differences(soaked: Store, fresh: Store) -> tuple[list[str], Counter[s
         if id not in there and not row["removed_at"]
     ]
     here, there = await rows(soaked, JOBS), await rows(fresh, JOBS)
-    for id, told in there.items():
+    for id, job in there.items():
         row = here.get(id)
-        found += _unlike("job", row, told, more) if row else [f"job {_named(told)} ({told['status']}) is lacking"]
+        found += _unlike("job", row, job, more) if row else [f"job {_named(job)} ({job['status']}) is lacking"]
     found += [f"job {_named(row)} is open and not served" for id, row in here.items() if id not in there and _open(row)]
     found += _misplaced(here.values())
     found += await _unlike_errors(soaked, fresh)
@@ -87,7 +89,7 @@ async def _rolled_up_wrongly(store: Store, connectors: list[Row]) -> list[str]:
     """Connectors that do not name the newest of their jobs."""
     async with store.read() as connection:
         newest = await newest_jobs(connection, [row["id"] for row in connectors])
-    latest = {id: job["id"] if (job := told["latest"]) else None for id, told in newest.items()}
+    latest = {id: job["id"] if (job := jobs["latest"]) else None for id, jobs in newest.items()}
     return [
         f"connector {_named(row)}: its latest job is {row['latest_job_id']}, not {latest[row['id']]}"
         for row in connectors
@@ -95,8 +97,8 @@ async def _rolled_up_wrongly(store: Store, connectors: list[Row]) -> list[str]:
     ]
 
 
-def _unlike(what: str, row: Row, told: Row, more: Counter[str]) -> list[str]:
-    left, right = _spread(row), _spread(told)
+def _unlike(what: str, row: Row, expected: Row, more: Counter[str]) -> list[str]:
+    left, right = _spread(row), _spread(expected)
     found = []
     for name in sorted(left.keys() | right.keys()):
         mine, theirs = left.get(name), right.get(name)
@@ -135,9 +137,9 @@ async def _unlike_errors(soaked: Store, fresh: Store) -> list[str]:
     """Failed documents, where both have looked for them."""
     here, there = await rows(soaked, JOB_ERRORS), await rows(fresh, JOB_ERRORS)
     return [
-        f"document {position} of job {external_id(job)}: {here.get((job, position))}, not {told}"
-        for (job, position), told in there.items()
-        if here.get((job, position)) != told
+        f"document {position} of job {external_id(job)}: {here.get((job, position))}, not {document}"
+        for (job, position), document in there.items()
+        if here.get((job, position)) != document
     ]
 
 
@@ -152,11 +154,11 @@ def _open(row: Row) -> bool:
 # ---- a store and a world
 
 
-async def against_world(store: Store, kind: str, system: str, told: Mapping[str, Any]) -> list[str]:
-    """``told`` as ``bench/upstreams.py`` tells a world; ids that it gives twice are left out."""
+async def against_world(store: Store, kind: str, system: str, world: Mapping[str, Any]) -> list[str]:
+    """``world`` as ``bench/upstreams.py`` tells a world; ids that it gives twice are left out."""
     found = []
     connectors, jobs = await rows(store, CONNECTORS), await rows(store, JOBS)
-    names = {global_id(CONNECTOR, system, id): name for id, name in told["connectors"].items()}
+    names = {global_id(CONNECTOR, system, id): name for id, name in world["connectors"].items()}
     system_id = next(id for id, row in (await rows(store, SYSTEMS)).items() if row["name"] == system)
     shown = {id for id, row in connectors.items() if row["system_id"] == system_id and not row["removed_at"]}
     found += [f"connector {external_id(id)} of {system} is lacking" for id in names.keys() - shown]
@@ -164,8 +166,8 @@ async def against_world(store: Store, kind: str, system: str, told: Mapping[str,
     for id in names.keys() & shown:
         if names[id] and connectors[id]["name"] != names[id]:
             found.append(f"connector {external_id(id)} of {system}: {connectors[id]['name']!r}, not {names[id]!r}")
-    times = Counter(id for id, *_ in told["jobs"])
-    for id, _, word, number in told["jobs"]:
+    times = Counter(id for id, *_ in world["jobs"])
+    for id, _, word, number in world["jobs"]:
         row = jobs.get(global_id(JOB, system, id))
         if row is None:
             found.append(f"job {id} of {system} ({word}) is lacking")
@@ -183,8 +185,8 @@ async def inconsistencies(store: Store) -> list[str]:
     found = []
     async with store.read() as connection:
         if store.is_sqlite:
-            said = (await connection.execute(text("PRAGMA integrity_check"))).scalars().all()
-            found += [] if said == ["ok"] else [f"integrity_check: {line}" for line in said]
+            lines = (await connection.execute(text("PRAGMA integrity_check"))).scalars().all()
+            found += [] if lines == ["ok"] else [f"integrity_check: {line}" for line in lines]
         head = (await connection.execute(text("SELECT position FROM log_head"))).scalar_one()
     events = [row for _, row in sorted((await rows(store, EVENTS)).items())]
     if [row["position"] for row in events] != list(range(1, head + 1)):
@@ -192,23 +194,23 @@ async def inconsistencies(store: Store) -> list[str]:
     by_job, by_connector, by_system = (_grouped(events, key) for key in ("job_id", "connector_id", "system_id"))
     jobs, connectors = await rows(store, JOBS), await rows(store, CONNECTORS)
     for id, row in jobs.items():
-        told = by_job[id]
+        history = by_job[id]
         name = f"job {_named(row)}"
-        kinds = Counter(event["kind"] for event in told)
-        if kinds[EventKind.JOB_CREATED] != 1 or told[0]["kind"] is not EventKind.JOB_CREATED:
-            found.append(f"{name}: created {kinds[EventKind.JOB_CREATED]} times, first {told[:1]}")
+        kinds = Counter(event["kind"] for event in history)
+        if kinds[EventKind.JOB_CREATED] != 1 or history[0]["kind"] is not EventKind.JOB_CREATED:
+            found.append(f"{name}: created {kinds[EventKind.JOB_CREATED]} times, first {history[:1]}")
         if kinds[EventKind.JOB_FINISHED] > 1:
-            found.append(f"{name}: finished {kinds[EventKind.JOB_FINISHED]} times: {_story(told, JobStatus)}")
-        found += _broken(name, told, "status", row["status"].value, JobStatus)
+            found.append(f"{name}: finished {kinds[EventKind.JOB_FINISHED]} times: {_story(history, JobStatus)}")
+        found += _broken(name, history, "status", row["status"].value, JobStatus)
     for id, row in connectors.items():
-        told = [event for event in by_connector[id] if event["kind"] in _CONNECTOR_KINDS]
+        history = [event for event in by_connector[id] if event["kind"] in _CONNECTOR_KINDS]
         name = f"connector {_named(row)}"
-        found += _broken(name, told, "status", row["status"].value, ConnectorStatus)
-        found += _broken(name, told, "health", row["health"].value)
-        found += [f"{name}: {said}" for said in _comings(told, is_there=row["removed_at"] is None)]
+        found += _broken(name, history, "status", row["status"].value, ConnectorStatus)
+        found += _broken(name, history, "health", row["health"].value)
+        found += [f"{name}: {mistake}" for mistake in _comings(history, is_there=row["removed_at"] is None)]
     for id, row in (await rows(store, SYSTEMS)).items():
-        told = [event for event in by_system[id] if not event["job_id"] and not event["connector_id"]]
-        found += _broken(f"system {row['name']}", told, "health", row["health"].value, SystemHealth)
+        history = [event for event in by_system[id] if not event["job_id"] and not event["connector_id"]]
+        found += _broken(f"system {row['name']}", history, "health", row["health"].value, SystemHealth)
     strangers = {job for job in by_job if job} - jobs.keys()
     found += [f"the log tells of a job that is not there: {external_id(job)}" for job in strangers]
     return found + await _misjudged(store, connectors, jobs)
@@ -238,28 +240,28 @@ def _grouped(events: Iterable[Row], key: str) -> dict[Any, list[Row]]:
     return found
 
 
-def _broken(name: str, told: list[Row], what: str, now: int, words: Callable[[Any], Any] = int) -> list[str]:
+def _broken(name: str, events: list[Row], what: str, now: int, words: Callable[[Any], Any] = int) -> list[str]:
     """Whether each event goes on where the one before ended, and the last one at the present."""
-    values: list[int | None] = [event[what] for event in told]
-    before = [event[f"previous_{what}"] for event in told]
-    if not told:
+    values: list[int | None] = [event[what] for event in events]
+    before = [event[f"previous_{what}"] for event in events]
+    if not events:
         return [f"{name}: the log does not tell of it"]
     if before[1:] != values[:-1] or values[-1] != now:
-        return [f"{name}: {what} {_story(told, words, what)}, now {words(now)}"]
+        return [f"{name}: {what} {_story(events, words, what)}, now {words(now)}"]
     return []
 
 
-def _comings(told: list[Row], *, is_there: bool) -> Iterator[str]:
+def _comings(events: list[Row], *, is_there: bool) -> Iterator[str]:
     """Added and removed take turns."""
-    kinds = [event["kind"] for event in told if event["kind"] is not EventKind.CONNECTOR_CHANGED]
+    kinds = [event["kind"] for event in events if event["kind"] is not EventKind.CONNECTOR_CHANGED]
     if any(first is second for first, second in pairwise(kinds)):
         yield f"comes and goes as {[str(kind) for kind in kinds]}"
     if kinds and (kinds[-1] is EventKind.CONNECTOR_ADDED) != is_there:
         yield f"ends with {kinds[-1]}, and is {'there' if is_there else 'removed'}"
 
 
-def _story(told: list[Row], words: Callable[[Any], Any], what: str = "status") -> str:
+def _story(events: list[Row], words: Callable[[Any], Any], what: str = "status") -> str:
     def word(value: int | None) -> str:
         return "-" if value is None else str(words(value))
 
-    return ", ".join(f"{word(event[f'previous_{what}'])}>{word(event[what])} #{event['position']}" for event in told)
+    return ", ".join(f"{word(event[f'previous_{what}'])}>{word(event[what])} #{event['position']}" for event in events)

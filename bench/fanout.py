@@ -77,9 +77,9 @@ async def measure(name: str, sockets: int, events: int, loop: str) -> Cost:
             return seconds
 
         async def deliver(times: int) -> dict[str, Any]:
-            told = await server.do("publish", times=times, moving=1)
-            said: dict[str, Any] = await crowd.do("check", events=told, within=_DELIVERED)
-            return {**said, "first": told[0][2]}
+            published = await server.do("publish", times=times, moving=1)
+            report: dict[str, Any] = await crowd.do("check", events=published, within=_DELIVERED)
+            return {**report, "first": published[0][2]}
 
         await connect(_WARM_SOCKETS)
         warm = await deliver(_WARM_EVENTS)
@@ -91,16 +91,16 @@ async def measure(name: str, sockets: int, events: int, loop: str) -> Cost:
         connected = await connect(sockets)
         await asyncio.sleep(_SETTLED)
         idle = await server.do("weigh")
-        said = await deliver(events)
+        report = await deliver(events)
         after = await server.do("weigh")
     return Cost(
-        processor=(after["seconds"] - idle["seconds"]) * 1e6 / max(1, said["received"]),
-        unheard=(before["seconds"] - alone["seconds"]) * 1e6 / max(1, said["received"]),
+        processor=(after["seconds"] - idle["seconds"]) * 1e6 / max(1, report["received"]),
+        unheard=(before["seconds"] - alone["seconds"]) * 1e6 / max(1, report["received"]),
         memory=(idle["megabytes"] - before["megabytes"]) * 1e6 / 1024 / sockets,
-        delivered=(said["last"] - said["first"]) / 1e9,
+        delivered=(report["last"] - report["first"]) / 1e9,
         connected=connected,
-        bytes=said["bytes"],
-        faults=tuple(warm["faults"] + said["faults"]),
+        bytes=report["bytes"],
+        faults=tuple(warm["faults"] + report["faults"]),
     )
 
 
@@ -116,8 +116,8 @@ async def compare(sockets: int, events: int, rounds: int, loop: str) -> list[str
                 f"({cost.unheard:.1f} without any subscriber), {cost.memory:.1f} KiB a subscriber, "
                 f"delivered in {cost.delivered:.2f} s, connected in {cost.connected:.2f} s, {cost.bytes:.0f} bytes"
             )
-    _conclude({name: _middle(told) for name, told in costs.items()})
-    return [f"{name}: {fault}" for name, told in costs.items() for cost in told for fault in cost.faults]
+    _conclude({name: _middle(measured) for name, measured in costs.items()})
+    return [f"{name}: {fault}" for name, measured in costs.items() for cost in measured for fault in cost.faults]
 
 
 def _middle(costs: list[Cost]) -> dict[str, float]:

@@ -78,7 +78,7 @@ class Book:
     def judged(self, end: datetime) -> tuple[Mapping[str, Line], list[str]]:
         """The table by condition, and a sentence for everything that is not as scripted."""
         table: defaultdict[str, Line] = defaultdict(Line)
-        said: list[str] = []
+        mistakes: list[str] = []
         left = list(self.shown)
         for moment in self.moments:
             if moment.begins + 2 * self.interval > end or (moment.ends and moment.ends <= moment.begins):
@@ -92,11 +92,13 @@ class Book:
             what = self._verdict(moment, found[0] if found else None, line, end)
             setattr(line, what, getattr(line, what) + 1)
             if what != "true":
-                said.append(f"{what}: {self._told(moment)}; shown: {self._told(found[0]) if found else 'never'}")
+                mistakes.append(
+                    f"{what}: {self._sentence(moment)}; shown: {self._sentence(found[0]) if found else 'never'}"
+                )
         for shown in left:
             table[shown.subject[2]].false += 1
-            said.append(f"false: {self._told(shown)}")
-        return table, said
+            mistakes.append(f"false: {self._sentence(shown)}")
+        return table, mistakes
 
     def _belongs(self, shown: Shown, moment: Moment) -> bool:
         if shown.subject != moment.subject or shown.raised < moment.begins - EARLY:
@@ -123,7 +125,7 @@ class Book:
         between = sum(due <= poll < seen for poll in self.polls[system])
         return seen - due > 2 * self.interval and between > 1
 
-    def _told(self, what: Moment | Shown) -> str:
+    def _sentence(self, what: Moment | Shown) -> str:
         begun, over = (what.begins, what.ends) if isinstance(what, Moment) else (what.raised, what.cleared)
         system, connector, condition = what.subject
         name = self.names.get((system, connector), connector)

@@ -98,14 +98,15 @@ class Audience:
             begun = time.monotonic()
             events += await self._server.do("publish", times=1, moving=moving)
             await asyncio.sleep(begun + every - time.monotonic())
-        said = await self._crowd.do("check", events=events, within=_DELIVERED)
+        report = await self._crowd.do("check", events=events, within=_DELIVERED)
         after = await self._server.do("weigh")
-        self.found += [f"{name}: {fault}" for fault in said["faults"]]
-        took = (after["seconds"] - before["seconds"]) * 1e6 / max(1, said["received"])
-        median, slow, worst = said["latencies"].values() if said["latencies"] else (0.0, 0.0, 0.0)
+        self.found += [f"{name}: {fault}" for fault in report["faults"]]
+        took = (after["seconds"] - before["seconds"]) * 1e6 / max(1, report["received"])
+        median, slow, worst = report["latencies"].values() if report["latencies"] else (0.0, 0.0, 0.0)
         say(
-            f"{name}, {commits} commits: {said['received']} of {said['wanted']} messages; half within {median:.0f} ms, "
-            f"99 % within {slow:.0f} ms (goal: {_MS:g} ms), all within {worst:.0f} ms; {took:.1f} µs each"
+            f"{name}, {commits} commits: {report['received']} of {report['wanted']} messages; "
+            f"half within {median:.0f} ms, 99 % within {slow:.0f} ms "
+            f"(goal: {_MS:g} ms), all within {worst:.0f} ms; {took:.1f} µs each"
         )
 
 

@@ -117,11 +117,11 @@ async def run(connectors: int, jobs: int, url: str | None) -> list[str]:
     return found
 
 
-async def _compare(store: Store, told: dict[str, Any]) -> list[str]:
+async def _compare(store: Store, world: dict[str, Any]) -> list[str]:
     """Orphans aside: of a connector that is deleted, no list beyond the newest 10,000 jobs tells (elastic.md §3)."""
-    known = [job for job in told["jobs"] if job[1] in told["connectors"]]
-    orphans = len(told["jobs"]) - len(known)
-    found = await against_world(store, KIND, KIND, {**told, "jobs": known})
+    known = [job for job in world["jobs"] if job[1] in world["connectors"]]
+    orphans = len(world["jobs"]) - len(known)
+    found = await against_world(store, KIND, KIND, {**world, "jobs": known})
     held = await _count(store, JOBS)
     if not len(known) <= held <= len(known) + orphans:
         found.append(f"the store holds {held} jobs, the world {len(known)} and {orphans} orphans")

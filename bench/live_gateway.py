@@ -138,12 +138,12 @@ class Stage:
             events = (await connection.execute(rows.where(e.position > start).order_by(e.position))).all()
         stamps = iter(self._bus.stamps)
         upto, at = 0, 0
-        told = []
+        published = []
         for position, job, mark, store in events:
             while upto < position:
                 upto, at = next(stamps)
-            told.append((job, Place(position, mark, store).cursor, at))
-        return told
+            published.append((job, Place(position, mark, store).cursor, at))
+        return published
 
 
 async def _main() -> None:

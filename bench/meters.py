@@ -35,8 +35,8 @@ def peak() -> float:
     with contextlib.suppress(OSError, StopIteration):
         status = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) * 1024 / 1e6
-    told = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return told / 1e6 if sys.platform == "darwin" else told * 1024 / 1e6
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / 1e6 if sys.platform == "darwin" else most * 1024 / 1e6
 
 
 async def weigh() -> dict[str, float]:

@@ -86,7 +86,7 @@ class Board:
 
     async def publish(self, times: int, moving: int) -> list[tuple[str, str, int]]:
         """So many events of the one job; as [id, cursor, monotonic nanoseconds]."""
-        told = []
+        published = []
         for _ in range(times):
             self._count += 1
             count = 1000 * self._count
@@ -99,11 +99,11 @@ class Board:
                 changed_fields=["processed", "counts", "progress"],
                 job=replace(self.event.job, **_moved(count)),
             )
-            told.append((SUBJECT, self.event.cursor, time.monotonic_ns()))
+            published.append((SUBJECT, self.event.cursor, time.monotonic_ns()))
             for queue in self.queues:
                 queue.put_nowait(self.event)
             await asyncio.sleep(0)
-        return told
+        return published
 
 
 BOARD = Board()

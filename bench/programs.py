@@ -35,10 +35,10 @@ class Program:
         line = await self._out.readline()
         if not line:
             raise RuntimeError(f"{self._name} has ended")
-        said = json.loads(line)
-        if "failed" in said:
-            raise RuntimeError(f"{self._name} failed to {command}: {said['failed']}")
-        return said["answer"]
+        answer = json.loads(line)
+        if "failed" in answer:
+            raise RuntimeError(f"{self._name} failed to {command}: {answer['failed']}")
+        return answer["answer"]
 
 
 @asynccontextmanager
@@ -71,10 +71,10 @@ async def obey(commands: Mapping[str, Callable[..., Awaitable[Any]]]) -> None:
     while line := await reader.readline():
         asked = json.loads(line)
         try:
-            said = {"answer": await commands[asked.pop("do")](**asked)}
+            answer = {"answer": await commands[asked.pop("do")](**asked)}
         except Exception as error:
-            said = {"failed": repr(error)}
-        sys.stdout.write(json.dumps(said) + "\n")
+            answer = {"failed": repr(error)}
+        sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
 

@@ -180,7 +180,7 @@ async def at_rest(store: Store, within: float) -> list[str]:
                 break
         if before == await _state(store) and not await _unsettled(store):
             return []
-    return [f"not at rest after {within:g} s: {said}" for said in await _unsettled(store) or ["events go on"]]
+    return [f"not at rest after {within:g} s: {reason}" for reason in await _unsettled(store) or ["events go on"]]
 
 
 async def _polls(store: Store) -> dict[Any, Any]:
@@ -221,9 +221,9 @@ async def compared(soaked: Store, config: Config, folder: Path, worlds: Upstream
     if more:
         say(f"told more than a gateway that comes now would: {dict(more.most_common())}")
     strange = [
-        said
+        difference
         for kind, settings in config.systems
-        for said in await against_world(soaked, kind.name, settings.name, await worlds.tell(f"world/{kind.name}"))
+        for difference in await against_world(soaked, kind.name, settings.name, await worlds.tell(f"world/{kind.name}"))
     ]
     return {
         "the second gateway": late,
@@ -278,7 +278,7 @@ async def soak(wanted: Wanted) -> dict[str, list[str]]:
         if not thread.name.startswith(("asyncio_", "waitpid"))
     ]
     return found | {
-        "errors in the log": [f"{times} times {said}" for said, times in Counter(seen.logged).most_common()],
+        "errors in the log": [f"{times} times {message}" for message, times in Counter(seen.logged).most_common()],
         "queries that failed": seen.failed,
         "slow queries": _slow(seen),
         "memory": _grown(seen),
@@ -344,13 +344,13 @@ def _wanted(arguments: Sequence[str] | None = None) -> Wanted:
 def main() -> int:
     wanted = _wanted()
     say(f"{wanted.minutes:g} minutes at speed {wanted.speed:g}, seed {wanted.seed}")
-    found = {heading: said for heading, said in asyncio.run(soak(wanted)).items() if said}
-    for heading, said in found.items():
-        say(f"\n{heading}: {len(said)}")
-        for line in said[:_SHOWN]:
+    found = {heading: lines for heading, lines in asyncio.run(soak(wanted)).items() if lines}
+    for heading, lines in found.items():
+        say(f"\n{heading}: {len(lines)}")
+        for line in lines[:_SHOWN]:
             say(f"  {line}")
-        if len(said) > _SHOWN:
-            say(f"  and {len(said) - _SHOWN} more")
+        if len(lines) > _SHOWN:
+            say(f"  and {len(lines) - _SHOWN} more")
     say("\nnothing was found" if not found else f"\nfound: {', '.join(found)}")
     return 1 if found else 0
 

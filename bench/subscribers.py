@@ -188,9 +188,9 @@ class Crowd:
             async with asyncio.timeout(within):
                 await self._heard(wanted)
         await asyncio.sleep(_SURPLUS)
-        said = self._read(owed, {cursor: at for _, cursor, at in events})
+        report = self._read(owed, {cursor: at for _, cursor, at in events})
         self._forget()
-        return {"wanted": wanted, **said}
+        return {"wanted": wanted, **report}
 
     def hear(self) -> None:
         """A result has come."""
@@ -216,8 +216,8 @@ class Crowd:
                 if cursor in sent:
                     late.append((at - sent[cursor]) / 1e6)
             if cursors != owed[client.subject] or client.ended:
-                told = f"{cursors}, not {owed[client.subject]}" if cursors != owed[client.subject] else client.ended
-                faults.append(f"{client.subject}: {told}")
+                fault = f"{cursors}, not {owed[client.subject]}" if cursors != owed[client.subject] else client.ended
+                faults.append(f"{client.subject}: {fault}")
         late.sort()
         latencies = {str(share): late[int(share * (len(late) - 1))] for share in (0.5, 0.99, 1.0)} if late else {}
         return {

@@ -60,10 +60,10 @@ async def upstreams(kinds: Mapping[str, Mapping[str, Any]], *, speed: float, see
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        said = json.loads(await process.stdout.readline())
+        addresses = json.loads(await process.stdout.readline())
         timeout = aiohttp.ClientTimeout(total=60)
         async with aiohttp.ClientSession(timeout=timeout) as session:
-            yield Upstreams(session, said["control"], said["systems"])
+            yield Upstreams(session, addresses["control"], addresses["systems"])
     finally:
         process.stdin.close()
         with contextlib.suppress(TimeoutError):
@@ -111,13 +111,13 @@ class _Stage:
             case "requests":
                 return web.json_response(len(running.app[REQUESTS]))
             case "world":
-                return web.json_response(_told(running.app[WORLD]))
+                return web.json_response(_served(running.app[WORLD]))
             case _:
                 raise web.HTTPNotFound
         return web.json_response(None)
 
 
-def _told(world: World) -> dict[str, Any]:
+def _served(world: World) -> dict[str, Any]:
     """What the world serves: connectors by external id with their names, and jobs."""
     match world:
         case OnyxWorld():

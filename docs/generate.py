@@ -95,8 +95,8 @@ def proofs() -> str:
     """What each proof shows and how much of it, as a Markdown table, from what the modules say of themselves."""
     rows = [["proof", "shows", "size in `make proofs`", "with FULL=1"], ["---"] * 4]
     for file in sorted((ROOT / "tests" / "proofs").glob("test_*.py")):
-        said = " ".join((ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split())
-        found = re.fullmatch(r"(.*) Size: (.*); FULL=1: (.*)\.", said)
+        docstring = " ".join((ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split())
+        found = re.fullmatch(r"(.*) Size: (.*); FULL=1: (.*)\.", docstring)
         if found is None:
             raise ValueError(f'{file.name} has to say what it shows, then "Size: …; FULL=1: …."')
         rows.append(

@@ -42,13 +42,13 @@ _NUMBER = struct.Struct("i")
 class Command:
     """A process, with what ``asyncio.subprocess.Process`` has of it."""
 
-    def __init__(self, pid: int, told: asyncio.StreamReader) -> None:
+    def __init__(self, pid: int, status_pipe: asyncio.StreamReader) -> None:
         self.pid = pid
         self.returncode: int | None = None
-        self._ends = asyncio.create_task(self._end(told))
+        self._ends = asyncio.create_task(self._end(status_pipe))
 
-    async def _end(self, told: asyncio.StreamReader) -> int:
-        (self.returncode,) = _NUMBER.unpack(await told.readexactly(_NUMBER.size))
+    async def _end(self, status_pipe: asyncio.StreamReader) -> int:
+        (self.returncode,) = _NUMBER.unpack(await status_pipe.readexactly(_NUMBER.size))
         return self.returncode
 
     async def wait(self) -> int:
@@ -101,9 +101,9 @@ async def started(*arguments: str, cwd: Path, **environ: str) -> AsyncIterator[R
     for _, write in pipes:
         os.close(write)
     async with contextlib.AsyncExitStack() as stack:
-        out, err, told = [await _reading(read, stack) for read, _ in pipes]
-        (pid,) = _NUMBER.unpack(await told.readexactly(_NUMBER.size))
-        running = Running(Command(pid, told), out, err)
+        out, err, status_pipe = [await _reading(read, stack) for read, _ in pipes]
+        (pid,) = _NUMBER.unpack(await status_pipe.readexactly(_NUMBER.size))
+        running = Running(Command(pid, status_pipe), out, err)
         try:
             yield running
         finally:
@@ -167,19 +167,19 @@ def _fork_what_is_asked_for(asked: socket.socket) -> None:
             os.close(pipe)
 
 
-def _watch(request: dict[str, object], out: int, err: int, told: int) -> None:
+def _watch(request: dict[str, object], out: int, err: int, status_pipe: int) -> None:
     """Be the parent of one command: only a parent hears how its child has ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
-        os.close(told)
+        os.close(status_pipe)
         _become(request, out, err)
         return
     for pipe in (out, err):
         os.close(pipe)
-    os.write(told, _NUMBER.pack(pid))
+    os.write(status_pipe, _NUMBER.pack(pid))
     _, status = os.waitpid(pid, 0)
-    os.write(told, _NUMBER.pack(os.waitstatus_to_exitcode(status)))
+    os.write(status_pipe, _NUMBER.pack(os.waitstatus_to_exitcode(status)))
     os._exit(0)
 
 

@@ -28,14 +28,14 @@ def at(seconds: float) -> datetime:
     return T0 + timedelta(seconds=seconds)
 
 
-def connector(id: str = "a", **said: Any) -> ConnectorFact:
-    told: dict[str, Any] = {"name": f"Connector {id}", "source": "web", "status": ConnectorStatus.ACTIVE}
-    return ConnectorFact(external_id=id, **(told | said))
+def connector(id: str = "a", **fields: Any) -> ConnectorFact:
+    defaults: dict[str, Any] = {"name": f"Connector {id}", "source": "web", "status": ConnectorStatus.ACTIVE}
+    return ConnectorFact(external_id=id, **(defaults | fields))
 
 
-def job(id: str, of: str | None = "a", status: JobStatus = JobStatus.SUCCEEDED, **said: Any) -> JobFact:
-    told: dict[str, Any] = {"order_at": T0, "type": JobType.FULL}
-    return JobFact(external_id=id, connector=of, status=status, **(told | said))
+def job(id: str, of: str | None = "a", status: JobStatus = JobStatus.SUCCEEDED, **fields: Any) -> JobFact:
+    defaults: dict[str, Any] = {"order_at": T0, "type": JobType.FULL}
+    return JobFact(external_id=id, connector=of, status=status, **(defaults | fields))
 
 
 class Scripted(Source):

@@ -113,9 +113,9 @@ class OldStore:
     def _rows(self, number: int) -> Iterator[tuple[str, Row]]:
         """Of one connector, its jobs oldest first."""
         system, is_open = global_id(SYSTEM, self.name), number % 20 == 0
-        told = details("ElasticConnectorDetails", {"indexName": f"search-{number}", "language": "en"})
+        elastic = details("ElasticConnectorDetails", {"indexName": f"search-{number}", "language": "en"})
         fact = connector(
-            f"c{number}", name=f"Connector {number}", status=_STATUSES[number % 4], details=told,
+            f"c{number}", name=f"Connector {number}", status=_STATUSES[number % 4], details=elastic,
             mode=ConnectorMode.BATCH, url="https://search.example/", in_progress=is_open,
         )  # fmt: skip
         row = connector_row(system, self.name, fact, owed=False)

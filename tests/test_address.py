@@ -50,7 +50,7 @@ def test_what_is_shown(url: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "named"),
     [
         ("sslmode=full", "sslmode"),
         ("ssl_min_protocol_version=1.2", "ssl_min_protocol_version"),
@@ -63,8 +63,8 @@ def test_what_is_shown(url: str, shown: str) -> None:
         (f"scram_client_key={SECRET}", "scram_client_key"),
     ],
 )
-def test_what_the_driver_cannot_follow_is_named(query: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said) as caught:
+def test_what_the_driver_cannot_follow_is_named(query: str, named: str) -> None:
+    with pytest.raises(ValueError, match=named) as caught:
         Address.read(f"postgresql://u:{SECRET}@h/d?{query}")
     assert SECRET not in str(caught.value)
 

@@ -187,7 +187,7 @@ async def test_a_store_out_of_reach(tmp_path: Path, command: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "query", "said"),
+    ("command", "query", "message"),
     [
         (
             ["serve"],
@@ -199,13 +199,13 @@ async def test_a_store_out_of_reach(tmp_path: Path, command: list[str]) -> None:
     ],
 )
 async def test_a_parameter_of_the_store_that_cannot_be_followed(
-    tmp_path: Path, command: list[str], query: str, said: str
+    tmp_path: Path, command: list[str], query: str, message: str
 ) -> None:
     write(tmp_path)
     url = f"postgresql://someone:{BROKEN_TOKEN}@127.0.0.1:{free()}/nothing?{query}"
     status, _, err = await run(*command, cwd=tmp_path, CONNECTORY_STORE_URL=url)
     assert status == 2
-    assert said in err
+    assert message in err
     assert BROKEN_TOKEN not in err
 
 
@@ -213,12 +213,12 @@ async def test_a_store_that_may_not_be_written(tmp_path: Path, bare_postgres_url
     """A standby, or a role that may only read; as long as tables are missing and once they are there."""
     write(tmp_path, store=f"{bare_postgres_url}?options=-c%20default_transaction_read_only%3Don")
     for command, status in ((["check"], 1), (["serve"], 2)):
-        assert await said(command, tmp_path) == (status, "CREATE TABLE")
+        assert await refused_statement(command, tmp_path) == (status, "CREATE TABLE")
     assert (await run("db", "upgrade", cwd=tmp_path, CONNECTORY_STORE_URL=bare_postgres_url))[0] == 0
-    assert await said(["check"], tmp_path) == (1, "UPDATE")
+    assert await refused_statement(["check"], tmp_path) == (1, "UPDATE")
 
 
-async def said(command: list[str], folder: Path) -> tuple[int, str]:
+async def refused_statement(command: list[str], folder: Path) -> tuple[int, str]:
     """The status, and the statement that a read-only transaction refused."""
     status, out, err = await run(*command, cwd=folder)
     found = re.search(r"cannot execute (.*) in a read-only transaction", out + err)
@@ -338,7 +338,7 @@ async def test_check_tells_of_each_system_what_failed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("store", "said"),
+    ("store", "output"),
     [
         ("sqlite:///nowhere/store.db", r"store +sqlite +FAILED  .*the folder \S+/nowhere does not exist"),
         ("{postgres}_not", r'store +postgresql +FAILED  .*_not" does not exist'),
@@ -346,12 +346,12 @@ async def test_check_tells_of_each_system_what_failed(tmp_path: Path) -> None:
     ],
 )
 async def test_check_tells_of_a_store_that_is_not_there(
-    tmp_path: Path, postgres_url: str, store: str, said: str
+    tmp_path: Path, postgres_url: str, store: str, output: str
 ) -> None:
     write(tmp_path, store=store.format(postgres=postgres_url))
     status, out, err = await run("check", cwd=tmp_path)
     assert (status, err) == (1, "")
-    assert re.match(said, out)
+    assert re.match(output, out)
     assert BROKEN_TOKEN not in out
 
 
@@ -414,8 +414,8 @@ async def test_check_tells_that_stale_after_was_raised(tmp_path: Path) -> None:
         onyx(url, name="plain"),
     )
     _, out, _ = await run("check", cwd=tmp_path)
-    told = re.findall(r"(?m)^(\w+) .*stale_after is raised from (\d+) to (\d+) seconds, three poll intervals$", out)
-    assert told == [("raised", "90", "180"), ("own", "100", "180")]
+    raised = re.findall(r"(?m)^(\w+) .*stale_after is raised from (\d+) to (\d+) seconds, three poll intervals$", out)
+    assert raised == [("raised", "90", "180"), ("own", "100", "180")]
 
 
 async def test_an_unknown_simulator_ends_with_2(tmp_path: Path) -> None:

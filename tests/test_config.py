@@ -121,12 +121,12 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(
-    ("text", "key", "said"), MISTAKES, ids=[f"{key}-{n}" for n, (_, key, _) in enumerate(MISTAKES)]
+    ("text", "key", "parts"), MISTAKES, ids=[f"{key}-{n}" for n, (_, key, _) in enumerate(MISTAKES)]
 )
-def test_a_mistake_names_file_key_and_what_is_valid(tmp_path: Path, text: str, key: str, said: list[str]) -> None:
+def test_a_mistake_names_file_key_and_what_is_valid(tmp_path: Path, text: str, key: str, parts: list[str]) -> None:
     (problem,) = wrong(tmp_path, text)
     assert problem.startswith(f"{tmp_path / 'connectory.toml'}: {key}: ")
-    for part in said:
+    for part in parts:
         assert part in problem
     for secret in ("tok-3141592653", "pass-271828"):
         assert secret not in problem
@@ -138,7 +138,7 @@ def test_one_run_tells_every_mistake(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "parts"),
     [
         (b"[server\n", ["line 1", "not valid TOML"]),
         (b"[server]\nport = 1\nport = 2\n", ["line 3", "not valid TOML"]),
@@ -146,10 +146,10 @@ def test_one_run_tells_every_mistake(tmp_path: Path) -> None:
         (b"a = " + b"[" * 5000 + b"]" * 5000, ["nested too deeply"]),
     ],
 )
-def test_a_file_that_is_no_toml_names_the_line(tmp_path: Path, text: bytes, said: list[str]) -> None:
+def test_a_file_that_is_no_toml_names_the_line(tmp_path: Path, text: bytes, parts: list[str]) -> None:
     (problem,) = wrong(tmp_path, text)
     assert problem.startswith(f"{tmp_path / 'connectory.toml'}: ")
-    for part in said:
+    for part in parts:
         assert part in problem
 
 

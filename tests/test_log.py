@@ -50,10 +50,10 @@ def test_one_json_object_per_record() -> None:
 
 
 def test_a_line_for_people() -> None:
-    said = run("console")
-    assert "A system docs was polled." in said
-    assert "action" not in said, "that is for machines"
-    assert "\x1b[" not in said
+    output = run("console")
+    assert "A system docs was polled." in output
+    assert "action" not in output, "that is for machines"
+    assert "\x1b[" not in output
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ class Gateways:
         async with stack:
             if softly:
                 program.process.terminate()
-                assert await asyncio.wait_for(program.process.wait(), 10) == 0, program.said
+                assert await asyncio.wait_for(program.process.wait(), 10) == 0, program.output
 
     async def close(self) -> None:
         for number in list(self._starting):

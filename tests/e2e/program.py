@@ -26,15 +26,15 @@ class Program:
         self.url = ""
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self._log.read_text()
 
     async def ready(self) -> None:
         """Return once it serves."""
 
         async def look() -> re.Match[str] | None:
-            assert self.process.returncode is None, self.said
-            return re.search(r"is at (\S+)/graphql", self.said)
+            assert self.process.returncode is None, self.output
+            return re.search(r"is at (\S+)/graphql", self.output)
 
         found = await until(look, within=60)
         assert found is not None

@@ -21,6 +21,6 @@ async def test_it_ends_with_a_sentence(store_url: str, tmp_path: Path) -> None:
             assert await asyncio.wait_for(program.process.wait(), 60) == 1
     finally:
         await store.close()
-    assert "connectory: store " in program.said
-    assert "is at revision 9999, which this version of connectory does not know" in program.said
-    assert "Traceback" not in program.said
+    assert "connectory: store " in program.output
+    assert "is at revision 9999, which this version of connectory does not know" in program.output
+    assert "Traceback" not in program.output

@@ -85,9 +85,9 @@ async def test_it_is_served_like_every_other_system(installed: Path, tmp_path: P
         configuration = f"[server]\nport = 0\n[engine]\npoll_interval = 1.0\nlive_interval = 0.5\n{entry}\n"
         (tmp_path / "connectory.toml").write_text(configuration, encoding="utf-8")
 
-        status, said, _ = await run("check", cwd=tmp_path, **environ)
-        assert status == 0, said
-        assert re.fullmatch(rf"{KIND}-demo +{KIND} +ok +reachable, authenticated, \d+ connectors\n", said)
+        status, output, _ = await run("check", cwd=tmp_path, **environ)
+        assert status == 0, output
+        assert re.fullmatch(rf"{KIND}-demo +{KIND} +ok +reachable, authenticated, \d+ connectors\n", output)
 
         async with started("serve", cwd=tmp_path, **environ) as served:
             url = (await served.says(r"is at (http://\S+)/graphql"))[1]

@@ -35,8 +35,8 @@ def post(query: str, more: bytes = b"", **parameters: object) -> bytes:
 
 
 def operation(id: str, query: str, **variables: object) -> bytes:
-    told = {"id": id, "type": "subscribe", "payload": {"query": query, "variables": variables}}
-    return frame(TEXT, json.dumps(told).encode())
+    message = {"id": id, "type": "subscribe", "payload": {"query": query, "variables": variables}}
+    return frame(TEXT, json.dumps(message).encode())
 
 
 class Attacker:
@@ -71,10 +71,10 @@ class Attacker:
 
     async def answer(self) -> None:
         """Read a whole answer, of those that say how long they are."""
-        told = b""
-        while b"\r\n\r\n" not in told:
-            told += await self.read()
-        begin, _, body = told.partition(b"\r\n\r\n")
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += await self.read()
+        begin, _, body = received.partition(b"\r\n\r\n")
         for line in begin.lower().split(b"\r\n"):
             if line.startswith(b"content-length:"):
                 left = int(line.partition(b":")[2]) - len(body)
@@ -221,15 +221,15 @@ def chunks() -> bytes:
 @cache
 def costly_subscriptions() -> bytes:
     fields = [" ".join(f"a{n}_{k}: kind" for k in range(100)) for n in range(50)]
-    told = [operation(str(n), f"subscription {{ events {{ cursor {each} }} }}") for n, each in enumerate(fields)]
-    return head("GET", "/graphql", _UPGRADE) + _INIT + b"".join(told)
+    operations = [operation(str(n), f"subscription {{ events {{ cursor {each} }} }}") for n, each in enumerate(fields)]
+    return head("GET", "/graphql", _UPGRADE) + _INIT + b"".join(operations)
 
 
 @cache
 def huge_subscriptions() -> bytes:
     padding = "x" * 500_000
-    told = [operation(str(n), "subscription { events { cursor } }", padding=f"{n}{padding}") for n in range(20)]
-    return head("GET", "/graphql", _UPGRADE) + _INIT + b"".join(told)
+    operations = [operation(str(n), "subscription { events { cursor } }", padding=f"{n}{padding}") for n in range(20)]
+    return head("GET", "/graphql", _UPGRADE) + _INIT + b"".join(operations)
 
 
 def many_costly() -> bytes:

@@ -15,10 +15,10 @@ async def ran(program: str, *arguments: str, within: float) -> tuple[int, str]:
     )  # fmt: skip
     try:
         async with asyncio.timeout(within):
-            said, _ = await process.communicate()
+            output, _ = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     assert process.returncode is not None
-    return process.returncode, said.decode()
+    return process.returncode, output.decode()

@@ -151,8 +151,8 @@ class Client:
         async with await SocketClient.connect(self._session, self._program.url) as client:
             events = await client.subscribe(_EVENTS)
             while True:
-                told = await item(events, within=600)
-                self.seen.events.append(time.time() - datetime.fromisoformat(told["at"]).timestamp())
+                event = await item(events, within=600)
+                self.seen.events.append(time.time() - datetime.fromisoformat(event["at"]).timestamp())
 
     async def _look_at_polls(self) -> None:
         while True:
@@ -168,9 +168,9 @@ class Attackers:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def say(self, *said: object) -> None:
+    async def say(self, *words: object) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write((" ".join(map(str, said)) + "\n").encode())
+        self._process.stdin.write((" ".join(map(str, words)) + "\n").encode())
         await self._process.stdin.drain()
 
     async def hear(self, expected: str) -> None:
@@ -198,16 +198,16 @@ async def attackers(program: Program) -> AsyncIterator[Attackers]:
 
 def resident(program: Program) -> int:
     """Bytes of memory that it has now."""
-    told = Path(f"/proc/{program.process.pid}/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+) kB", told)
+    status = Path(f"/proc/{program.process.pid}/status").read_text()
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
     assert found is not None
     return int(found[1]) * 1024
 
 
 def spent(program: Program) -> float:
     """Seconds of processor time that it has taken."""
-    told = Path(f"/proc/{program.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
+    fields = Path(f"/proc/{program.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def divide_cores(program: Program) -> None:
@@ -249,10 +249,10 @@ async def test_attackers(tmp_path: Path, figures: Figures) -> None:
             await attacked(stand, hostile, "nobody", lines)  # warms up
             for name in ["nobody", *_CHOSEN]:
                 found[name] = await attacked(stand, hostile, name, lines)
-            said = stand.program.said
+            output = stand.program.output
             for sign in ("Traceback", "non-checked-in connection"):
-                if sign in said:
-                    found["log"] = [said[max(0, said.index(sign) - 200) :][:2_000]]
+                if sign in output:
+                    found["log"] = [output[max(0, output.index(sign) - 200) :][:2_000]]
     finally:
         figures("\n".join(lines))
     assert {name: wrong for name, wrong in found.items() if wrong} == {}

@@ -234,22 +234,22 @@ async def test_an_event_source_goes_on_after_breaks(gateway_url: str, blank: Vis
         source.addEventListener("next", ({ data }) => window.seen.push(JSON.parse(data).data.events.cursor));
     }"""
 
-    async def told() -> list[str]:
+    async def received() -> list[str]:
         cursors: list[str] = await page.evaluate("window.seen")
         return cursors
 
     async def more_than(number: int) -> bool:
-        return len(await told()) > number
+        return len(await received()) > number
 
     async with Bridge(URL(gateway_url)) as bridge, ClientSession() as http:
         blank.hosts.add(bridge.url.authority)
         await page.goto(str(bridge.url / "graphql"))
         await page.evaluate(begin, ["subscription { events { cursor } }"])
         for _ in range(2):
-            await until(partial(more_than, len(await told())), within=30)
+            await until(partial(more_than, len(await received())), within=30)
             bridge.cut()
-        await until(partial(more_than, len(await told())), within=30)
-        seen = await told()
+        await until(partial(more_than, len(await received())), within=30)
+        seen = await received()
         query = "query ($after: String) { events(after: $after, first: 1000) { nodes { cursor } } }"
         body = {"query": query, "variables": {"after": seen[0]}}
         async with http.post(f"{gateway_url}/graphql", json=body) as answer:

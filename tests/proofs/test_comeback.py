@@ -10,8 +10,8 @@ from tests.proofs.size import size
 
 async def test_everybody_who_comes_back_gets_everything(figures: Figures) -> None:
     sockets, behind = size(("200", "100"), ("2000", "200"))
-    status, said = await ran("comeback.py", "--sockets", sockets, "--behind", "1", behind, within=size(170, 1800))
-    figures(said)
-    assert status == 0, said
-    assert "everybody got everything, once and in order" in said
-    assert said.count("all had everything after") == 2, said
+    status, output = await ran("comeback.py", "--sockets", sockets, "--behind", "1", behind, within=size(170, 1800))
+    figures(output)
+    assert status == 0, output
+    assert "everybody got everything, once and in order" in output
+    assert output.count("all had everything after") == 2, output

@@ -97,7 +97,7 @@ class Gateway:
     async def end(self) -> None:
         await self.stack.aclose()
         ended, self.program = self.program, None
-        assert ended is None or "Traceback" not in ended.said, ended.said
+        assert ended is None or "Traceback" not in ended.output, ended.output
 
     async def stop(self) -> None:
         """As an orchestrator does."""
@@ -188,7 +188,7 @@ class Stand:
         """
         victim = await self.holder()
         line = Line(what)
-        async with self._told(line):
+        async with self._reported(line):
             before = {row["name"]: row["fence"] for row in await self.rows(_LEASES) if row["pid"] == victim.pid}
             async with self._amid_transaction(victim) if in_transaction else nullcontext():
                 began, pid = time.monotonic(), victim.pid
@@ -216,7 +216,7 @@ class Stand:
     async def starts_late(self) -> None:
         """A gateway starts whose own network stalls meanwhile."""
         line = Line(f"a start whose network stalls for {_DELAYED:g} s")
-        async with self._told(line):
+        async with self._reported(line):
             self.newcomer.bridge.flowing.clear()
             async with self._another_starts(line, within=_DELAYED + STARTS_WITHIN):
                 await asyncio.sleep(_DELAYED)
@@ -237,7 +237,7 @@ class Stand:
             await asyncio.gather(starting, return_exceptions=True)
 
     @asynccontextmanager
-    async def _told(self, line: Line) -> AsyncIterator[None]:
+    async def _reported(self, line: Line) -> AsyncIterator[None]:
         """The line is printed, whether the event ends well or not; the connections are counted up to its end."""
         self.lines.append(line)
         self.sessions.anew()

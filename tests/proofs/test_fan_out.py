@@ -14,14 +14,14 @@ _WELL = "everybody got everything, once and in order"
 
 async def test_fan_out_reaches_everybody_from_both_servers(figures: Figures) -> None:
     sockets, events, rounds = size(("50", "5", "1"), ("1000", "20", "3"))
-    status, said = await ran(
+    status, output = await ran(
         "fanout.py", "--sockets", sockets, "--events", events, "--rounds", rounds, within=size(170, 1800)
     )
-    figures(said)
-    assert status == 0, said
-    assert _WELL in said
-    assert re.search(r"round 1, ours: .*round 1, plain: ", said, re.DOTALL), said
-    assert re.search(r"processor: \S+ µs against \S+ µs a message", said), said
+    figures(output)
+    assert status == 0, output
+    assert _WELL in output
+    assert re.search(r"round 1, ours: .*round 1, plain: ", output, re.DOTALL), output
+    assert re.search(r"processor: \S+ µs against \S+ µs a message", output), output
 
 
 _FEW = (
@@ -30,10 +30,10 @@ _FEW = (
 
 
 async def test_events_reach_idle_subscribers(figures: Figures) -> None:
-    status, said = await ran("idle.py", *size(_FEW, ()), within=size(170, 1800))
-    figures(said)
-    assert status == 0, said
-    assert _WELL in said
-    told = [int(number) for number in re.findall(r"(\d+) of \1 messages", said)][-2:]
+    status, output = await ran("idle.py", *size(_FEW, ()), within=size(170, 1800))
+    figures(output)
+    assert status == 0, output
+    assert _WELL in output
+    delivered = [int(number) for number in re.findall(r"(\d+) of \1 messages", output)][-2:]
     # 10 or 100 jobs in each of 4 or 10 commits, then each of them in one of its own; 3 or 100 watch each job
-    assert told == size([4 * 10 * 3, 10 * 3], [10 * 100 * 100, 100 * 100]), said
+    assert delivered == size([4 * 10 * 3, 10 * 3], [10 * 100 * 100, 100 * 100]), output

@@ -14,7 +14,7 @@ _DAYS = size([("--hours", "2.7", "--hurry", "--seed", "1")], [("--hours", "24", 
 
 @pytest.mark.parametrize("arguments", _DAYS, ids=" ".join)
 async def test_conditions_come_and_go_as_the_script_says(arguments: tuple[str, ...], figures: Figures) -> None:
-    status, said = await ran("golden.py", *arguments, within=size(170, 3600))
-    figures(said)
-    assert status == 0, said
-    assert "all is as scripted" in said
+    status, output = await ran("golden.py", *arguments, within=size(170, 3600))
+    figures(output)
+    assert status == 0, output
+    assert "all is as scripted" in output

@@ -95,12 +95,12 @@ def held_by_document(text: str) -> tuple[float, str]:
 
 
 def held_by_json(text: str) -> tuple[float, str]:
-    begin, said = time.process_time(), "valid"
+    begin, verdict = time.process_time(), "valid"
     try:
         decode(text, "It", VALUES)
     except BadRequest as error:
-        said = str(error)[:60]
-    return (time.process_time() - begin) * 1000, said
+        verdict = str(error)[:60]
+    return (time.process_time() - begin) * 1000, verdict
 
 
 def test_the_worst_hold_the_loop_for_so_long(figures: Figures) -> None:
@@ -109,8 +109,8 @@ def test_the_worst_hold_the_loop_for_so_long(figures: Figures) -> None:
         for name, text in texts.items():
             found[f"{kind}{name}"] = min(hold(text) for _ in range(size(3, 10)))
     ranked = sorted(found.items(), key=lambda each: -each[1][0])
-    lines = [f"{name:34} {milliseconds:6.1f} ms  {said!r}" for name, (milliseconds, said) in ranked]
+    lines = [f"{name:34} {milliseconds:6.1f} ms  {verdict!r}" for name, (milliseconds, verdict) in ranked]
     figures("\n".join([f"goal: {GOAL} ms", *lines]))
-    within_limits = [name for name, (_, said) in found.items() if "at most" in said and "JSON" not in name]
+    within_limits = [name for name, (_, verdict) in found.items() if "at most" in verdict and "JSON" not in name]
     assert within_limits == []
     assert ranked[0][1][0] < MOST

@@ -27,6 +27,6 @@ async def test_a_defect_that_is_put_back_is_found(
     fresh_store_url: Fresh, defect: Defect, monkeypatch: pytest.MonkeyPatch, figures: Figures
 ) -> None:
     defect(monkeypatch)
-    said, error = await first_wrong(fresh_store_url, _SEED, _ALL, each=_EACH)
-    figures(said)
-    assert isinstance(error, AssertionError), said
+    output, error = await first_wrong(fresh_store_url, _SEED, _ALL, each=_EACH)
+    figures(output)
+    assert isinstance(error, AssertionError), output

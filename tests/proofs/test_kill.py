@@ -57,7 +57,7 @@ class Upstreams:
         elastic, onyx = self.apps["elastic"][WORLD], self.apps["onyx"][WORLD]
         assert isinstance(elastic, ElasticWorld)
         assert isinstance(onyx, OnyxWorld)
-        names = [("elastic", name) for name, told in elastic.connectors.items() if not told["deleted"]]
+        names = [("elastic", name) for name, connector in elastic.connectors.items() if not connector["deleted"]]
         names += [("onyx", str(pair.id)) for pair in onyx.visible]
         names += [("onyx", f"federated:{connector.id}") for connector in onyx.federated]
         return {global_id(CONNECTOR, *name) for name in names}
@@ -67,9 +67,9 @@ class Upstreams:
         elastic, onyx = self.apps["elastic"][WORLD], self.apps["onyx"][WORLD]
         assert isinstance(elastic, ElasticWorld)
         assert isinstance(onyx, OnyxWorld)
-        found = {("elastic", j): (told["status"], told["indexed_document_count"]) for j, told in elastic.jobs.items()}
+        found = {("elastic", j): (job["status"], job["indexed_document_count"]) for j, job in elastic.jobs.items()}
         found |= {("onyx", str(a.id)): (a.status, a.total_docs) for a in onyx.attempts.values()}
-        return {global_id(JOB, *name): told for name, told in found.items()}
+        return {global_id(JOB, *name): outcome for name, outcome in found.items()}
 
 
 async def kill_and_start(url: str, folder: Path, upstreams: Upstreams, times: int) -> None:
@@ -128,7 +128,7 @@ async def settled(store: Store, upstreams: Upstreams, program: Program) -> None:
     """Wait until two polls in a row had nothing to tell and all histories are read."""
 
     async def look() -> bool:
-        assert program.process.returncode is None, program.said
+        assert program.process.returncode is None, program.output
         before = await state(store)
         polls = [row["last_poll_at"] for row in await rows(store, SYSTEMS)]
 
@@ -164,15 +164,15 @@ async def complete(store: Store, upstreams: Upstreams) -> None:
     assert {id: (jobs[id]["upstream_status"], jobs[id]["indexed"]) for id in served if id in jobs} == served
     assert not [row["external_id"] for id, row in jobs.items() if id not in served and row["is_open"]]
     events = await rows(store, EVENTS)
-    told = Counter((row["kind"], row["job_id"] or row["connector_id"]) for row in events)
+    logged = Counter((row["kind"], row["job_id"] or row["connector_id"]) for row in events)
     seen = {row["id"] for row in connectors}
-    removed_at_first_sight = seen - {id for kind, id in told if kind is EventKind.CONNECTOR_ADDED}
+    removed_at_first_sight = seen - {id for kind, id in logged if kind is EventKind.CONNECTOR_ADDED}
     assert all(row["removed_at"] for row in connectors if row["id"] in removed_at_first_sight)
-    assert {id: told[EventKind.CONNECTOR_ADDED, id] for id in seen - removed_at_first_sight} == dict.fromkeys(
+    assert {id: logged[EventKind.CONNECTOR_ADDED, id] for id in seen - removed_at_first_sight} == dict.fromkeys(
         seen - removed_at_first_sight, 1
     )
-    assert {id: told[EventKind.JOB_CREATED, id] for id in jobs} == dict.fromkeys(jobs, 1)
-    assert not [id for (kind, id), times in told.items() if kind is EventKind.JOB_FINISHED and times > 1]
+    assert {id: logged[EventKind.JOB_CREATED, id] for id in jobs} == dict.fromkeys(jobs, 1)
+    assert not [id for (kind, id), times in logged.items() if kind is EventKind.JOB_FINISHED and times > 1]
     assert len(jobs) > 200, "there was something to lose"
 
 

@@ -12,13 +12,15 @@ from tests.proofs.size import size
 
 async def test_large_world(figures: Figures) -> None:
     connectors = size(500, 10_000)
-    status, said = await ran("large_world.py", "--connectors", str(connectors), "--jobs", "20", within=size(170, 1800))
-    figures(said)
-    assert status == 0, said
-    idle = re.search(r"an idle poll: \S+ s, (\d+) requests", said)
-    assert idle is not None, said
+    status, output = await ran(
+        "large_world.py", "--connectors", str(connectors), "--jobs", "20", within=size(170, 1800)
+    )
+    figures(output)
+    assert status == 0, output
+    idle = re.search(r"an idle poll: \S+ s, (\d+) requests", output)
+    assert idle is not None, output
     assert int(idle[1]) <= 10
-    held = re.search(r"store: (\d+) connectors, (\d+) jobs", said)
-    assert held is not None, said
+    held = re.search(r"store: (\d+) connectors, (\d+) jobs", output)
+    assert held is not None, output
     assert int(held[1]) == connectors
     assert int(held[2]) > 10 * connectors

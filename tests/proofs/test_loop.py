@@ -15,9 +15,9 @@ _WORLDS = [("10000", "5000", "50"), ("100000", "0", "100")] if FULL else [("3000
 
 @pytest.mark.parametrize(("connectors", "jobs", "limit"), _WORLDS)
 async def test_no_turn_of_the_event_loop_is_long(figures: Figures, connectors: str, jobs: str, limit: str) -> None:
-    status, said = await ran(
+    status, output = await ran(
         "loop.py", "--connectors", connectors, "--jobs", jobs, "--limit", limit, within=size(170, 3600)
     )
-    figures(said)
-    assert status == 0, said
-    assert said.count("all changed") == 4, said
+    figures(output)
+    assert status == 0, output
+    assert output.count("all changed") == 4, output

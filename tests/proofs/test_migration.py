@@ -72,8 +72,8 @@ async def upgrade(file: Path, url: str, killed_after: float | None) -> float | N
         await asyncio.sleep(killed_after)
         if process.returncode is None:
             process.kill()
-    said, _ = await process.communicate()
-    assert process.returncode in (0, -9), said.decode()
+    output, _ = await process.communicate()
+    assert process.returncode in (0, -9), output.decode()
     return None if process.returncode else time.monotonic() - begun
 
 
@@ -138,5 +138,5 @@ async def test_a_store_of_revision_0006_is_brought_to_this_version(
     await check(url, before)
     async with serving(file) as program, aiohttp.ClientSession() as session:
         await program.ready()
-        told = await program.ask(session, "{ connectors { totalCount } jobs { totalCount } }")
-    assert [told["connectors"]["totalCount"], told["jobs"]["totalCount"]] == [before["connectors"], before["jobs"]]
+        totals = await program.ask(session, "{ connectors { totalCount } jobs { totalCount } }")
+    assert [totals["connectors"]["totalCount"], totals["jobs"]["totalCount"]] == [before["connectors"], before["jobs"]]

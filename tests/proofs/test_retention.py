@@ -16,9 +16,9 @@ from tests.proofs.size import size
 async def test_polls_go_on_while_two_hundred_thousand_rows_are_removed(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch, figures: Figures
 ) -> None:
-    told = await polls_while_rows_are_removed(sqlite_store, size(200_000, 1_000_000), monkeypatch)
-    figures(told)
-    waited = re.search(r"(\d+) polls, waited: median (\S+) ms, longest (\S+) ms", told)
+    output = await polls_while_rows_are_removed(sqlite_store, size(200_000, 1_000_000), monkeypatch)
+    figures(output)
+    waited = re.search(r"(\d+) polls, waited: median (\S+) ms, longest (\S+) ms", output)
     assert waited is not None
     polls, median, longest = (float(number) for number in waited.groups())
     assert polls > 20

@@ -10,7 +10,7 @@ from tests.proofs.size import size
 
 async def test_soak(figures: Figures) -> None:
     minutes = size("0.75", "10")
-    status, said = await ran("soak.py", "--minutes", minutes, "--speed", "20", "--seed", "1", within=size(170, 1200))
-    figures(said)
-    assert status == 0, said
-    assert "nothing was found" in said
+    status, output = await ran("soak.py", "--minutes", minutes, "--speed", "20", "--seed", "1", within=size(170, 1200))
+    figures(output)
+    assert status == 0, output
+    assert "nothing was found" in output

@@ -28,7 +28,7 @@ QUERIES = (
 
 
 async def healths(program: Program, session: aiohttp.ClientSession) -> dict[str, str]:
-    return {told["name"]: told["health"] for told in (await program.ask(session, SYSTEMS))["systems"]}
+    return {row["name"]: row["health"] for row in (await program.ask(session, SYSTEMS))["systems"]}
 
 
 async def test_troubled_systems(tmp_path: Path) -> None:
@@ -59,36 +59,36 @@ async def test_troubled_systems(tmp_path: Path) -> None:
             await refusing.start()
             hanging.app[FAULTS].hang = False
             await all_as_expected(program, session, dict.fromkeys(("good", "refusing", "hanging"), "UP"))
-            for told in (await program.ask(session, SYSTEMS))["systems"]:
-                assert told["lastError"] is None
-                assert told["totalConnectors"] > 0
+            for row in (await program.ask(session, SYSTEMS))["systems"]:
+                assert row["lastError"] is None
+                assert row["totalConnectors"] > 0
             hanging.app[FAULTS].hang = True
             await all_as_expected(program, session, {"good": "UP", "refusing": "UP", "hanging": "DOWN"})
             await kept_and_marked(program, session)
             await answers_fast(program, session)
-            assert "Traceback" not in program.said
+            assert "Traceback" not in program.output
 
 
 async def all_as_expected(program: Program, session: aiohttp.ClientSession, expected: dict[str, str]) -> None:
     seen: dict[str, str] = {}
 
     async def look() -> bool:
-        assert program.process.returncode is None, program.said
+        assert program.process.returncode is None, program.output
         seen.update(await healths(program, session))
         return seen == expected
 
     try:
         await until(look, within=30, every=0.1)
     except AssertionError:
-        raise AssertionError(f"{seen} is not {expected}\n{program.said}") from None
+        raise AssertionError(f"{seen} is not {expected}\n{program.output}") from None
 
 
 async def told_why(program: Program, session: aiohttp.ClientSession) -> None:
-    told: dict[str, Any] = {row["name"]: row for row in (await program.ask(session, SYSTEMS))["systems"]}
-    assert told["good"]["lastError"] is None
-    assert told["good"]["totalConnectors"] > 0
-    assert told["refusing"]["lastError"]["code"] == "UNREACHABLE"
-    assert told["hanging"]["lastError"]["code"] == "TIMEOUT"
+    systems: dict[str, Any] = {row["name"]: row for row in (await program.ask(session, SYSTEMS))["systems"]}
+    assert systems["good"]["lastError"] is None
+    assert systems["good"]["totalConnectors"] > 0
+    assert systems["refusing"]["lastError"]["code"] == "UNREACHABLE"
+    assert systems["hanging"]["lastError"]["code"] == "TIMEOUT"
 
 
 async def kept_and_marked(program: Program, session: aiohttp.ClientSession) -> None:
@@ -96,10 +96,10 @@ async def kept_and_marked(program: Program, session: aiohttp.ClientSession) -> N
     query = "{ systems { name connectors(first: 100) { nodes { isStale conditions { code } } } } }"
 
     async def look() -> bool:
-        told = {row["name"]: row["connectors"]["nodes"] for row in (await program.ask(session, query))["systems"]}
-        assert told["hanging"]
-        assert all("SYSTEM_DOWN" in [c["code"] for c in row["conditions"]] for row in told["hanging"])
-        return all(row["isStale"] for row in told["hanging"]) and not any(row["isStale"] for row in told["good"])
+        nodes = {row["name"]: row["connectors"]["nodes"] for row in (await program.ask(session, query))["systems"]}
+        assert nodes["hanging"]
+        assert all("SYSTEM_DOWN" in [c["code"] for c in row["conditions"]] for row in nodes["hanging"])
+        return all(row["isStale"] for row in nodes["hanging"]) and not any(row["isStale"] for row in nodes["good"])
 
     await until(look, within=20, every=0.2)
 

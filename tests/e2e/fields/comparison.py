@@ -17,7 +17,7 @@ class Place:
     """Where something else than the value itself stands, and what that is for the value that was sent."""
 
     path: str
-    told: Callable[[Any], Any]
+    expected: Callable[[Any], Any]
 
 
 Places = str | Place | tuple[str | Place, ...]
@@ -58,7 +58,7 @@ def _differences(
 
 def _told_elsewhere(path: str, nodes: Mapping[str, Any], value: Any, places: Places) -> Iterator[str]:
     for place in places if isinstance(places, tuple) else (places,):
-        where, expected = (place, value) if isinstance(place, str) else (place.path, place.told(value))
+        where, expected = (place, value) if isinstance(place, str) else (place.path, place.expected(value))
         found = at(nodes, where)
         if not same(found, expected):
             yield f"{path} → {where}: sent {value!r}, told {found!r}"
@@ -91,15 +91,15 @@ def at(node: Any, path: str) -> Any:
     return NOWHERE
 
 
-def same(told: Any, sent: Any) -> bool:
+def same(shown: Any, sent: Any) -> bool:
     """Whether GraphQL's value is the upstream's: the same, the same word as an enum value, or the same moment."""
-    if json.dumps(told, sort_keys=True) == json.dumps(sent, sort_keys=True):
+    if json.dumps(shown, sort_keys=True) == json.dumps(sent, sort_keys=True):
         return True
-    if not isinstance(told, str) or sent is None or isinstance(sent, bool):
+    if not isinstance(shown, str) or sent is None or isinstance(sent, bool):
         return False
-    if told in (str(sent), str(sent).upper()):
+    if shown in (str(sent), str(sent).upper()):
         return True
     try:
-        return datetime.fromisoformat(told) == instant(sent)
+        return datetime.fromisoformat(shown) == instant(sent)
     except (ValueError, SourceMismatch):
         return False

@@ -138,21 +138,21 @@ async def look(store: Store, systems: Iterable[str]) -> dict[str, Data]:
     errors."""
     systems = list(systems)
     data = await _ask(store, everything(systems))
-    told: dict[str, Data] = {
+    answers: dict[str, Data] = {
         system: {"systems": [], "connectors": [], "jobs": [], "sourceSummaries": data[f"summaries_{number}"]}
         for number, system in enumerate(systems)
     }
     for system in data["systems"]:
-        told[system["name"]]["systems"].append(system)
+        answers[system["name"]]["systems"].append(system)
     by_id = {}
     for node in data["connectors"]["nodes"]:
-        told[node.pop("system")["name"]]["connectors"].append(_unaliased(node))
+        answers[node.pop("system")["name"]]["connectors"].append(_unaliased(node))
         by_id[node["id"]] = node
     for job in data["jobs"]["nodes"]:
-        told[job.pop("system")["name"]]["jobs"].append(_unaliased(job))
+        answers[job.pop("system")["name"]]["jobs"].append(_unaliased(job))
         job["connector"] = job["connector"] and by_id[job["connector"]["id"]]
         job["errors"] = job["errors"]["nodes"]
-    return told
+    return answers
 
 
 def _unaliased(node: dict[str, Any]) -> dict[str, Any]:
@@ -185,12 +185,12 @@ def system_of(number: int) -> str:
 async def wrong(store: Store, kind: str, cases: Mapping[str, Case]) -> dict[str, list[str]]:
     """Case → what is wrong there, of all cases that have anything wrong: each is a system of its own in one gateway."""
     of = {system_of(number): case for number, case in enumerate(cases.values())}
-    told: dict[str, Data] = {}
+    answers: dict[str, Data] = {}
 
     async def seen() -> bool:
         if await _is_worth_a_look(store, {system: case.jobs for system, case in of.items()}):
-            told.update(await look(store, of))
-        return bool(told) and all(_is_ready(case, told[system]) for system, case in of.items())
+            answers.update(await look(store, of))
+        return bool(answers) and all(_is_ready(case, answers[system]) for system, case in of.items())
 
     async with AsyncExitStack() as stack:
         settings = {}
@@ -202,11 +202,11 @@ async def wrong(store: Store, kind: str, cases: Mapping[str, Case]) -> dict[str,
         try:
             await until(seen, within=60, every=0.1)
         except AssertionError:  # what is not ready is told, case by case
-            told.update(await look(store, of))
+            answers.update(await look(store, of))
     return {
         name: lines
         for name, (system, case) in zip(cases, of.items(), strict=True)
-        if (lines := list(_lines(case, told[system])))
+        if (lines := list(_lines(case, answers[system])))
     }
 
 

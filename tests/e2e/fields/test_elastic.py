@@ -107,10 +107,10 @@ def elastic(connectors: list[Any], jobs: list[Any]) -> Case:
 
 
 def _wrong(connectors: list[Any], jobs: list[Any], data: Data) -> Iterator[str]:
-    told = by_external_id(data["connectors"])
-    assert told.keys() == {entry["id"] for entry in connectors}
+    shown = by_external_id(data["connectors"])
+    assert shown.keys() == {entry["id"] for entry in connectors}
     for entry in connectors:
-        yield from connector_differences(told[entry["id"]], entry)
+        yield from connector_differences(shown[entry["id"]], entry)
     ran = by_external_id(data["jobs"])
     assert ran.keys() == {entry["id"] for entry in jobs}
     for entry in jobs:

@@ -112,8 +112,8 @@ def feldera(
     stands between the pipeline's path and /stats."""
 
     def pipeline(entry: Any) -> Any:
-        whole = {**{key: WHOLE[key] for key in PROGRAM_KEYS}, "program_info": program, **entry}
-        return lambda asked: Reply(whole if asked.query["selector"] == "all" else entry)
+        answer = {**{key: WHOLE[key] for key in PROGRAM_KEYS}, "program_info": program, **entry}
+        return lambda asked: Reply(answer if asked.query["selector"] == "all" else entry)
 
     answers: dict[str, Any] = {"GET /v0/pipelines": Reply(pipelines)}
     for entry in pipelines:
