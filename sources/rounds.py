@@ -15,14 +15,14 @@ CONCURRENCY = 4
 PATIENCE = 3
 
 _Name = TypeVar("_Name")
-_Told = TypeVar("_Told")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass
-class Round(Generic[_Name, _Told]):
+class Round(Generic[_Name, _Answer]):
     """What came of asking many."""
 
-    told: dict[_Name, _Told] = field(default_factory=dict)
+    answers: dict[_Name, _Answer] = field(default_factory=dict)
     #: of those that were asked in vain, the first error first
     failures: dict[_Name, SourceError] = field(default_factory=dict)
     #: not asked any more, after what others answered
@@ -40,7 +40,7 @@ class Round(Generic[_Name, _Told]):
     @property
     def in_vain(self) -> bool:
         """Whether there was trouble and nobody told anything."""
-        return bool(self.failures) and not self.told and not self.taken_out
+        return bool(self.failures) and not self.answers and not self.taken_out
 
     def first(self, kind: type[SourceError] = SourceError) -> SourceError | None:
         """The first error of this kind."""
@@ -62,9 +62,9 @@ class Round(Generic[_Name, _Told]):
         """One for each that was asked in vain; ``what`` stands before its name."""
         return [error.problem(f"{what} {name}") for name, error in self.failures.items()]
 
-    def outcomes(self) -> dict[_Name, _Told | SourceError]:
+    def outcomes(self) -> dict[_Name, _Answer | SourceError]:
         """What each told or failed with. Whoever was not asked any more has the error that ended the round."""
-        found: dict[_Name, _Told | SourceError] = {**self.told, **self.failures}
+        found: dict[_Name, _Answer | SourceError] = {**self.answers, **self.failures}
         if self.ended_by is not None:
             found |= dict.fromkeys(self.unasked, self.ended_by)
         return found
@@ -81,17 +81,17 @@ def is_silent(outcome: object) -> bool:
 
 async def ask_each(
     names: Iterable[_Name],
-    ask: Callable[[_Name], Awaitable[_Told]],
+    ask: Callable[[_Name], Awaitable[_Answer]],
     *,
     concerns_all: Callable[[SourceError], bool] = concerns_all,
-    is_silent: Callable[[_Told | SourceError], bool] = is_silent,
+    is_silent: Callable[[_Answer | SourceError], bool] = is_silent,
     patience: int = PATIENCE,
-) -> Round[_Name, _Told]:
+) -> Round[_Name, _Answer]:
     """What ``ask`` gave or raised for each name.
 
     An error that ``concerns_all``, and as many silent outcomes as there is ``patience``, end the round.
     """
-    round_, waiting, silent = Round[_Name, _Told](), deque(dict.fromkeys(names)), 0
+    round_, waiting, silent = Round[_Name, _Answer](), deque(dict.fromkeys(names)), 0
 
     async def work() -> None:
         nonlocal silent
@@ -99,8 +99,8 @@ async def ask_each(
             name = waiting.popleft()
             failure: SourceError | None = None
             try:
-                told = round_.told[name] = await ask(name)
-                silent += is_silent(told)
+                answer = round_.answers[name] = await ask(name)
+                silent += is_silent(answer)
             except SourceError as error:
                 failure = round_.failures[name] = error
                 silent += is_silent(error)
@@ -117,12 +117,12 @@ async def ask_each(
     return round_
 
 
-async def ask_all(names: Iterable[_Name], ask: Callable[[_Name], Awaitable[_Told]]) -> dict[_Name, _Told]:
+async def ask_all(names: Iterable[_Name], ask: Callable[[_Name], Awaitable[_Answer]]) -> dict[_Name, _Answer]:
     """What ``ask`` gave for each name. Raises the first error, and then the rest is not asked."""
     round_ = await ask_each(names, ask, concerns_all=lambda _: True)
     if failure := round_.first():
         raise failure
-    return round_.told
+    return round_.answers
 
 
 # ---- outcomes: what was told, or the error in its place

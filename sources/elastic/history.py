@@ -38,8 +38,8 @@ async def read_history(
             return
 
     async def pages(connector: str) -> AsyncGenerator[HistoryPage, None]:
-        async with aclosing(jobs.pages(connector_id=connector)) as told:
-            async for page in told:
+        async with aclosing(jobs.pages(connector_id=connector)) as pages_read:
+            async for page in pages_read:
                 yield HistoryPage(_readable(page.results))
 
     async with aclosing(history_of_each(sorted(connectors), pages, batch=_BATCH)) as batches:

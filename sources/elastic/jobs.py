@@ -11,7 +11,7 @@ from sources.elastic.client import RESULT_WINDOW, ElasticClient, JobUnknown
 from sources.elastic.listing import PAGE, JobList, names
 from sources.elastic.mapping import OPEN_WORDS, read_job
 from sources.elastic.places import Places
-from sources.elastic.reading import Reading
+from sources.elastic.reading import JobsRead
 from sources.rounds import ask_all, ask_each
 
 _LOOK = 100
@@ -36,12 +36,12 @@ class JobReader:
         #: what the polls with this memory have met
         self._met: tuple[Known, Places] | None = None
 
-    async def read(self, known: Known, changed: AbstractSet[str]) -> Reading:
+    async def read(self, known: Known, changed: AbstractSet[str]) -> JobsRead:
         """``changed`` names the connectors whose facts are not what was stored.
 
         Raises SourceAuthFailed; every other failure becomes a problem, and what could not be read is owed.
         """
-        reading = Reading()
+        reading = JobsRead()
         try:
             await self._new(known, changed, reading)
         except SourceAuthFailed:
@@ -63,13 +63,13 @@ class JobReader:
             reading.failed(error, "open jobs were not all read")
         return reading
 
-    async def look(self, known: Known, jobs: AbstractSet[str]) -> Reading:
+    async def look(self, known: Known, jobs: AbstractSet[str]) -> JobsRead:
         """Only these jobs, and others that come along. Raises SourceError when nothing could be read.
 
         Few are asked for one by one. Many are looked up in the lists by status, those at work first, and what is in
         none of them has ended; of these at most a hundred are read at once.
         """
-        reading = Reading()
+        reading = JobsRead()
         failures: list[SourceError] = []
         try:
             for word in OPEN_WORDS:
@@ -105,7 +105,7 @@ class JobReader:
             self._met = (known, Places())
         return self._met[1]
 
-    async def _new(self, known: Known, changed: AbstractSet[str], reading: Reading) -> None:
+    async def _new(self, known: Known, changed: AbstractSet[str], reading: JobsRead) -> None:
         since, places = self._since(known), self._places(known)
         moved = None if self._list.oldest_first else await places.moved(self._client)
         read: list[str] = []
@@ -113,10 +113,10 @@ class JobReader:
         # a first poll is content with one page: the rest is history
         async with aclosing(self._list.pages(first=_LOOK if since and places else PAGE)) as pages:
             async for page in pages:
-                total, told = page.count, names(page.results)
-                read += told
+                total, ids = page.count, names(page.results)
+                read += ids
                 complete = _older(reading.take(page.results), since) or complete
-                if since is None or (complete and places.all_found(read, told, total, moved)):
+                if since is None or (complete and places.all_found(read, ids, total, moved)):
                     break
         places.keep(read, total)
         newest = max((job.order_at for job in reading.jobs.values()), default=known.newest_job_at)
@@ -134,19 +134,19 @@ class JobReader:
         )
         await self._each(sorted(changed), lambda connector: self._latest(connector, since, reading), reading)
 
-    async def _latest(self, connector: str, since: datetime | None, reading: Reading) -> None:
+    async def _latest(self, connector: str, since: datetime | None, reading: JobsRead) -> None:
         async with aclosing(self._list.pages(first=_LOOK if since else PAGE, connector_id=connector)) as pages:
             async for page in pages:
                 if _older(reading.take(page.results), since):
                     return
 
-    async def _owed(self, known: Known, reading: Reading) -> None:
+    async def _owed(self, known: Known, reading: JobsRead) -> None:
         """Read again the jobs of connectors of which something is owed, up to a page of each."""
         owed = _owed_before(known)
         reading.owed.update(owed[_OWED_AT_ONCE:])
         await self._each(owed[:_OWED_AT_ONCE], lambda connector: self._latest(connector, None, reading), reading)
 
-    async def _each(self, connectors: list[str], read: Callable[[str], Awaitable[None]], reading: Reading) -> None:
+    async def _each(self, connectors: list[str], read: Callable[[str], Awaitable[None]], reading: JobsRead) -> None:
         """Read each connector's jobs; those that fail are owed, and one problem tells the first reason."""
         round_ = await ask_each(connectors, read, patience=_PATIENCE)
         reading.owed |= round_.unread
@@ -154,7 +154,7 @@ class JobReader:
         if failure := round_.first():
             reading.failed(failure, "jobs of some connectors were not read")
 
-    async def _open(self, known: Known, reading: Reading) -> None:
+    async def _open(self, known: Known, reading: JobsRead) -> None:
         """See every open job again: by the lists of each open status, and one by one where a list does not help."""
         if known.newest_job_at is None or reading.beyond_window or len(reading.missing(known.open_jobs)) > _FEW:
             for word in OPEN_WORDS:
@@ -162,7 +162,7 @@ class JobReader:
                     reading.take(page.results)
         await ask_all(reading.missing(known.open_jobs), lambda job: self._one(job, known, reading))
 
-    async def _one(self, job: str, known: Known, reading: Reading) -> None:
+    async def _one(self, job: str, known: Known, reading: JobsRead) -> None:
         try:
             sent = await self._client.job(job)
         except JobUnknown:

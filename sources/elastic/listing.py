@@ -33,10 +33,10 @@ class JobList:
         met: set[str] = set()
         async with aclosing(self._turned(first, filters)) as pages:
             async for page in pages:
-                told = names(page.results)
-                if told and len(told) == len(page.results) and met.issuperset(told):
+                ids = names(page.results)
+                if ids and len(ids) == len(page.results) and met.issuperset(ids):
                     raise SourceMismatch(f"jobs: {len(met)} of {page.count} were served; the list is not complete")
-                met.update(told)
+                met.update(ids)
                 yield page
 
     async def _turned(self, first: int, filters: Mapping[str, str]) -> AsyncGenerator[JobPage, None]:
@@ -79,8 +79,8 @@ class JobList:
 
 def names(entries: Iterable[JobFact | Unreadable]) -> list[str]:
     """The ids of those that have one, in their order."""
-    told = (entry.external_id if isinstance(entry, JobFact) else entry.name for entry in entries)
-    return [name for name in told if name]
+    ids = (entry.external_id if isinstance(entry, JobFact) else entry.name for entry in entries)
+    return [name for name in ids if name]
 
 
 def _direction(page: JobPage) -> int:

@@ -56,10 +56,10 @@ class Places:
 
     def keep(self, read: Sequence[str], count: int) -> None:
         """``read`` is the beginning of the list as it is now."""
-        told = dict.fromkeys(read)
-        last = max((place for place, name in enumerate(self._order) if name in told), default=None)
+        listed = dict.fromkeys(read)
+        last = max((place for place, name in enumerate(self._order) if name in listed), default=None)
         rest = [] if last is None else self._order[last + 1 :]
-        self._order = [*told, *rest][:RESULT_WINDOW]
+        self._order = [*listed, *rest][:RESULT_WINDOW]
         self._known, self._last = set(self._order), set(self._order[-_margin(self._order) :])
         self._count = count
 

@@ -10,7 +10,7 @@ from sources.gathering import Gathered
 
 
 @dataclass(kw_only=True)
-class Reading(Gathered):
+class JobsRead(Gathered):
     """What was read of jobs so far, and what went wrong."""
 
     #: ids of jobs that were served but not understood

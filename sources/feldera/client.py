@@ -100,8 +100,8 @@ class FelderaClient(HttpClient):
 
 def _told_status(body: Mapping[str, Any]) -> str | None:
     """``details.status`` of a NotDeployed answer."""
-    told = body.get("details")
-    status = told.get("status") if isinstance(told, Mapping) else None
+    details = body.get("details")
+    status = details.get("status") if isinstance(details, Mapping) else None
     return status if isinstance(status, str) else None
 
 

@@ -120,20 +120,26 @@ def read_endpoint(
     read = LenientReader(sent)
     name = read.demand("endpoint_name", text)
     # until 2025-12 the whole configuration came along
-    told = without_secrets(read("config", json_object)) or {}
+    sent_config = without_secrets(read("config", json_object)) or {}
     configured = (program.inputs if is_input else program.outputs).get(name)
     endpoint = Endpoint(
         pipeline=pipeline,
         name=name,
         is_input=is_input,
-        config={**told, **(configured or {})} or None,
+        config={**sent_config, **(configured or {})} or None,
         relations=program.relations,
         settings=program.settings,
     )
+    live = _live(read, pipeline, run, is_input=is_input)
+    problems += mismatches(endpoint.external_id, read.complaints)
+    return endpoint, live
+
+
+def _live(read: LenientReader, pipeline: Pipeline, run: Run, *, is_input: bool) -> Live:
     metrics = _metrics(read.inner("metrics"), COUNTERS[is_input])
     texts, counted = RECORD_ERRORS[is_input]
     fatal, paused = read("fatal_error", redacted), read("paused", flag)
-    live = Live(
+    return Live(
         metrics=metrics,
         fatal_error=fatal,
         paused=paused,
@@ -153,8 +159,6 @@ def read_endpoint(
         ),
         extra=extra(read.sent, _KEYS),
     )
-    problems += mismatches(endpoint.external_id, read.complaints)
-    return endpoint, live
 
 
 def _metrics(read: LenientReader, counters: frozenset[str]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class FelderaSource(Source):
 
         round_, unknown = await self._go_round(pipelines, read)
         round_.raise_first(SourceAuthFailed)
-        readings = [round_.told[name] for name in pipelines if name in round_.told]
+        readings = [round_.answers[name] for name in pipelines if name in round_.answers]
         open_jobs = {job: name for job in known.open_jobs if self._is_chosen(name := _pipeline_of(job))}
         # one answer without a pipeline is not believed, as with connectors
         served = {_pipeline_of(name) for name, row in known.connectors.items() if not row.missed_polls}
@@ -56,7 +56,7 @@ class FelderaSource(Source):
             connectors=tuple(fact for reading in readings for fact in _facts(reading, known)),
             jobs=tuple(job for reading in readings for job in reading.jobs.values()),
             complete=complete and _is_complete(round_),
-            canceled_jobs=_ended(open_jobs, round_.told, absent | unknown),
+            canceled_jobs=_ended(open_jobs, round_.answers, absent | unknown),
             problems=(*problems, *_problems(round_)),
         )
 
@@ -72,7 +72,7 @@ class FelderaSource(Source):
             return reading
 
         round_, unknown = await self._go_round(sorted(set(asked.values())), read)
-        readings = list(round_.told.values())
+        readings = list(round_.answers.values())
         if round_.in_vain:
             round_.raise_first(SourceAuthFailed)
             round_.raise_first(SourceError)
@@ -80,7 +80,7 @@ class FelderaSource(Source):
             connectors=tuple(c for reading in readings if reading.complete for c in reading.connectors.values()),
             jobs=tuple(job for reading in readings for job in reading.jobs.values()),
             complete=False,
-            canceled_jobs=_ended(asked, round_.told, unknown),
+            canceled_jobs=_ended(asked, round_.answers, unknown),
             problems=_problems(round_),
         )
 
@@ -125,7 +125,7 @@ class FelderaSource(Source):
         in_turn = sorted(names, key=self._memory.silent.__contains__)
         round_ = await ask_each(in_turn, read, is_silent=_is_silent, patience=PATIENCE)
         unknown = round_.take_out(PipelineUnknown)
-        outcomes: dict[str, Reading | SourceError] = {**round_.told, **round_.failures}
+        outcomes: dict[str, Reading | SourceError] = {**round_.answers, **round_.failures}
         for name, outcome in outcomes.items():
             (self._memory.silent.add if _is_silent(outcome) else self._memory.silent.discard)(name)
         return round_, unknown
@@ -136,7 +136,7 @@ def _is_silent(outcome: Reading | SourceError) -> bool:
 
 
 def _is_complete(round_: Round[str, Reading]) -> bool:
-    return not round_.unread and all(reading.complete for reading in round_.told.values())
+    return not round_.unread and all(reading.complete for reading in round_.answers.values())
 
 
 def _problems(round_: Round[str, Reading]) -> list[Problem]:
@@ -144,7 +144,7 @@ def _problems(round_: Round[str, Reading]) -> list[Problem]:
     return [
         *(_problem(name, error) for name, error in round_.failures.items()),
         *(Problem(SystemErrorCode.UPSTREAM_ERROR, f"pipeline {name}: {unasked}") for name in round_.unasked),
-        *(problem for name in sorted(round_.told) for problem in round_.told[name].problems),
+        *(problem for name in sorted(round_.answers) for problem in round_.answers[name].problems),
     ]
 
 

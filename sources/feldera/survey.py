@@ -168,17 +168,17 @@ async def _with_texts(
         if relation is None or connector is None:
             return entry
         try:
-            told = await http.endpoint(reading.pipeline.name, relation, connector, is_input=is_input)
+            errors = await http.endpoint(reading.pipeline.name, relation, connector, is_input=is_input)
         except _EVERYBODYS:
             raise
         except SourceError as error:
             if not isinstance(error, SourceMismatch):
                 message = f"{reading.pipeline.name}/{name}: error texts: {error}"
                 reading.problems.append(Problem(error.code, message))
-            told = kept.lists if kept and kept.incarnation == incarnation else {}
+            errors = kept.lists if kept and kept.incarnation == incarnation else {}
         else:
-            told = {list_: told[list_] for list_ in LISTS if list_ in told}
-            memory.texts[key] = Texts(incarnation, counted, told)
+            errors = {list_: errors[list_] for list_ in LISTS if list_ in errors}
+            memory.texts[key] = Texts(incarnation, counted, errors)
     else:
-        told = kept.lists
-    return {**entry, **told}
+        errors = kept.lists
+    return {**entry, **errors}

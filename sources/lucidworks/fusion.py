@@ -107,11 +107,11 @@ class FusionDialect:
             self._has_jobs = True
         return entries
 
-    def _sight(self, survey: Survey, name: str, entry: LenientReader | None, told: Any) -> None:
-        job, run, unreadable = None, None, isinstance(told, SourceError)
-        if not unreadable and told:
+    def _sight(self, survey: Survey, name: str, entry: LenientReader | None, sent: Any) -> None:
+        job, run, unreadable = None, None, isinstance(sent, SourceError)
+        if not unreadable and sent:
             try:
-                job = LenientReader(told)
+                job = LenientReader(sent)
                 run = mapping.run(job)
             except SourceMismatch as error:
                 survey.complain(f"job of data source {name}: {error}")

@@ -102,13 +102,13 @@ class SearchDialect:
                 sources.setdefault(number, entry)
         return sources
 
-    def _sight(self, survey: Survey, name: str, about: JsonObject | None, entry: LenientReader, told: Any) -> None:
+    def _sight(self, survey: Survey, name: str, about: JsonObject | None, entry: LenientReader, sent: Any) -> None:
         """Take one data source with its status as it was sent, None when it never ran."""
-        status, run, unreadable = None, None, isinstance(told, SourceError)
+        status, run, unreadable = None, None, isinstance(sent, SourceError)
         what = source_id(name, str(entry.sent.get("id")))
-        if not unreadable and told:
+        if not unreadable and sent:
             try:
-                status = LenientReader(told)
+                status = LenientReader(sent)
                 run = mapping.run(status)
             except SourceMismatch as error:
                 survey.complain(f"status of data source {what}: {error}")

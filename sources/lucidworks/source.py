@@ -90,7 +90,7 @@ class LucidworksSource(Source):
             return
         self._since.pop(name, None)
         poll.survey.note(f"data source {name}", past.complaints)
-        poll.merge(_told(name, run, past, poll.open_jobs.get(name, set()), since))
+        poll.merge(_gathered(name, run, past, poll.open_jobs.get(name, set()), since))
 
     async def _ask_for_the_vanished(self, poll: "_Poll") -> None:
         """Open crawls of data sources that are not listed any more: gone when they are not served either."""
@@ -130,9 +130,9 @@ class LucidworksSource(Source):
             if isinstance(past, SourceError):
                 raise past
             since = min(filter(None, map(started_of, open_jobs)), default=None)
-            told = _told(name, state.run, past, open_jobs, since)
-            told.problems += mismatches(f"data source {name}", (*state.complaints, *past.complaints))
-            return told
+            gathered = _gathered(name, state.run, past, open_jobs, since)
+            gathered.problems += mismatches(f"data source {name}", (*state.complaints, *past.complaints))
+            return gathered
 
         return await ask_for(sorted(wanted), ask)
 
@@ -180,13 +180,15 @@ class _Poll(Gathered):
         return not (settled and sighting.run.ended and self.known.unchanged(sighting.connector))
 
 
-def _told(name: str, run: Run | None, past: RunHistory, open_jobs: Collection[str], since: datetime | None) -> Gathered:
+def _gathered(
+    name: str, run: Run | None, past: RunHistory, open_jobs: Collection[str], since: datetime | None
+) -> Gathered:
     """What the latest state and the past of a data source tell of its crawls: those that began after ``since`` (None:
     all), the latest one, and those in ``open_jobs``, of which is gone what neither tells of."""
     facts = {job.external_id: job for job in _jobs(name, run, past)}
     latest = run.started if run else None
-    told = Gathered(gone=set(open_jobs) - facts.keys())
-    told.add(
+    gathered = Gathered(gone=set(open_jobs) - facts.keys())
+    gathered.add(
         job
         for job in facts.values()
         if since is None
@@ -194,7 +196,7 @@ def _told(name: str, run: Run | None, past: RunHistory, open_jobs: Collection[st
         or job.order_at == latest
         or job.external_id in open_jobs
     )
-    return told
+    return gathered
 
 
 def _jobs(name: str, run: Run | None, past: RunHistory) -> Iterable[JobFact]:

@@ -65,10 +65,10 @@ class State:
 
 
 #: How a dialect reads the run that an entry tells of; None when there was none.
-Reader = Callable[[LenientReader], Run | None]
+RunReader = Callable[[LenientReader], Run | None]
 
 
-def state_of(sent: object, read: Reader) -> State:
+def state_of(sent: object, read: RunReader) -> State:
     """Of a state as it was sent; nothing, ``null`` and an empty object stand for one that never ran.
 
     Raises SourceMismatch when it cannot be read.
@@ -80,7 +80,7 @@ def state_of(sent: object, read: Reader) -> State:
     return State(run, tuple(entry.complaints))
 
 
-def history_of(sent: object, read: Reader) -> RunHistory:
+def history_of(sent: object, read: RunReader) -> RunHistory:
     """Of a history as it was sent; of two entries of one run the later one counts.
 
     Entries that cannot be read become complaints. Raises SourceMismatch when it is no list.

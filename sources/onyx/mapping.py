@@ -13,6 +13,7 @@ from connectory.model import (
     ConnectorMode,
     ConnectorStatus,
     CountsFact,
+    Details,
     JobFact,
     JobStatus,
     JobType,
@@ -169,8 +170,8 @@ def _pair(read: Reader, group_source: str | None) -> ConnectorFact:
 
 def _permissions(value: object) -> dict[str, bool | None] | None:
     """``{edit, delete, publish}``; absent before v4.7 (§9)."""
-    told = json_object(value)
-    return None if told is None else {key: flag(allowed) for key, allowed in told.items()}
+    permissions = json_object(value)
+    return None if permissions is None else {key: flag(allowed) for key, allowed in permissions.items()}
 
 
 def _federated(read: Reader) -> ConnectorFact:
@@ -220,32 +221,37 @@ def job(item: object, pair: str) -> JobFact:
     total, new, removed, failed = (
         read(key, count) for key in ("total_docs_indexed", "new_docs_indexed", "docs_removed_from_index", "error_count")
     )
+    counts = CountsFact(indexed=total, added=new, deleted=removed, failed=failed)
     return JobFact(
         external_id=str(number),
         connector=pair,
         status=status,
         upstream_status=word,
         type=JOB_TYPE[from_beginning],
-        counts=CountsFact(indexed=total, added=new, deleted=removed, failed=failed),
+        counts=counts,
         processed=total,
         started_at=started,
         completed_at=updated if status.ended else None,
         error_message=read("error_msg", redacted),
         order_at=order_at,
         sequence=number,
-        details=details(
-            "OnyxJobDetails",
-            {
-                "from_beginning": from_beginning,
-                "new_docs_indexed": new,
-                "total_docs_indexed": total,
-                "docs_removed_from_index": removed,
-                "error_count": failed,
-                "full_exception_trace": read("full_exception_trace", redacted),
-                "poll_range_start": read("poll_range_start", instant),
-                "poll_range_end": read("poll_range_end", instant),
-                "time_updated": updated,
-                "extra": extra(read.sent, _ATTEMPT_KEYS),
-            },
-        ),
+        details=_job_details(read, counts),
+    )
+
+
+def _job_details(read: Reader, counts: CountsFact) -> Details:
+    return details(
+        "OnyxJobDetails",
+        {
+            "from_beginning": read("from_beginning", flag),
+            "new_docs_indexed": counts.added,
+            "total_docs_indexed": counts.indexed,
+            "docs_removed_from_index": counts.deleted,
+            "error_count": counts.failed,
+            "full_exception_trace": read("full_exception_trace", redacted),
+            "poll_range_start": read("poll_range_start", instant),
+            "poll_range_end": read("poll_range_end", instant),
+            "time_updated": read("time_updated", instant),
+            "extra": extra(read.sent, _ATTEMPT_KEYS),
+        },
     )

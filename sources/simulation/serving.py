@@ -43,20 +43,13 @@ def simulator_app(
         world.advance(clock.now(), skew=faults.skew)
         if faults.path not in request.path:
             return await handler(request)
-        if faults.hang:
-            await asyncio.Event().wait()
-        if faults.delay:
-            await asyncio.sleep(faults.delay)
+        await _wait(faults)
         if faults.html_status is not None:
-            page = f"<html><head><title>{faults.html_status}</title></head><body>nginx</body></html>"
-            return web.Response(status=faults.html_status, text=page, content_type="text/html")
+            return _html(faults.html_status)
         if faults.reject_credentials:
             return rejection(request)
         if faults.rate_limited:
-            refusal = limited()
-            if faults.retry_after is not None:
-                refusal.headers["Retry-After"] = f"{faults.retry_after:g}"
-            return refusal
+            return _until_retry(limited(), faults)
         if faults.deaf_to:
             query = {name: value for name, value in request.query.items() if name not in faults.deaf_to}
             request = request.clone(rel_url=request.rel_url.with_query(query))
@@ -72,6 +65,24 @@ def simulator_app(
     app[REQUESTS] = []
     app.router.add_post("/_simulator/faults", _switch)
     return app
+
+
+async def _wait(faults: Faults) -> None:
+    if faults.hang:
+        await asyncio.Event().wait()
+    if faults.delay:
+        await asyncio.sleep(faults.delay)
+
+
+def _html(status: int) -> web.Response:
+    page = f"<html><head><title>{status}</title></head><body>nginx</body></html>"
+    return web.Response(status=status, text=page, content_type="text/html")
+
+
+def _until_retry(refusal: web.Response, faults: Faults) -> web.Response:
+    if faults.retry_after is not None:
+        refusal.headers["Retry-After"] = f"{faults.retry_after:g}"
+    return refusal
 
 
 async def _spoil(

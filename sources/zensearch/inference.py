@@ -21,15 +21,15 @@ class Inference:
         self._seen: dict[str, datetime | None] = {}
         self._explained: dict[str, tuple[str, datetime]] = {}
 
-    def job(self, fact: ConnectorFact, told: Sequence[JobFact], *, is_new: bool) -> JobFact | None:
-        """The job that ``lastSync`` gives away, None when it gives none away. ``told`` are the connector's newest job
+    def job(self, fact: ConnectorFact, jobs: Sequence[JobFact], *, is_new: bool) -> JobFact | None:
+        """The job that ``lastSync`` gives away, None when it gives none away. ``jobs`` are the connector's newest job
         and its open ones, as far as the upstream told of them; ``is_new`` that the connector is seen for the first
         time."""
         moment = fact.last_sync_at
-        if moment is None or any(self._explains(job, fact.external_id, moment) for job in told):
+        if moment is None or any(self._explains(job, fact.external_id, moment) for job in jobs):
             return None
-        if told and not is_new and self._seen.get(fact.external_id, moment) == moment:
-            began = [job.started_at for job in told if job.started_at is not None]
+        if jobs and not is_new and self._seen.get(fact.external_id, moment) == moment:
+            began = [job.started_at for job in jobs if job.started_at is not None]
             if began and min(began) > moment:
                 return None  # it was dealt with before that job began; what changed is something else
         return mapping.inferred(fact.external_id, moment)

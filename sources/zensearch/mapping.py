@@ -101,9 +101,9 @@ def job(entry: object, external_id: str, connector: str, *, seen_at: datetime) -
     ``startedAt`` stands in the answer while the job is still queued: it is the time of the request (zensearch.md §4).
     """
     read = LenientReader(entry)
-    told = read.sent.get("jobId")
-    if told is not None and str(told) != external_id:
-        raise SourceMismatch(f"jobId: asked for {external_id}, got {str(told)[:80]!r}")
+    job_id = read.sent.get("jobId")
+    if job_id is not None and str(job_id) != external_id:
+        raise SourceMismatch(f"jobId: asked for {external_id}, got {str(job_id)[:80]!r}")
     word = _expect(read, "status")
     progress = read.inner("progress")
     counters = {stage: progress(stage, count) for stage in STAGES}
@@ -157,5 +157,5 @@ def is_inferred(job: str, connector: str | None) -> bool:
     return connector is not None and job.startswith(f"{connector}@")
 
 
-def _job_details(counters: Mapping[str, int | None], **told: object) -> dict[str, object]:
-    return {**dict.fromkeys((*STAGES, "error_code", "inferred_from", "extra")), **counters, **told}
+def _job_details(counters: Mapping[str, int | None], **values: object) -> dict[str, object]:
+    return {**dict.fromkeys((*STAGES, "error_code", "inferred_from", "extra")), **counters, **values}

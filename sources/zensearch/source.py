@@ -115,10 +115,10 @@ class ZenSearchSource(Source):
 
     def _open_jobs(self, known: Known) -> tuple[dict[str, str], set[str]]:
         """The jobs to read, with their connectors, and those that nobody could read for want of a connector."""
-        told: Mapping[str, str | None] = {job: row.connector for job, row in self._undecided.items()} | known.open_jobs
+        jobs: Mapping[str, str | None] = {job: row.connector for job, row in self._undecided.items()} | known.open_jobs
         wanted: dict[str, str] = {}
         gone: set[str] = set()
-        for job, connector in told.items():
+        for job, connector in jobs.items():
             if connector is None:
                 gone.add(job)
             elif not mapping.is_inferred(job, connector):
@@ -161,8 +161,8 @@ class ZenSearchSource(Source):
     def _infer(self, known: Known, fact: ConnectorFact, reading: _Reading) -> None:
         if fact.external_id in reading.owed:
             return  # perhaps that job explains it
-        told = [job for job in reading.jobs.values() if job.connector == fact.external_id]
-        job = self._inference.job(fact, told, is_new=fact.external_id not in known.connectors)
+        jobs = [job for job in reading.jobs.values() if job.connector == fact.external_id]
+        job = self._inference.job(fact, jobs, is_new=fact.external_id not in known.connectors)
         if job is not None:
             reading.jobs[job.external_id] = job
 

@@ -42,20 +42,20 @@ async def test_each_is_asked_once_and_a_few_at_a_time() -> None:
         return number
 
     round_ = await ask_each([*MANY, *MANY], ask)
-    assert round_.told == {number: number for number in MANY}
+    assert round_.answers == {number: number for number in MANY}
     assert (round_.failures, round_.unasked, round_.first()) == ({}, [], None)
     assert (most, asked) == (CONCURRENCY, [*MANY])
 
 
 async def test_nobody_to_ask() -> None:
-    assert (await ask_each([], raising({})[0])).told == {}
+    assert (await ask_each([], raising({})[0])).answers == {}
 
 
 async def test_an_error_of_one_costs_no_other() -> None:
     error = SourceMismatch("odd")
     ask, asked = raising({3: error})
     round_ = await ask_each(MANY, ask)
-    assert (round_.failures, round_.unasked, len(round_.told), len(asked)) == ({3: error}, [], 99, 100)
+    assert (round_.failures, round_.unasked, len(round_.answers), len(asked)) == ({3: error}, [], 99, 100)
     assert (round_.first(), round_.first(SourceAuthFailed)) == (error, None)
     assert (round_.take_out(SourceMismatch), round_.failures) == ({3}, {})
 
@@ -65,7 +65,7 @@ async def test_an_error_that_concerns_all_ends_the_round(error: SourceError) -> 
     ask, asked = raising({3: error})
     round_ = await ask_each(MANY, ask)
     assert (round_.failures, round_.ended_by) == ({3: error}, error)
-    assert sorted((*round_.told, 3, *round_.unasked)) == [*MANY]
+    assert sorted((*round_.answers, 3, *round_.unasked)) == [*MANY]
     assert 4 <= len(asked) <= 3 + CONCURRENCY
 
     patient = await ask_each(MANY, ask, concerns_all=lambda _: False)
@@ -128,11 +128,11 @@ async def test_outcomes_are_what_was_told_or_the_error_in_its_place() -> None:
     odd, limit = SourceMismatch("odd"), SourceRateLimited("wait")
     ask, asked = raising({0: odd, 1: limit})
     round_ = await ask_each(MANY, ask)
-    told = [number for number in asked if number > 1]
-    assert round_.unread == {*MANY} - {*told}
+    tried = [number for number in asked if number > 1]
+    assert round_.unread == {*MANY} - {*tried}
     assert round_.outcomes() == {
         **dict.fromkeys(round_.unread, limit),
-        **{number: number * 2 for number in told},
+        **{number: number * 2 for number in tried},
         0: odd,
     }
     assert [problem.message for problem in round_.problems("number")] == ["number 0: odd", "number 1: wait"]

@@ -72,8 +72,8 @@ async def _answer(route: Route, world: ElasticWorld, request: web.Request) -> we
     if unknown:
         raise unknown_parameters(request.path, unknown)
     body = await body_of(route, request)
-    status, said = route.handler(Call(world, request.path, request.match_info, request.query, body))
-    return dressed(request, status, said)
+    status, answer = route.handler(Call(world, request.path, request.match_info, request.query, body))
+    return dressed(request, status, answer)
 
 
 @web.middleware

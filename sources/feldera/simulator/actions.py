@@ -18,14 +18,14 @@ async def act(request: web.Request) -> web.Response:
         pipeline.error = None
         return web.Response()
     if action == "start":
-        said = _start(world, pipeline, request)
+        answer = _start(world, pipeline, request)
     elif action == "stop":
-        said = _stop(world, pipeline, force=request.query.get("force") == "true")
+        answer = _stop(world, pipeline, force=request.query.get("force") == "true")
     elif action == "clear":
-        said = _clear(world, pipeline)
+        answer = _clear(world, pipeline)
     else:
-        said = _hold(world, pipeline, action)
-    return web.json_response(said, status=202)
+        answer = _hold(world, pipeline, action)
+    return web.json_response(answer, status=202)
 
 
 def _start(world: FelderaWorld, pipeline: Pipeline, request: web.Request) -> str:

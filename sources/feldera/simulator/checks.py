@@ -68,8 +68,8 @@ def unauthenticated(request: web.Request) -> web.Response | None:
 def rejection(request: web.Request) -> web.Response:
     """A key that is none is answered with JSON that calls itself text; anything else with a challenge alone."""
     if _key(request).startswith("apikey:"):
-        said = {"message": "Unauthorized API key", "error_code": "AuthenticationFailed"}
-        return web.Response(status=401, text=json.dumps(said), content_type="text/plain", charset="utf-8")
+        refusal = {"message": "Unauthorized API key", "error_code": "AuthenticationFailed"}
+        return web.Response(status=401, text=json.dumps(refusal), content_type="text/plain", charset="utf-8")
     fault = "Invalid token" if request.headers.get("Authorization") else "Missing bearer token"
     return web.Response(status=401, headers={"WWW-Authenticate": f'Bearer error_description="{fault}"'})
 

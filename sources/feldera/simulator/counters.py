@@ -26,24 +26,12 @@ def _global_metrics(world: FelderaWorld, of: Pipeline) -> dict[str, Any]:
     uptime = int((world.now - started).total_seconds() * 1000)
     inputs = of.inputs
     bootstraps = of.runtime == "Bootstrapping"
-    busy = next((e.name for e in inputs if e.barrier), None)
-    initiated = {busy: {"phase": "Started", "label": f"v{of.age // 20}"}} if busy else {}
     received, waiting = sum(e.records for e in inputs), sum(e.buffered for e in inputs)
     size = sum(e.size_in_bytes for e in inputs)
-    number = of.age // 20 + 1
     return {
         "state": "Paused" if of.runtime == "Paused" else "Running",
         "bootstrap_in_progress": bootstraps,
-        "transaction_status": "TransactionInProgress" if busy else "NoTransaction",
-        "transaction_id": number if busy else 0,
-        "transaction_msecs": of.age % 20 * 1000 if busy else None,
-        "transaction_records": received % 5000 if busy else None,
-        "commit_progress": _progress(of.age) if busy else None,
-        "transaction_initiators": {
-            "transaction_id": number if busy else None,
-            "initiated_by_api": "Started" if busy else None,
-            "initiated_by_connectors": initiated,
-        },
+        **_transaction(of, received),
         "concurrent_bootstrap_phase": "ConcurrentBootstrapping" if bootstraps else "Inactive",
         "concurrent_bootstrap_progress": _progress(of.age) if bootstraps else None,
         "rss_bytes": 268_435_456 + received * 128,
@@ -68,6 +56,24 @@ def _global_metrics(world: FelderaWorld, of: Pipeline) -> dict[str, Any]:
         "total_initiated_steps": of.steps + 1,
         "total_completed_steps": of.steps,
         "pipeline_complete": of.is_complete,
+    }
+
+
+def _transaction(of: Pipeline, received: int) -> dict[str, Any]:
+    busy = next((e.name for e in of.inputs if e.barrier), None)
+    initiated = {busy: {"phase": "Started", "label": f"v{of.age // 20}"}} if busy else {}
+    number = of.age // 20 + 1
+    return {
+        "transaction_status": "TransactionInProgress" if busy else "NoTransaction",
+        "transaction_id": number if busy else 0,
+        "transaction_msecs": of.age % 20 * 1000 if busy else None,
+        "transaction_records": received % 5000 if busy else None,
+        "commit_progress": _progress(of.age) if busy else None,
+        "transaction_initiators": {
+            "transaction_id": number if busy else None,
+            "initiated_by_api": "Started" if busy else None,
+            "initiated_by_connectors": initiated,
+        },
     }
 
 

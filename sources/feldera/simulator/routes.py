@@ -95,8 +95,8 @@ async def _completion_status(request: web.Request) -> web.Response:
         raise Refusal(400, "InvalidParam", "Invalid completion token", {"error": "it cannot be read"}) from None
     if incarnation != str(pipeline.incarnation):
         raise Refusal(410, "CompletionTokenExpired", "The token belongs to an earlier incarnation")
-    said = {"status": "complete" if done else "inprogress", "step": pipeline.steps if done else None}
-    return web.json_response(said)
+    answer = {"status": "complete" if done else "inprogress", "step": pipeline.steps if done else None}
+    return web.json_response(answer)
 
 
 async def _configuration(request: web.Request) -> web.Response:

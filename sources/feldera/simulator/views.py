@@ -18,9 +18,7 @@ def zulu(moment: datetime | None) -> str | None:
 
 def pipeline(of: Pipeline, selector: str) -> dict[str, Any]:
     """PipelineSelectedInfo. The program is shown with ``all`` only."""
-    provisioned = of.resources == "Provisioned"
-    details = {"reason": of.reason, "connector_stats": _error_count(of), "approval_diff": _approval(of)}
-    whole = selector == "all"
+    with_program = selector == "all"
     shown = {
         "id": str(of.id),
         "name": of.name,
@@ -29,15 +27,26 @@ def pipeline(of: Pipeline, selector: str) -> dict[str, Any]:
         "created_at": zulu(of.created),
         "version": of.version,
         "platform_version": VERSION,
-        **(_program_text(of) if whole else {}),
+        **(_program_text(of) if with_program else {}),
         "program_version": of.program_version,
         "program_status": of.program_status,
         "program_status_since": zulu(of.program_since),
-        **(_program_outcome(of) if whole else {}),
+        **(_program_outcome(of) if with_program else {}),
         "deployment_error": of.error,
         "refresh_version": of.refresh_version,
         "storage_status": of.storage,
         "storage_status_details": None,
+        **_deployment(of),
+    }
+    if selector == "status_with_connectors" and (errors := _error_count(of)) is not None:
+        shown["connectors"] = errors
+    return shown
+
+
+def _deployment(of: Pipeline) -> dict[str, Any]:
+    provisioned = of.resources == "Provisioned"
+    details = {"reason": of.reason, "connector_stats": _error_count(of), "approval_diff": _approval(of)}
+    return {
         "deployment_id": str(of.deployment) if of.deployment else None,
         "deployment_initial": of.initial if of.deployment else None,
         "deployment_status": of.status,
@@ -55,9 +64,6 @@ def pipeline(of: Pipeline, selector: str) -> dict[str, Any]:
         "deployment_runtime_desired_status": of.runtime_desired if provisioned else None,
         "deployment_runtime_desired_status_since": zulu(of.since.get("runtime_desired")) if provisioned else None,
     }
-    if selector == "status_with_connectors" and (errors := _error_count(of)) is not None:
-        shown["connectors"] = errors
-    return shown
 
 
 def _error_count(of: Pipeline) -> dict[str, int] | None:
@@ -148,9 +154,9 @@ def health(world: FelderaWorld) -> dict[str, Any]:
     """GET /v0/cluster_healthz."""
 
     def service(trouble: str | None) -> dict[str, Any]:
-        said = trouble or "OK"
+        message = trouble or "OK"
         checked = zulu(world.now)
-        return {"healthy": trouble is None, "message": said, "unchanged_since": checked, "checked_at": checked}
+        return {"healthy": trouble is None, "message": message, "unchanged_since": checked, "checked_at": checked}
 
     return {
         "all_healthy": world.compiler_trouble is None,

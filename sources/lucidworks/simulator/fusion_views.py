@@ -50,13 +50,13 @@ def counters(crawl: Crawl) -> dict[str, int]:
 
 
 def _extra(source: DataSource, crawl: Crawl) -> dict[str, Any]:
-    told: dict[str, Any] = {"datasourceId": source.key, "startTime": epoch(crawl.started)}
+    extra: dict[str, Any] = {"datasourceId": source.key, "startTime": epoch(crawl.started)}
     if crawl.stopped:
-        told["endTime"] = epoch(crawl.stopped)
+        extra["endTime"] = epoch(crawl.stopped)
     if crawl.message:
-        told["exception"] = crawl.message
-    told |= {f"counter.{name}": number for name, number in counters(crawl).items()}
-    return told | {"counter.other.pipeline.in": crawl.total}
+        extra["exception"] = crawl.message
+    extra |= {f"counter.{name}": number for name, number in counters(crawl).items()}
+    return extra | {"counter.other.pipeline.in": crawl.total}
 
 
 def _status(crawl: Crawl | None) -> str:
@@ -66,7 +66,7 @@ def _status(crawl: Crawl | None) -> str:
 def job(source: DataSource) -> dict[str, Any]:
     """An entry of the job list."""
     crawl = source.crawl
-    told: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "resource": f"datasource:{source.key}",
         "enabled": True,
         "startedBy": OWNER,
@@ -74,10 +74,10 @@ def job(source: DataSource) -> dict[str, Any]:
         "extra": _extra(source, crawl) if crawl else {},
     }
     if crawl:
-        told["lastStartTime"] = zulu(crawl.started)
+        entry["lastStartTime"] = zulu(crawl.started)
         if crawl.stopped:
-            told["lastEndTime"] = zulu(crawl.stopped)
-    return told
+            entry["lastEndTime"] = zulu(crawl.stopped)
+    return entry
 
 
 def history(source: DataSource) -> list[dict[str, Any]]:
@@ -152,8 +152,8 @@ def cumulative(source: DataSource) -> dict[str, int]:
 def connector_job_5(source: DataSource, crawl: Crawl, now: datetime) -> dict[str, Any]:
     """Fusion 5: the job's state outside, the crawl's inside."""
     outer = {"FINISHED": "SUCCESS", "EXCEPTION": "FAILED", "STOPPED": "ABORTED"}.get(crawl.state, crawl.state)
-    told = counters(crawl)
-    numbers = {"pipeline.in": told["input"]}
+    counted = counters(crawl)
+    numbers = {"pipeline.in": counted["input"]}
     extra: dict[str, Any] = {
         "connectorType": f"lucidworks.{source.type}",
         "timers": {},
@@ -165,11 +165,11 @@ def connector_job_5(source: DataSource, crawl: Crawl, now: datetime) -> dict[str
     }
     if crawl.stopped:
         numbers |= {
-            "fetch.plugin-response.document": told["input"],
-            "content-indexer.completed.count": told["output"],
-            "pipeline.out": told["output"],
+            "fetch.plugin-response.document": counted["input"],
+            "content-indexer.completed.count": counted["output"],
+            "pipeline.out": counted["output"],
         }
-        extra["timers"] = {"fetch.item.add.time": {"meanRate": 1.5, "count": str(told["input"])}}
+        extra["timers"] = {"fetch.item.add.time": {"meanRate": 1.5, "count": str(counted["input"])}}
         extra |= {"endTime": epoch(crawl.stopped), "currentBlockId": "3ab", "previousBlockId": "3aa"}
     extra["counters"] = {name: {"count": number} for name, number in numbers.items()}
     return {

@@ -69,7 +69,7 @@ def data_source(source: DataSource, build: Build) -> dict[str, Any]:
 def status(source: DataSource, crawl: Crawl | None, build: Build) -> dict[str, Any]:
     """The status of a crawl; of none, what one that never ran is told to have."""
     counts = crawl.counts if crawl else None
-    told: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "batch_job": False,
         "crawl_started": date(crawl.started) if crawl else None,
         "crawl_state": crawl.state if crawl else "IDLE",
@@ -81,8 +81,8 @@ def status(source: DataSource, crawl: Crawl | None, build: Build) -> dict[str, A
         "num_total": crawl.total if crawl else 0,
     }
     if crawl and crawl.exception:
-        told["exception"] = crawl.exception
-    return dict(sorted(told.items()))
+        entry["exception"] = crawl.exception
+    return dict(sorted(entry.items()))
 
 
 def history(source: DataSource, build: Build) -> list[dict[str, Any]]:

@@ -97,8 +97,8 @@ async def _without_slash(request: web.Request) -> web.Response | None:
 
 
 def _unprocessable(*errors: Mapping[str, Any]) -> web.Response:
-    said = f"{len(errors)} validation error{'s' * (len(errors) > 1)}: " + ", ".join(repr(dict(e)) for e in errors)
-    return web.json_response({"status_code": 422, "message": said, "data": None}, status=422)
+    message = f"{len(errors)} validation error{'s' * (len(errors) > 1)}: " + ", ".join(repr(dict(e)) for e in errors)
+    return web.json_response({"status_code": 422, "message": message, "data": None}, status=422)
 
 
 def refusal(status: int, text: str, code: str | None = None) -> web.Response:

@@ -128,12 +128,12 @@ def _admit(request: web.Request) -> str:
 async def _verify(request: web.Request, credential: str) -> None:
     """Refused unless what is signed is signed well. The age counts by the wall clock: signatures are made outside the
     simulated world."""
-    stamp, told = (request.headers.get(f"X-ZenSearch-{name}") for name in ("Timestamp", "Signature"))
-    if stamp is None and told is None and not request.app[MANNERS].wants_signature:
+    stamp, signature = (request.headers.get(f"X-ZenSearch-{name}") for name in ("Timestamp", "Signature"))
+    if stamp is None and signature is None and not request.app[MANNERS].wants_signature:
         return
     signed = f"{stamp}.".encode() + await request.read()
     made = hmac.new(credential.encode(), signed, sha256).hexdigest()
-    if not (stamp or "").isdecimal() or not hmac.compare_digest(made, told or ""):
+    if not (stamp or "").isdecimal() or not hmac.compare_digest(made, signature or ""):
         raise Refused(401, "unauthorized", "Invalid signature")
     if abs(time.time() - int(stamp or 0) / 1000) > SIGNATURE_AGE:
         raise Refused(401, "unauthorized", "Signature expired")

@@ -35,7 +35,7 @@ async def _list(request: web.Request) -> web.Response:
 
 
 async def _one(request: web.Request) -> web.Response:
-    return answer(request, views.connector(_connector(request), whole=True))
+    return answer(request, views.connector(_connector(request), with_config=True))
 
 
 async def _create(request: web.Request) -> web.Response:
@@ -60,7 +60,7 @@ async def _update(request: web.Request) -> web.Response:
     connector.name = form.get("name", connector.name)
     connector.collection = form.get("collection", connector.collection)
     connector.config = {**connector.config, **form.get("config", {})}
-    return answer(request, views.connector(connector, whole=True))
+    return answer(request, views.connector(connector, with_config=True))
 
 
 async def _delete(request: web.Request) -> web.Response:

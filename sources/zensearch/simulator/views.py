@@ -44,8 +44,8 @@ def zulu(moment: datetime | None) -> str | None:
     return None if moment is None else moment.replace(microsecond=0).isoformat().replace("+00:00", "Z")
 
 
-def connector(shown: Connector, *, whole: bool = False) -> dict[str, Any]:
-    """An entry of the list; ``whole`` adds the configuration, as the answer about a single one does."""
+def connector(shown: Connector, *, with_config: bool = False) -> dict[str, Any]:
+    """An entry of the list; ``with_config`` adds the configuration, as the answer about a single one does."""
     view: dict[str, Any] = {
         "id": shown.id,
         "name": shown.name,
@@ -55,7 +55,7 @@ def connector(shown: Connector, *, whole: bool = False) -> dict[str, Any]:
         "lastSync": zulu(shown.last_sync),
         "createdAt": zulu(shown.created),
     }
-    return view | {"config": shown.config} if whole else view
+    return view | {"config": shown.config} if with_config else view
 
 
 def triggered(job: Job, manners: Manners) -> dict[str, Any]:

@@ -150,8 +150,8 @@ class ZenSearchWorld(World):
         profile = connector.profile
         job = Job(self.next_id("job"), connector.id, self.now, mode=mode)
         job.documents = self.random.randint(*profile.documents) if files is None else files
-        whole = mode == "full" or connector.last_sync is None or files is not None
-        job.fresh = job.documents if whole else round(job.documents * profile.changed)
+        is_full = mode == "full" or connector.last_sync is None or files is not None
+        job.fresh = job.documents if is_full else round(job.documents * profile.changed)
         job.outcome = profile.end(self.random)
         job.stop = self.random.randint(0, job.documents)
         connector.jobs = [*connector.jobs, job][-KEPT:]

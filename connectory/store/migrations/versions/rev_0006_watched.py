@@ -56,9 +56,9 @@ def upgrade() -> None:
     )
     conditions = sa.table("conditions", sa.column("subject_id", NAME), sa.column("code"))
     # What stands still has been told of; of the others it is known from now on.
-    told = sa.select(conditions.c.subject_id).where(conditions.c.code == NO_PROGRESS)
+    standing = sa.select(conditions.c.subject_id).where(conditions.c.code == NO_PROGRESS)
     waits = sa.and_(jobs.c.is_open, jobs.c.type == STREAM, jobs.c.counted_total > jobs.c.processed)
-    op.execute(jobs.update().where(waits, jobs.c.id.not_in(told)).values(waiting_since=datetime.now(UTC)))
+    op.execute(jobs.update().where(waits, jobs.c.id.not_in(standing)).values(waiting_since=datetime.now(UTC)))
     # Of all that is open the log tells when it moved, as far as it goes back.
     fields, turned = events.c.changed_fields, events.c.status.is_distinct_from(events.c.previous_status)
     moves = sa.or_(turned, fields.contains("progress"), fields.contains("counts"))

@@ -36,6 +36,6 @@ def upgrade() -> None:
         jobs.c.completed_at.is_(None),
         jobs.c.fingerprint.is_(None),
     )
-    told = sa.select(sa.func.max(events.c.at)).where(events.c.job_id == jobs.c.id, events.c.status == UNKNOWN)
-    found = sa.func.coalesce(told.scalar_subquery(), jobs.c.observed_at, sa.literal(datetime.now(UTC), INSTANT))
+    logged_at = sa.select(sa.func.max(events.c.at)).where(events.c.job_id == jobs.c.id, events.c.status == UNKNOWN)
+    found = sa.func.coalesce(logged_at.scalar_subquery(), jobs.c.observed_at, sa.literal(datetime.now(UTC), INSTANT))
     op.execute(jobs.update().where(vanished).values(vanished_at=found))
