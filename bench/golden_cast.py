@@ -12,14 +12,14 @@ from sources.elastic.simulator.world import ElasticWorld
 from sources.feldera.simulator.deployment import Pipeline
 from sources.feldera.simulator.endpoints import Endpoint, Profile
 from sources.feldera.simulator.world import FelderaWorld
-from sources.lucidworks.simulator.crawls import Profile as CrawlTemper
+from sources.lucidworks.simulator.crawls import Profile as CrawlProfile
 from sources.lucidworks.simulator.population import Member, settle
 from sources.lucidworks.simulator.world import LucidworksWorld
 from sources.onyx.simulator.pairs import Federated, Pair
-from sources.onyx.simulator.pairs import Profile as PairTemper
+from sources.onyx.simulator.pairs import Profile as PairProfile
 from sources.onyx.simulator.world import OnyxWorld
 from sources.zensearch.simulator.world import Connector, ZenSearchWorld
-from sources.zensearch.simulator.world import Profile as SyncTemper
+from sources.zensearch.simulator.world import Profile as SyncProfile
 
 
 class Cast:
@@ -39,19 +39,19 @@ class Cast:
         self._worker, self._number = Worker(elastic), 0
         lucidworks.collections.append("collection1")
 
-    def onyx_player(self, name: str, profile: PairTemper | None = None, refresh: int | None = None) -> OnyxPlayer:
+    def onyx_player(self, name: str, profile: PairProfile | None = None, refresh: int | None = None) -> OnyxPlayer:
         number = self.onyx.next_pair()
-        profile = profile or PairTemper({"success": 1}, documents=(560, 720), first=640, pace=(8.0, 16.0))
+        profile = profile or PairProfile({"success": 1}, documents=(560, 720), first=640, pace=(8.0, 16.0))
         pair = Pair(
             number, name, "confluence", "private", "ACTIVE", number + 20, number + 5, self.onyx.now,
             profile=profile, refresh=refresh,
         )  # fmt: skip
         return OnyxPlayer(self.onyx, self.onyx.add_pair(pair))
 
-    def lucidworks_player(self, name: str, profile: CrawlTemper | None = None) -> LucidworksPlayer:
+    def lucidworks_player(self, name: str, profile: CrawlProfile | None = None) -> LucidworksPlayer:
         source = settle(self.lucidworks, Member(name, "file", settings={"path": "/data"}))
         source.scheduled = profile is not None
-        source.profile = profile or CrawlTemper({"FINISHED": 1}, documents=(560, 720), pace=(8.0, 16.0))
+        source.profile = profile or CrawlProfile({"FINISHED": 1}, documents=(560, 720), pace=(8.0, 16.0))
         if profile is not None:
             self.lucidworks.after(self.lucidworks.random.uniform(5, 900), lambda: self.lucidworks.begin(source))
         return LucidworksPlayer(self.lucidworks, source)
@@ -85,22 +85,22 @@ class Cast:
         return players, pipelines
 
 
-_PAIRS: tuple[tuple[str, PairTemper, int | None], ...] = (
-    ("handbook", PairTemper({"success": 1}, documents=(60, 400), pace=(4.0, 12.0)), 1800),
-    ("archive", PairTemper({"success": 1}, documents=(2000, 6000), first=6000, pace=(8.0, 16.0)), 5400),
-    ("drive", PairTemper({"interrupted": 1, "success": 2}, documents=(200, 900), pace=(4.0, 14.0)), 2400),
-    ("tickets", PairTemper({"success": 1}, documents=(8, 32), queue=(1.0, 40.0)), 600),
-    ("wiki", PairTemper({"success": 1}, documents=(40, 500), pace=(4.0, 18.0), queue=(1.0, 40.0)), 1200),
-    ("uploads", PairTemper({"success": 1}), None),
-    ("board", PairTemper({"success": 1}, documents=(100, 300), pace=(5.0, 15.0)), 3600),
+_PAIRS: tuple[tuple[str, PairProfile, int | None], ...] = (
+    ("handbook", PairProfile({"success": 1}, documents=(60, 400), pace=(4.0, 12.0)), 1800),
+    ("archive", PairProfile({"success": 1}, documents=(2000, 6000), first=6000, pace=(8.0, 16.0)), 5400),
+    ("drive", PairProfile({"interrupted": 1, "success": 2}, documents=(200, 900), pace=(4.0, 14.0)), 2400),
+    ("tickets", PairProfile({"success": 1}, documents=(8, 32), queue=(1.0, 40.0)), 600),
+    ("wiki", PairProfile({"success": 1}, documents=(40, 500), pace=(4.0, 18.0), queue=(1.0, 40.0)), 1200),
+    ("uploads", PairProfile({"success": 1}), None),
+    ("board", PairProfile({"success": 1}, documents=(100, 300), pace=(5.0, 15.0)), 3600),
 )
 _DENIED = {"filter_denied": 0.04, "robots_denied": 0.02, "not_found": 0.01, "access_denied": 0.02}
 _CRAWL_TEMPERS = (
-    CrawlTemper({"FINISHED": 1}, pace=(4.0, 12.0), rest=(1200.0, 2400.0)),
-    CrawlTemper({"FINISHED": 1}, documents=(2000, 5000), pace=(4.0, 16.0), rest=(1800.0, 3600.0), losses=_DENIED),
-    CrawlTemper({"FINISHED": 4, "STOPPED": 2, "ABORTED": 1}, pace=(4.0, 12.0), rest=(900.0, 1800.0), losses=_DENIED),
-    CrawlTemper({"FINISHED": 1}, documents=(5, 30), rest=(300.0, 900.0)),
-    CrawlTemper({"FINISHED": 5, "STOPPED": 1}, pace=(2.0, 16.0), rest=(600.0, 2400.0), stateless=True),
+    CrawlProfile({"FINISHED": 1}, pace=(4.0, 12.0), rest=(1200.0, 2400.0)),
+    CrawlProfile({"FINISHED": 1}, documents=(2000, 5000), pace=(4.0, 16.0), rest=(1800.0, 3600.0), losses=_DENIED),
+    CrawlProfile({"FINISHED": 4, "STOPPED": 2, "ABORTED": 1}, pace=(4.0, 12.0), rest=(900.0, 1800.0), losses=_DENIED),
+    CrawlProfile({"FINISHED": 1}, documents=(5, 30), rest=(300.0, 900.0)),
+    CrawlProfile({"FINISHED": 5, "STOPPED": 1}, pace=(2.0, 16.0), rest=(600.0, 2400.0), stateless=True),
 )
 _CRAWLS = tuple(zip(("shares", "site", "catalogue", "prices", "scans"), _CRAWL_TEMPERS, strict=True))
 _PARTS = (
@@ -116,10 +116,10 @@ _PARTS = (
     Part("orders", "mysql", 30, incremental=10, documents=18_000, lasts=45.0),
 )
 _SYNCS = (
-    SyncTemper({"completed": 1}, rest=(600.0, 1800.0), pace=(4.0, 11.0)),
-    SyncTemper({"completed": 1}, documents=(400, 800), changed=0.6, rest=(1800.0, 5400.0), pace=(4.0, 11.0)),
-    SyncTemper({"completed": 3, "failed": 1, "cancelled": 1}, rest=(600.0, 1200.0), pace=(4.0, 11.0)),
-    SyncTemper({"completed": 1}, documents=(0, 0), rest=(0.0, 0.0)),
+    SyncProfile({"completed": 1}, rest=(600.0, 1800.0), pace=(4.0, 11.0)),
+    SyncProfile({"completed": 1}, documents=(400, 800), changed=0.6, rest=(1800.0, 5400.0), pace=(4.0, 11.0)),
+    SyncProfile({"completed": 3, "failed": 1, "cancelled": 1}, rest=(600.0, 1200.0), pace=(4.0, 11.0)),
+    SyncProfile({"completed": 1}, documents=(0, 0), rest=(0.0, 0.0)),
 )
 
 
